@@ -1,0 +1,2 @@
+//! orrery-bench
+fn main() {}

@@ -1,0 +1,72 @@
+//! Messages between controller and agent.
+
+use super::{Assignment, TaskReport};
+use crate::TaskId;
+use crate::node::NodeFacts;
+use serde::{Deserialize, Serialize};
+
+/// Version of these messages; an agent and a controller agree on the lower one.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Controller → agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Down {
+    /// Everything the node must run. What is not listed must be stopped. Sent first on every
+    /// connection, and again when the agent lagged.
+    Snapshot {
+        /// Epoch of the leader; lower epochs than the last seen are ignored.
+        epoch: u64,
+        /// All assignments.
+        assignments: Vec<Assignment>,
+        /// Tasks that are assigned but must be stopping.
+        stopping: Vec<TaskId>,
+    },
+    /// Run one more.
+    Run {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// What to run.
+        assignment: Box<Assignment>,
+    },
+    /// Stop one.
+    Stop {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// Which.
+        task: TaskId,
+        /// Why, for people.
+        because: String,
+    },
+    /// The controller has taken note of the end of these tasks: their records may be dropped.
+    Forget {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// Agent → controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Up {
+    /// First message of a connection: who I am and all that I run.
+    Register {
+        /// Version of the messages the agent speaks.
+        protocol: u32,
+        /// Facts.
+        facts: Box<NodeFacts>,
+        /// All tasks known to the agent, also ended ones not yet forgotten.
+        tasks: Vec<TaskReport>,
+    },
+    /// What changed.
+    Reports {
+        /// Changed tasks.
+        tasks: Vec<TaskReport>,
+    },
+    /// Still here.
+    Heartbeat,
+    /// Leaving on purpose: tasks have been stopped.
+    Goodbye,
+}

@@ -1,0 +1,40 @@
+//! What one node must run, and what it reports: the words between controller and agent.
+
+mod container;
+mod message;
+mod report;
+
+pub use container::{CommandSpec, ContainerSpec, ExecutorKind, HealthTarget, ImageSpec, PortBinding};
+pub use message::{Down, PROTOCOL_VERSION, Up};
+pub use report::{Exit, FailureReason, TaskReport};
+
+use crate::{AppId, InstanceId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Everything an agent needs to run one incarnation of an instance. Fully resolved: an agent knows
+/// neither apps nor deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Which launch of it.
+    pub incarnation: u32,
+    /// Path of the app, pod or job, for people and for the sandbox path.
+    pub run_spec: AppId,
+    /// Version of the run spec.
+    pub version: Timestamp,
+    /// Containers that share network, volumes and fate; an app has exactly one.
+    pub containers: Vec<ContainerSpec>,
+    /// Milliseconds from SIGTERM to SIGKILL when it is stopped.
+    pub kill_grace_ms: u32,
+}
+
+impl Assignment {
+    /// The task of this incarnation.
+    pub fn task_id(&self) -> TaskId {
+        TaskId::new(&self.instance, self.incarnation)
+    }
+}
+
+/// Default grace between SIGTERM and SIGKILL, milliseconds (Mesos: 3 s).
+pub const DEFAULT_KILL_GRACE_MS: u32 = 3_000;

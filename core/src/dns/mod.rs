@@ -1,0 +1,1 @@
+//! Names of running tasks (platform.md 3.1).

@@ -1,0 +1,103 @@
+//! Instances and tasks: one copy of an app, and its incarnations (marathon.md 1.10).
+
+mod condition;
+mod id;
+
+pub use condition::{Condition, Goal};
+pub use id::{InstanceId, TaskId, TaskIdError};
+
+use crate::health::Health;
+use crate::node::NodeId;
+use crate::{App, AppId, Timestamp};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Where an incarnation runs: a decision of the scheduler, durable in the node's assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// The node.
+    pub node: NodeId,
+    /// Host ports in the order of [`App::ports`]; 0 where the port has no host port.
+    pub host_ports: Vec<u16>,
+}
+
+/// What the agent said last about the current incarnation. Never stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// When the task was seen running.
+    pub started_at: Option<Timestamp>,
+    /// Addresses of the task's own network; empty in host mode.
+    pub addresses: Vec<IpAddr>,
+    /// Id of the container or sandbox run.
+    pub container: Option<Arc<str>>,
+    /// Sandbox directory on the node.
+    pub sandbox: Option<Arc<str>>,
+    /// Result of each health check.
+    pub health: Vec<Health>,
+    /// All readiness checks have passed once.
+    pub ready: bool,
+    /// Text that came with the last state.
+    pub message: Option<Arc<str>>,
+}
+
+/// One copy of an app. The id stays when a failed task is launched again; the incarnation counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Stable id.
+    pub id: InstanceId,
+    /// The exact definition it runs; outlives the app itself.
+    pub app: Arc<App>,
+    /// Counts launches, from 1; 0 before the first.
+    pub incarnation: u32,
+    /// What should become of it.
+    pub goal: Goal,
+    /// Where it runs.
+    pub seat: Option<Seat>,
+    /// State of the current incarnation.
+    pub condition: Condition,
+    /// When `condition` was entered.
+    pub since: Timestamp,
+    /// When the current incarnation was given to its node.
+    pub staged_at: Timestamp,
+    /// Since when its node is lost.
+    pub unreachable_since: Option<Timestamp>,
+    /// Last time this instance was relaunched without a pause because it had been stable.
+    pub free_relaunch_at: Option<Timestamp>,
+    /// Last observation.
+    pub observed: Observed,
+}
+
+impl Instance {
+    /// The id of the app.
+    pub fn app_id(&self) -> &AppId {
+        &self.app.id
+    }
+
+    /// The id of the current incarnation's task.
+    pub fn task_id(&self) -> TaskId {
+        TaskId::new(&self.id, self.incarnation)
+    }
+
+    /// The node it runs on, if placed.
+    pub fn node(&self) -> Option<&NodeId> {
+        self.seat.as_ref().map(|seat| &seat.node)
+    }
+
+    /// `Some(true)` when every health check last succeeded, `Some(false)` when one failed or has
+    /// not reported yet after another has, `None` when there are none or none has reported.
+    pub fn healthy(&self) -> Option<bool> {
+        if self.app.health_checks.is_empty() || self.observed.health.is_empty() {
+            return None;
+        }
+        Some(self.observed.health.len() >= self.app.health_checks.len() && self.observed.health.iter().all(Health::is_alive))
+    }
+
+    /// Whether it counts as serving in upgrade arithmetic: running, and healthy and ready where
+    /// checks say so.
+    pub fn is_serving(&self) -> bool {
+        self.condition == Condition::Running
+            && self.goal == Goal::Running
+            && (self.app.health_checks.is_empty() || self.healthy() == Some(true))
+            && (self.app.readiness_checks.is_empty() || self.observed.ready)
+    }
+}

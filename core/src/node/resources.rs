@@ -1,0 +1,22 @@
+//! Amounts of resources.
+
+use super::PortRanges;
+use crate::Scalar;
+use serde::{Deserialize, Serialize};
+
+/// What a node offers in total.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPUs, each a full core.
+    pub cpus: Scalar,
+    /// MiB of memory.
+    pub mem: Scalar,
+    /// MiB of disk.
+    pub disk: Scalar,
+    /// Whole GPUs.
+    #[serde(default)]
+    pub gpus: u32,
+    /// Host ports.
+    #[serde(default)]
+    pub ports: PortRanges,
+}

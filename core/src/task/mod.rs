@@ -1,0 +1,1 @@
+//! What an agent does about one task: `plan(assigned, running)`.

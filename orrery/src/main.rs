@@ -1,0 +1,2 @@
+//! orrery
+fn main() {}
