@@ -1,12 +1,16 @@
 //! What one node must run, and what it reports: the words between controller and agent.
 
 mod container;
+mod environment;
 mod message;
 mod report;
+mod resolve;
 
 pub use container::{CommandSpec, ContainerSpec, ExecutorKind, HealthTarget, ImageSpec, PortBinding};
+pub use environment::task_environment;
 pub use message::{Down, PROTOCOL_VERSION, Up};
 pub use report::{Exit, FailureReason, TaskReport};
+pub use resolve::resolve;
 
 use crate::{AppId, InstanceId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
