@@ -1,0 +1,106 @@
+//! Constraints of one app against nodes, with counters of what is placed (marathon.md 1.9).
+
+use crate::app::{App, Constraint, Operator};
+use crate::node::Node;
+use regex::{Regex, RegexBuilder};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Largest compiled size of a constraint's regular expression, bytes.
+pub(crate) const REGEX_MAX_BYTES: usize = 256 << 10;
+
+/// One constraint, ready to be asked about many nodes.
+struct Prepared<'a> {
+    constraint: &'a Constraint,
+    regex: Option<Regex>,
+    /// Placed instances per value of the field.
+    placed: BTreeMap<String, u32>,
+    /// Value of the first placed instance, for CLUSTER.
+    first: Option<String>,
+    /// All values on usable nodes, for GROUP_BY.
+    groups: BTreeSet<String>,
+}
+
+/// All constraints of an app.
+pub(crate) struct Constraints<'a>(Vec<Prepared<'a>>);
+
+impl<'a> Constraints<'a> {
+    /// Prepares the constraints of `app`; `placed` are the nodes of instances that count, in order
+    /// of their ids, `usable` all nodes that accept tasks.
+    pub(crate) fn new<'n>(app: &'a App, placed: &[&'n Node], usable: impl Iterator<Item = &'n Node> + Clone) -> Self {
+        let prepare = |constraint: &'a Constraint| {
+            let values = placed.iter().filter_map(|node| node.field(&constraint.field));
+            let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+            for value in values.clone() {
+                *counts.entry(value.to_owned()).or_default() += 1;
+            }
+            let first = values.clone().next().map(str::to_owned);
+            let pattern = match constraint.operator {
+                Operator::Like | Operator::Unlike => constraint.value.as_deref(),
+                _ => None,
+            };
+            let groups = match constraint.operator {
+                Operator::GroupBy => usable.clone().filter_map(|node| node.field(&constraint.field)).map(str::to_owned).collect(),
+                _ => BTreeSet::new(),
+            };
+            Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups }
+        };
+        Self(app.constraints.iter().map(prepare).collect())
+    }
+
+    /// The first constraint that refuses `node`.
+    pub(crate) fn refusing(&self, node: &Node) -> Option<&Constraint> {
+        self.0.iter().find(|prepared| !prepared.accepts(node)).map(|prepared| prepared.constraint)
+    }
+
+    /// Notes an instance placed on `node`.
+    pub(crate) fn note(&mut self, node: &Node) {
+        for prepared in &mut self.0 {
+            if let Some(value) = node.field(&prepared.constraint.field) {
+                prepared.first.get_or_insert_with(|| value.to_owned());
+                *prepared.placed.entry(value.to_owned()).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// A pattern that must match a whole value; bounded in size.
+pub(crate) fn full_match(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_MAX_BYTES).build().ok()
+}
+
+impl Prepared<'_> {
+    fn accepts(&self, node: &Node) -> bool {
+        let operator = self.constraint.operator;
+        let Some(value) = node.field(&self.constraint.field) else { return operator == Operator::Unlike };
+        let operand = self.constraint.value.as_deref();
+        let placed = |value: &str| self.placed.get(value).copied().unwrap_or(0);
+        match operator {
+            Operator::Unique => placed(value) == 0,
+            Operator::Cluster => match operand.filter(|text| !text.is_empty()).or(self.first.as_deref()) {
+                Some(wanted) => wanted == value,
+                None => true,
+            },
+            Operator::GroupBy => {
+                let limit = operand.and_then(|text| text.parse::<usize>().ok()).unwrap_or(usize::MAX);
+                let used: BTreeSet<&str> = self.placed.keys().map(String::as_str).collect();
+                if used.len() >= limit && !used.contains(value) {
+                    return false;
+                }
+                let open = self.groups.iter().map(String::as_str).filter(|group| used.len() < limit || used.contains(group));
+                placed(value) <= open.map(placed).min().unwrap_or(0)
+            }
+            Operator::MaxPer => operand.and_then(|text| text.parse::<u32>().ok()).is_some_and(|most| placed(value) < most),
+            Operator::Like => self.regex.as_ref().is_some_and(|regex| regex.is_match(value)),
+            Operator::Unlike => self.regex.as_ref().is_some_and(|regex| !regex.is_match(value)),
+            Operator::Is => operand.is_some_and(|wanted| wanted == value || same_number(wanted, value)),
+        }
+    }
+}
+
+/// Scalars compare by value: `1` is `1.0` (Mesos prints three decimals at most).
+fn same_number(left: &str, right: &str) -> bool {
+    match (left.parse::<f64>(), right.parse::<f64>()) {
+        (Ok(left), Ok(right)) => (left * 1000.0).round() == (right * 1000.0).round(),
+        _ => false,
+    }
+}

@@ -1,0 +1,60 @@
+//! What is taken on a node.
+
+use crate::Scalar;
+use crate::app::App;
+use crate::instance::{InstanceId, Seat};
+use crate::node::Resources;
+use imbl::OrdSet;
+
+/// Sums of what the tasks of one node take. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeLoad {
+    /// CPUs.
+    pub cpus: Scalar,
+    /// MiB.
+    pub mem: Scalar,
+    /// MiB.
+    pub disk: Scalar,
+    /// Whole GPUs.
+    pub gpus: u32,
+    /// Host ports.
+    pub ports: OrdSet<u16>,
+    /// Instances with a seat here.
+    pub instances: OrdSet<InstanceId>,
+}
+
+impl NodeLoad {
+    /// Takes what `app` needs for `instance` at `seat`.
+    pub fn take(&mut self, id: &InstanceId, app: &App, seat: &Seat) {
+        if self.instances.insert(id.clone()).is_some() {
+            return;
+        }
+        self.cpus += app.cpus;
+        self.mem += app.mem;
+        self.disk += app.disk;
+        self.gpus = self.gpus.saturating_add(app.gpus);
+        self.ports.extend(seat.host_ports.iter().copied().filter(|port| *port != 0));
+    }
+
+    /// Gives it back.
+    pub fn give_back(&mut self, id: &InstanceId, app: &App, seat: &Seat) {
+        if self.instances.remove(id).is_none() {
+            return;
+        }
+        self.cpus -= app.cpus;
+        self.mem -= app.mem;
+        self.disk -= app.disk;
+        self.gpus = self.gpus.saturating_sub(app.gpus);
+        for port in &seat.host_ports {
+            self.ports.remove(port);
+        }
+    }
+
+    /// Share of the scarcer of CPUs and memory that is taken, in thousandths.
+    pub fn share(&self, total: &Resources) -> i64 {
+        let part = |used: Scalar, all: Scalar| {
+            if all.is_positive() { i128::from(used.thousandths()) * 1000 / i128::from(all.thousandths()) } else { 0 }
+        };
+        part(self.cpus, total.cpus).max(part(self.mem, total.mem)).clamp(0, 1_000_000) as i64
+    }
+}

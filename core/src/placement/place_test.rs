@@ -1,0 +1,127 @@
+use super::{Candidate, NodeLoad, Reason, place};
+use crate::app::{App, Constraint, Operator, PortDefinition};
+use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::{AppId, Scalar, Timestamp};
+use std::collections::BTreeMap;
+
+fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
+    Node {
+        facts: NodeFacts {
+            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+            hostname: format!("h{number}"),
+            address: "127.0.0.1".parse().unwrap(),
+            port: 0,
+            resources: Resources {
+                cpus: Scalar::from_units(cpus),
+                mem: Scalar::from_units(1024),
+                disk: Scalar::from_units(1024),
+                gpus: 0,
+                ports: PortRanges::new([(31000, 31009)]),
+            },
+            attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            region: None,
+            zone: None,
+            role: "*".into(),
+            executors: vec!["process".into()],
+            version: String::new(),
+        },
+        status: NodeStatus::Active,
+        since: Timestamp::EPOCH,
+        registered_at: Timestamp::EPOCH,
+        deactivated: false,
+    }
+}
+
+fn candidates(nodes: &[Node]) -> Vec<Candidate<'_>> {
+    nodes.iter().map(|node| Candidate { node, load: NodeLoad::default(), same_app: 0 }).collect()
+}
+
+fn app(constraints: &[(&str, Operator, Option<&str>)]) -> App {
+    let mut app = App::new(AppId::parse("/a").unwrap());
+    app.cpus = Scalar::from_thousandths(100);
+    app.mem = Scalar::from_units(10);
+    app.constraints = constraints
+        .iter()
+        .map(|(field, operator, value)| Constraint { field: (*field).into(), operator: *operator, value: value.map(Into::into) })
+        .collect();
+    app
+}
+
+fn counts(nodes: &[Node], app: &App, count: usize) -> (BTreeMap<String, usize>, bool) {
+    let (seats, refusals) = place(app, count, candidates(nodes), &[], 1);
+    let mut by_node = BTreeMap::new();
+    for seat in &seats {
+        *by_node.entry(seat.node.to_string()).or_insert(0) += 1;
+    }
+    (by_node, refusals.is_some())
+}
+
+#[test]
+fn operators() {
+    let nodes = [
+        node(0, 4, &[("rack", "a"), ("slots", "1.0")]),
+        node(1, 4, &[("rack", "a")]),
+        node(2, 4, &[("rack", "b")]),
+        node(3, 4, &[]),
+    ];
+    let table: &[(&str, Operator, Option<&str>, usize, &[usize; 4], bool)] = &[
+        ("hostname", Operator::Unique, None, 9, &[1, 1, 1, 1], true),
+        ("rack", Operator::Unique, None, 9, &[1, 0, 1, 0], true),
+        ("rack", Operator::Cluster, Some("b"), 2, &[0, 0, 2, 0], false),
+        ("hostname", Operator::Cluster, None, 3, &[3, 0, 0, 0], false),
+        ("rack", Operator::GroupBy, None, 4, &[1, 1, 2, 0], false),
+        ("rack", Operator::MaxPer, Some("2"), 9, &[1, 1, 2, 0], true),
+        ("rack", Operator::Like, Some("a|c"), 2, &[1, 1, 0, 0], false),
+        ("rack", Operator::Unlike, Some("a"), 2, &[0, 0, 1, 1], false),
+        ("slots", Operator::Is, Some("1"), 2, &[2, 0, 0, 0], false),
+        ("rack", Operator::Like, Some("("), 1, &[0, 0, 0, 0], true),
+    ];
+    for (field, operator, value, count, want, refused) in table {
+        let (got, was_refused) = counts(&nodes, &app(&[(field, *operator, *value)]), *count);
+        let got: Vec<usize> = (0..4).map(|number| got.get(&format!("c-S{number}")).copied().unwrap_or(0)).collect();
+        assert_eq!((got.as_slice(), was_refused), (want.as_slice(), *refused), "{field} {operator:?} {value:?}");
+    }
+}
+
+#[test]
+fn refusals_are_counted_and_hinted() {
+    let nodes = [node(0, 1, &[("rack", "a")]), node(1, 2, &[("rack", "a")]), node(2, 64, &[("rack", "b")])];
+    let mut big = app(&[("rack", Operator::Like, Some("a"))]);
+    big.cpus = Scalar::from_units(4);
+    let (seats, refusals) = place(&big, 1, candidates(&nodes), &[], 1);
+    let refusals = refusals.unwrap();
+    assert!(seats.is_empty());
+    assert_eq!(refusals.by_reason, BTreeMap::from([(Reason::UnfulfilledConstraint, 1), (Reason::InsufficientCpus, 2)]));
+    assert_eq!(refusals.details, BTreeMap::from([("constraint rack:LIKE:a".to_owned(), 1)]));
+    assert_eq!(refusals.hint.as_deref(), Some("it would fit with 2 more cpus on node c-S1"));
+}
+
+#[test]
+fn ports_are_never_given_twice_and_run_out() {
+    let nodes = [node(0, 64, &[])];
+    let mut app = app(&[]);
+    app.port_definitions = vec![PortDefinition::default(), PortDefinition::default(), PortDefinition::default()];
+    let (seats, refusals) = place(&app, 9, candidates(&nodes), &[], 7);
+    let mut ports: Vec<u16> = seats.iter().flat_map(|seat| seat.host_ports.clone()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!((seats.len(), ports.len()), (3, 9));
+    assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::InsufficientPorts, 1)]));
+    app.require_ports = true;
+    app.port_definitions = vec![PortDefinition { port: 31005, ..PortDefinition::default() }];
+    let (seats, refusals) = place(&app, 2, candidates(&nodes), &[], 7);
+    assert_eq!(seats[0].host_ports, [31005]);
+    assert_eq!(refusals.unwrap().details, BTreeMap::from([("required port 31005".to_owned(), 1)]));
+}
+
+#[test]
+fn images_need_a_container_engine() {
+    let nodes = [node(0, 4, &[])];
+    let mut app = app(&[]);
+    app.container = Some(crate::app::Container {
+        docker: Some(crate::app::DockerOptions { image: "redis".into(), ..Default::default() }),
+        ..Default::default()
+    });
+    let (_, refusals) = place(&app, 1, candidates(&nodes), &[], 0);
+    assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::MissingExecutor, 1)]));
+}
