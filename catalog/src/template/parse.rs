@@ -1,0 +1,212 @@
+//! Template text to nodes, with the whitespace rules of mustache.java 0.9.6.
+//!
+//! Those rules are not the Mustache specification's: a line that holds nothing but section tags
+//! loses its newline and sometimes its indentation, decided by what has been seen on the line
+//! before and after the tag. Inside JSON this only matters within strings, where it does matter.
+
+use super::{Name, Node, SECTION_DEPTH_MAX, TemplateError};
+
+/// Longest part of a tag that is repeated in an error, in characters.
+const TAG_SHOWN_CHARACTERS: usize = 60;
+
+pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
+    let mut parser = Parser { bytes: text.as_bytes(), text, position: 0, line: 1 };
+    parser.block(None, true, 0)
+}
+
+struct Parser<'a> {
+    bytes: &'a [u8],
+    text: &'a str,
+    position: usize,
+    line: usize,
+}
+
+/// The section being parsed.
+#[derive(Clone, Copy)]
+struct Open<'a> {
+    name: &'a str,
+    line: usize,
+}
+
+/// What is known of the current line.
+struct Line {
+    /// Whether no tag has yet been seen on it (for a nested block: nor before the block).
+    at_start: bool,
+    /// Whether the block has only spaces and tabs on it so far, besides tags.
+    blank: bool,
+    /// Whether a section that spans lines opened or closed on it.
+    after_section: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn block(
+        &mut self,
+        open: Option<Open<'a>>,
+        at_start: bool,
+        depth: usize,
+    ) -> Result<Vec<Node>, TemplateError> {
+        if depth > SECTION_DEPTH_MAX {
+            return Err(TemplateError::TooDeep { line: self.line });
+        }
+        let mut nodes = Vec::new();
+        let mut pending = String::new();
+        let mut line = Line { at_start, blank: true, after_section: open.is_some() };
+        let mut carriage_return = false;
+        while let Some(&byte) = self.bytes.get(self.position) {
+            match byte {
+                // Kept only as a part of a line ending.
+                b'\r' => {
+                    carriage_return = true;
+                    self.position += 1;
+                }
+                b'\n' => {
+                    self.position += 1;
+                    self.line += 1;
+                    if !line.after_section || !line.blank {
+                        if carriage_return {
+                            pending.push('\r');
+                        }
+                        pending.push('\n');
+                    }
+                    flush(&mut nodes, &mut pending);
+                    line = Line { at_start: true, blank: true, after_section: false };
+                }
+                b'{' if self.bytes.get(self.position + 1) == Some(&b'{') => {
+                    carriage_return = false;
+                    let closed =
+                        self.tag(open, &mut nodes, &mut pending, &mut line, depth)?;
+                    if closed {
+                        return Ok(nodes);
+                    }
+                    line.at_start = false;
+                }
+                _ => {
+                    carriage_return = false;
+                    let start = self.position;
+                    self.position += 1;
+                    while let Some(&next) = self.bytes.get(self.position) {
+                        if matches!(next, b'\r' | b'\n' | b'{') {
+                            break;
+                        }
+                        self.position += 1;
+                    }
+                    let run = &self.text[start..self.position];
+                    line.blank = line.blank && run.bytes().all(|b| b == b' ' || b == b'\t');
+                    pending.push_str(run);
+                }
+            }
+        }
+        flush(&mut nodes, &mut pending);
+        match open {
+            None => Ok(nodes),
+            Some(open) => Err(TemplateError::UnclosedSection {
+                line: open.line,
+                name: open.name.to_owned(),
+            }),
+        }
+    }
+
+    /// Reads one tag; true when it closes the block.
+    fn tag(
+        &mut self,
+        open: Option<Open<'a>>,
+        nodes: &mut Vec<Node>,
+        pending: &mut String,
+        line: &mut Line,
+        depth: usize,
+    ) -> Result<bool, TemplateError> {
+        let start = self.position + 2;
+        // An unclosed tag reaches to the end of the text.
+        let (end, unclosed) = match self.text[start..].find("}}") {
+            Some(length) => (start + length, false),
+            None => (self.text.len(), true),
+        };
+        self.position = if unclosed { end } else { end + 2 };
+        let command = &self.text[start..end];
+        let Some(&sigil) = command.as_bytes().first() else {
+            return Err(TemplateError::EmptyTag { line: self.line });
+        };
+        let argument = || trim(&command[1..]);
+        match sigil {
+            b'#' | b'^' => {
+                let name = argument();
+                let before = self.line;
+                line.at_start = line.at_start && line.blank;
+                let opened = Open { name, line: before };
+                let body = self.block(Some(opened), line.at_start, depth + 1)?;
+                let spans_lines = self.line != before;
+                if line.blank && spans_lines {
+                    pending.clear();
+                }
+                flush(nodes, pending);
+                let name = Name::new(name);
+                nodes.push(if sigil == b'#' {
+                    Node::Section(name, body)
+                } else {
+                    Node::Inverted(name, body)
+                });
+                line.after_section = spans_lines;
+            }
+            b'/' => {
+                if !line.at_start || !line.blank {
+                    flush(nodes, pending);
+                }
+                let found = argument();
+                if open.map(|open| open.name) != Some(found) {
+                    return Err(TemplateError::MismatchedSection {
+                        line: self.line,
+                        found: found.to_owned(),
+                        open: open.map(|open| open.name.to_owned()),
+                    });
+                }
+                return Ok(true);
+            }
+            b'{' => {
+                if self.bytes.get(self.position) != Some(&b'}') {
+                    return Err(TemplateError::UnclosedTag { line: self.line });
+                }
+                self.position += 1;
+                flush(nodes, pending);
+                nodes.push(Node::Value(Name::new(argument())));
+            }
+            b'&' => {
+                flush(nodes, pending);
+                nodes.push(Node::Value(Name::new(argument())));
+            }
+            // Comments, and pragmas, none of which mean anything here.
+            b'!' | b'%' => flush(nodes, pending),
+            b'>' => return Err(self.unsupported("partials", command)),
+            b'<' | b'$' => return Err(self.unsupported("inheritance tags", command)),
+            b'=' => return Err(self.unsupported("changed delimiters", command)),
+            _ if unclosed => return Err(TemplateError::UnclosedTag { line: self.line }),
+            _ => {
+                flush(nodes, pending);
+                nodes.push(Node::Value(Name::new(trim(command))));
+            }
+        }
+        Ok(false)
+    }
+
+    fn unsupported(&self, what: &'static str, command: &str) -> TemplateError {
+        let shown: String = command.chars().take(TAG_SHOWN_CHARACTERS).collect();
+        TemplateError::Unsupported { line: self.line, what, tag: format!("{{{{{shown}}}}}") }
+    }
+}
+
+/// Moves pending text into the nodes.
+fn flush(nodes: &mut Vec<Node>, pending: &mut String) {
+    if pending.is_empty() {
+        return;
+    }
+    if let Some(Node::Text(text)) = nodes.last_mut() {
+        text.push_str(pending);
+        pending.clear();
+    } else {
+        nodes.push(Node::Text(std::mem::take(pending)));
+    }
+}
+
+/// Java's `String.trim`: everything up to U+0020, at both ends.
+fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
+}
