@@ -128,7 +128,13 @@ fn install(missing: &[&Requirement]) -> Result<()> {
     apt(&["update"]).with_context(|| by_hand.clone())?;
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(packages(missing));
-    apt(&arguments).with_context(|| by_hand.clone())
+    apt(&arguments).with_context(|| by_hand.clone())?;
+    let still: Vec<&str> =
+        missing.iter().map(|requirement| requirement.program).filter(|program| command::find(program).is_none()).collect();
+    if !still.is_empty() {
+        bail!("apt-get succeeded, but there is still no {}.", still.join(", "));
+    }
+    Ok(())
 }
 
 fn by_hand(missing: &[&Requirement]) -> String {
