@@ -1,0 +1,74 @@
+//! Leases: their ends in memory, their lengths in the file.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::{Error, LeaseId, Result};
+
+/// Most leases at once.
+pub(super) const MAX_LEASES: usize = 100_000;
+
+/// When each lease ends. Lives under a lock that is never held across a wait.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    ends: HashMap<LeaseId, (Duration, Instant)>,
+    order: BTreeSet<(Instant, LeaseId)>,
+}
+
+impl Leases {
+    /// Begins a lease, or begins it anew after a restart.
+    pub(super) fn begin(&mut self, lease: LeaseId, ttl: Duration, now: Instant) {
+        self.remove(lease);
+        self.ends.insert(lease, (ttl, now + ttl));
+        self.order.insert((now + ttl, lease));
+    }
+
+    /// Gives a lease its whole time again.
+    pub(super) fn keep_alive(&mut self, lease: LeaseId, now: Instant) -> Result<()> {
+        let (ttl, _) = *self.ends.get(&lease).ok_or(Error::LeaseNotFound { lease })?;
+        self.begin(lease, ttl, now);
+        Ok(())
+    }
+
+    /// Forgets a lease; its time to live when there was one.
+    pub(super) fn remove(&mut self, lease: LeaseId) -> Option<Duration> {
+        let (ttl, end) = self.ends.remove(&lease)?;
+        self.order.remove(&(end, lease));
+        Some(ttl)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// When the next one ends.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.order.first().map(|(end, _)| *end)
+    }
+
+    /// The leases that have ended by `now`.
+    pub(super) fn ended(&self, now: Instant) -> Vec<LeaseId> {
+        self.order.iter().take_while(|(end, _)| *end <= now).map(|(_, lease)| *lease).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_unless_kept_alive() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut leases = Leases::default();
+        leases.begin(LeaseId(1), Duration::from_secs(5), start);
+        leases.begin(LeaseId(2), Duration::from_secs(7), start);
+        assert_eq!(leases.next_end(), Some(after(5)));
+        leases.keep_alive(LeaseId(1), after(4)).unwrap();
+        assert_eq!(leases.ended(after(8)), [LeaseId(2)]);
+        assert_eq!(leases.remove(LeaseId(2)), Some(Duration::from_secs(7)));
+        assert_eq!(leases.keep_alive(LeaseId(2), after(8)), Err(Error::LeaseNotFound { lease: LeaseId(2) }));
+        assert_eq!((leases.len(), leases.next_end()), (1, Some(after(9))));
+    }
+}

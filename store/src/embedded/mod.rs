@@ -1,0 +1,217 @@
+//! The embedded backend: one redb file with its history, one process.
+
+mod apply;
+mod compact;
+mod lease;
+mod read;
+mod recent;
+mod tables;
+mod watch;
+mod writer;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redb::{ReadableDatabase, ReadableTable};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::lease::Leases;
+use self::recent::Recent;
+use self::tables::broken;
+use self::writer::Command;
+use crate::store::{page_limit, whole_seconds};
+use crate::transaction::{validate_key, validate_prefix};
+use crate::{Entry, Error, LeaseId, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
+
+/// Most writes that wait at once; further callers wait for their turn.
+const MAX_WAITING_WRITES: usize = 1024;
+
+/// Memory for cached pages of the file; redb's own default is 1 GiB.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// How an embedded store is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddedOptions {
+    /// How much history is kept; `None`: all of it until someone compacts.
+    pub retention: Option<Retention>,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self { retention: Some(Retention::default()) }
+    }
+}
+
+/// A store in one file of this machine, or in memory.
+#[derive(Debug)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+    /// `None` only while it is dropped.
+    queue: Option<Sender<Command>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer, readers and watches share.
+struct Shared {
+    database: redb::Database,
+    leases: Mutex<Leases>,
+    recent: RwLock<Recent>,
+    latest: tokio::sync::watch::Sender<Revision>,
+    waiting: Semaphore,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("latest", &*self.latest.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn snapshot(&self) -> Result<redb::ReadTransaction> {
+        self.database.begin_read().map_err(broken)
+    }
+}
+
+impl Embedded {
+    /// Opens the file at `path`, creating it (readable by its owner only) and
+    /// its directory when absent. Fails with [`Error::Locked`] while another
+    /// process has it open.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, EmbeddedOptions::default())
+    }
+
+    /// Opens the file at `path` with options.
+    pub fn open_with(path: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let refused = |error| Error::unavailable(format!("{} can't be opened: {error}", path.display()));
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(refused)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(refused)?;
+        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.display().to_string() },
+            other => broken(other),
+        })?;
+        Self::start(database, options)
+    }
+
+    /// A store that is gone when it is dropped.
+    pub fn in_memory() -> Result<Self> {
+        Self::in_memory_with(EmbeddedOptions::default())
+    }
+
+    /// A store in memory with options.
+    pub fn in_memory_with(options: EmbeddedOptions) -> Result<Self> {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(broken)?;
+        Self::start(database, options)
+    }
+
+    fn start(database: redb::Database, options: EmbeddedOptions) -> Result<Self> {
+        tables::prepare(&database)?;
+        let snapshot = database.begin_read().map_err(broken)?;
+        let (revision, _) = tables::bounds(&snapshot)?;
+        let mut leases = Leases::default();
+        let now = Instant::now();
+        for row in snapshot.open_table(tables::LEASES).map_err(broken)?.iter().map_err(broken)? {
+            let (lease, seconds) = row.map_err(broken)?;
+            // While the store was down nobody could keep a lease alive, so each gets its whole time.
+            leases.begin(LeaseId(lease.value()), Duration::from_secs(seconds.value()), now);
+        }
+        drop(snapshot);
+        let shared = Arc::new(Shared {
+            database,
+            leases: Mutex::new(leases),
+            recent: RwLock::new(Recent::starting_at(revision.next())),
+            latest: tokio::sync::watch::Sender::new(revision),
+            waiting: Semaphore::new(MAX_WAITING_WRITES),
+        });
+        let (queue, commands) = mpsc::channel();
+        let writer = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || writer::run(&shared, &commands, options.retention)
+            })
+            .map_err(Error::unavailable)?;
+        Ok(Self { shared, queue: Some(queue), writer: Some(writer) })
+    }
+
+    /// Hands a command to the writer and waits until it is durable.
+    async fn write<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        let stopped = || Error::unavailable("its writer has stopped; restart orrery");
+        let _turn = self.shared.waiting.acquire().await.map_err(|_| stopped())?;
+        let (caller, answer) = oneshot::channel();
+        self.queue.as_ref().ok_or_else(stopped)?.send(command(caller)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Embedded {
+    /// Finishes the writes that wait and closes the file.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so already.
+            drop(writer.join());
+        }
+    }
+}
+
+/// Runs a read that may touch much of the file off the async threads.
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(read).await.map_err(|error| Error::unavailable(format!("a read was given up: {error}")))?
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn get(&self, key: &str) -> Result<Option<Entry>> {
+        validate_key(key)?;
+        read::get(&self.shared.snapshot()?, key)
+    }
+
+    async fn range(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<Range> {
+        validate_prefix(prefix)?;
+        let shared = Arc::clone(&self.shared);
+        let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
+        blocking(move || read::range(&shared.snapshot()?, &prefix, at, page_limit(limit), start_after.as_deref())).await
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<Revision> {
+        transaction.validate()?;
+        self.write(|caller| Command::Transact(transaction, caller)).await
+    }
+
+    async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream> {
+        validate_prefix(prefix)?;
+        watch::watch(&self.shared, prefix, from)
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
+        let ttl = Duration::from_secs(whole_seconds(ttl)?);
+        self.write(|caller| Command::Grant(ttl, caller)).await
+    }
+
+    async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
+        self.shared.leases.lock().unwrap_or_else(PoisonError::into_inner).keep_alive(lease, Instant::now())
+    }
+
+    async fn revoke(&self, lease: LeaseId) -> Result<()> {
+        self.write(|caller| Command::Revoke(lease, caller)).await
+    }
+
+    async fn compact(&self, revision: Revision) -> Result<()> {
+        self.write(|caller| Command::Compact(revision, caller)).await
+    }
+
+    async fn revision(&self) -> Result<Revision> {
+        Ok(tables::bounds(&self.shared.snapshot()?)?.0)
+    }
+}
