@@ -33,14 +33,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let nextest = command::succeeds(command::cargo().args(["nextest", "--version"]));
     if nextest {
         let mut tests = with_variables(&scope(&["nextest", "run", "--no-fail-fast"], fast))?;
-        tests.args(&filters);
-        if !filters.is_empty() {
-            tests.arg("--no-tests=warn");
+        parts.push(measured("tests", tests.args(&filters))?);
+        // A filter names a test; documentation tests have no names of their own.
+        if filters.is_empty() {
+            let documentation = scope(&["test", "--doc", "--no-fail-fast"], fast);
+            parts.push(measured("documentation tests", &mut with_variables(&documentation)?)?);
         }
-        parts.push(measured("tests", &mut tests)?);
-        let mut documentation = with_variables(&scope(&["test", "--doc", "--no-fail-fast"], fast))?;
-        documentation.arg("--").args(&filters);
-        parts.push(measured("documentation tests", &mut documentation)?);
     } else {
         // cargo test runs documentation tests as well.
         let mut tests = with_variables(&scope(&["test", "--no-fail-fast"], fast))?;
