@@ -1,1 +1,20 @@
-//! orrery-controller
+//! The controller: one leader that decides, and the HTTP door that any client knocks on.
+//!
+//! A request for change becomes an edit of a [`Draft`](orrery_core::cluster::Draft); the leader
+//! collects what has arrived, settles the draft, stores its writes in one go, publishes the new
+//! snapshot and only then answers and sends orders. Readers never wait for any of this: they hold
+//! the last published snapshot.
+
+pub mod catalog;
+mod clock;
+pub mod door;
+mod events;
+mod handle;
+mod leader;
+mod links;
+mod names;
+
+pub use events::{EventLog, Stamped};
+pub use handle::{ControlError, Handle};
+pub use leader::{LeaderOptions, StartError, start};
+pub use links::AgentLink;

@@ -34,6 +34,7 @@ fn instance(app: App, host_ports: &[u16]) -> Instance {
         staged_at: Timestamp::EPOCH,
         unreachable_since: None,
         free_relaunch_at: None,
+        excused: false,
         observed: Observed::default(),
     }
 }

@@ -1,1 +1,90 @@
-//! cluster
+//! The whole cluster as one value, and the steps that change it.
+//!
+//! A [`Cluster`] is immutable and cheap to clone: readers hold a snapshot, the leader works on a
+//! [`Draft`] and publishes its [`Step`] only after the step's writes are durable. A step that could
+//! not be stored is dropped and nothing has happened.
+
+mod app_record;
+mod draft;
+mod draft_apps;
+mod draft_packages;
+mod draft_reports;
+mod draft_settle;
+#[cfg(test)]
+mod draft_test;
+mod entropy;
+mod event;
+mod keys;
+mod load;
+mod pending;
+mod service_ports;
+
+pub use app_record::{AppRecord, VERSIONS_MAX};
+pub use draft::{Draft, EditError, Step};
+pub use draft_apps::{AppEdit, KillRequest};
+pub use entropy::Entropy;
+pub use event::Event;
+pub use keys::{EPOCH_KEY, ROOT};
+pub use load::LoadFault;
+pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending};
+pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
+
+use crate::deployment::Deployment;
+use crate::node::{Node, NodeId};
+use crate::package::{PackageInstance, Repository};
+use crate::placement::NodeLoad;
+use crate::{AppId, Instance, InstanceId};
+use imbl::{OrdMap, OrdSet, Vector};
+use std::sync::Arc;
+
+/// Everything the controller believes.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// UUID of the cluster.
+    pub id: Arc<str>,
+    /// Apps and their versions.
+    pub apps: OrdMap<AppId, AppRecord>,
+    /// Instances of all apps, also of removed ones that are still stopping.
+    pub instances: OrdMap<InstanceId, Arc<Instance>>,
+    /// Instances by app.
+    pub by_app: OrdMap<AppId, OrdSet<InstanceId>>,
+    /// Nodes that have joined.
+    pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// What is taken on each node.
+    pub loads: OrdMap<NodeId, NodeLoad>,
+    /// Changes under way, by id.
+    pub deployments: OrdMap<Arc<str>, Arc<Deployment>>,
+    /// Pauses of failing apps.
+    pub delays: OrdMap<AppId, Delay>,
+    /// Apps that wait for a node.
+    pub pending: OrdMap<AppId, Arc<Pending>>,
+    /// Last failure of each app.
+    pub failures: OrdMap<AppId, Arc<LastFailure>>,
+    /// Installed packages by app.
+    pub packages: OrdMap<AppId, Arc<PackageInstance>>,
+    /// Package repositories in order of priority; `None` until somebody changed the default.
+    pub repositories: Option<Vector<Repository>>,
+    /// Service ports in use.
+    pub service_ports: OrdMap<u16, AppId>,
+    /// Tasks that ended, oldest first, at most [`pending::COMPLETED_MAX`].
+    pub completed: Vector<Arc<CompletedTask>>,
+    /// Counts published steps; a cache key for readers.
+    pub generation: u64,
+}
+
+impl Cluster {
+    /// The definition of an app.
+    pub fn app(&self, id: &AppId) -> Option<&Arc<crate::App>> {
+        self.apps.get(id).map(|record| &record.app)
+    }
+
+    /// Instances of an app, by id.
+    pub fn instances_of(&self, id: &AppId) -> impl Iterator<Item = &Arc<Instance>> {
+        self.by_app.get(id).into_iter().flatten().filter_map(|id| self.instances.get(id))
+    }
+
+    /// The deployments that change `app`.
+    pub fn deployments_of<'a>(&'a self, app: &'a AppId) -> impl Iterator<Item = &'a Arc<Deployment>> {
+        self.deployments.values().filter(move |deployment| deployment.affected().any(|affected| affected == app))
+    }
+}

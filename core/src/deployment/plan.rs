@@ -63,7 +63,7 @@ pub fn plan(app: Option<&App>, instances: &[&Instance], blocked: bool) -> Plan {
     let wanted = app.instances as usize;
     let (current, old): (Vec<&Instance>, Vec<&Instance>) = alive
         .iter()
-        .partition(|instance| instance.app.version_info.last_config_change_at >= app.version_info.last_config_change_at);
+        .partition(|instance| instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at);
     let serving = current.iter().filter(|instance| instance.is_serving()).count();
     let mut plan = Plan::default();
     if current.len() > wanted {

@@ -30,6 +30,7 @@ fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instan
         staged_at: Timestamp::from_millis(number as i64),
         unreachable_since: None,
         free_relaunch_at: None,
+        excused: false,
         observed: Observed::default(),
     }
 }

@@ -63,6 +63,8 @@ pub struct Instance {
     pub unreachable_since: Option<Timestamp>,
     /// Last time this instance was relaunched without a pause because it had been stable.
     pub free_relaunch_at: Option<Timestamp>,
+    /// Waits for a node without sharing the pause of its app.
+    pub excused: bool,
     /// Last observation.
     pub observed: Observed,
 }

@@ -1,0 +1,64 @@
+//! The stream of events, with a bounded memory for clients that come back.
+
+use orrery_core::Timestamp;
+use orrery_core::cluster::Event;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::broadcast;
+
+/// Events kept for replay.
+pub const EVENTS_KEPT: usize = 10_000;
+/// Events a subscriber may lag behind before it has to replay.
+pub const EVENTS_BUFFERED: usize = 4_096;
+
+/// An event with its place in the stream.
+#[derive(Debug)]
+pub struct Stamped {
+    /// Counts from 1 within one life of the leader.
+    pub index: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
+
+/// Fan-out of events.
+#[derive(Debug)]
+pub struct EventLog {
+    recent: Mutex<VecDeque<Arc<Stamped>>>,
+    sender: broadcast::Sender<Arc<Stamped>>,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self { recent: Mutex::default(), sender: broadcast::channel(EVENTS_BUFFERED).0 }
+    }
+}
+
+impl EventLog {
+    pub(crate) fn publish(&self, at: Timestamp, events: Vec<Event>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            let index = recent.back().map_or(1, |last| last.index + 1);
+            let stamped = Arc::new(Stamped { index, at, event });
+            recent.push_back(Arc::clone(&stamped));
+            if recent.len() > EVENTS_KEPT {
+                recent.pop_front();
+            }
+            // No subscriber is no error.
+            let _ = self.sender.send(stamped);
+        }
+    }
+
+    /// Events after `index` that are still kept, and all that follow.
+    pub fn subscribe(&self, after: Option<u64>) -> (Vec<Arc<Stamped>>, broadcast::Receiver<Arc<Stamped>>) {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = after.map(|after| recent.iter().filter(|event| event.index > after).cloned().collect());
+        (missed.unwrap_or_default(), self.sender.subscribe())
+    }
+
+    /// Index of the last event.
+    pub fn last_index(&self) -> u64 {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).back().map_or(0, |last| last.index)
+    }
+}

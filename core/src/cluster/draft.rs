@@ -1,0 +1,226 @@
+//! One step of the cluster, under construction.
+
+use super::{Cluster, Entropy, Event, keys};
+use crate::assignment::Down;
+use crate::instance::Goal;
+use crate::node::NodeId;
+use crate::{AppId, Fault, Instance, InstanceId, Timestamp};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Why an edit was refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// An id that must be free is taken.
+    #[error("An app with id [{0}] already exists.")]
+    Exists(AppId),
+    /// There is no such app.
+    #[error("App '{0}' does not exist")]
+    NoApp(AppId),
+    /// There is no such version of the app.
+    #[error("App '{0}' does not exist in version {1}")]
+    NoVersion(AppId, Timestamp),
+    /// There is no such deployment.
+    #[error("DeploymentPlan {0} does not exist")]
+    NoDeployment(String),
+    /// There are no such tasks.
+    #[error("Task '{0}' does not exist")]
+    NoTask(String),
+    /// Other deployments are changing the same apps.
+    #[error(
+        "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'."
+    )]
+    Locked(Vec<Arc<str>>),
+    /// The definition conflicts with the rest of the cluster.
+    #[error("Object is not valid")]
+    Invalid(Vec<Fault>),
+    /// A package instance is already there.
+    #[error("Package is already installed")]
+    PackageInstalled,
+    /// There is no such package instance.
+    #[error("No package instance {0}")]
+    NoPackage(AppId),
+    /// A repository of that name or URI is there already.
+    #[error("Repository {0} is already present")]
+    RepositoryPresent(String),
+    /// There is no such repository.
+    #[error("Repository is not present")]
+    NoRepository,
+    /// A repository was to be inserted behind the end of the list.
+    #[error("Index out of range: {attempted}, must be between 0 and {max}")]
+    RepositoryIndex {
+        /// What was asked for.
+        attempted: usize,
+        /// Largest allowed.
+        max: usize,
+    },
+}
+
+/// The outcome of a draft: store the writes, then publish the cluster and send the orders.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The cluster afterwards.
+    pub cluster: Cluster,
+    /// Keys and values to put; `None` deletes.
+    pub writes: BTreeMap<String, Option<Vec<u8>>>,
+    /// Messages to agents, in order.
+    pub orders: Vec<(NodeId, Down)>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// Instances that changed or vanished.
+    pub touched: BTreeSet<InstanceId>,
+    /// When to step again even if nothing happens.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Builds a [`Step`]: edits and observations first, then [`Draft::settle`].
+#[derive(Debug)]
+pub struct Draft {
+    pub(super) cluster: Cluster,
+    pub(super) now: Timestamp,
+    pub(super) epoch: u64,
+    pub(super) entropy: Entropy,
+    pub(super) writes: BTreeMap<String, Option<Vec<u8>>>,
+    pub(super) orders: Vec<(NodeId, Down)>,
+    pub(super) events: Vec<Event>,
+    pub(super) touched: BTreeSet<InstanceId>,
+    pub(super) dirty_apps: BTreeSet<AppId>,
+    pub(super) dirty_nodes: BTreeSet<NodeId>,
+    pub(super) capacity_freed: bool,
+}
+
+impl Draft {
+    /// Starts from a published cluster.
+    pub fn new(cluster: &Cluster, now: Timestamp, epoch: u64, entropy: Entropy) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            now,
+            epoch,
+            entropy,
+            writes: BTreeMap::new(),
+            orders: Vec::new(),
+            events: Vec::new(),
+            touched: BTreeSet::new(),
+            dirty_apps: BTreeSet::new(),
+            dirty_nodes: BTreeSet::new(),
+            capacity_freed: false,
+        }
+    }
+
+    /// The cluster as it is so far.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Looks at every app again, after a start or a long pause.
+    pub fn wake_all(&mut self) {
+        self.dirty_apps.extend(self.cluster.apps.keys().cloned());
+        self.dirty_apps.extend(self.cluster.by_app.keys().cloned());
+    }
+
+    /// Looks again at the apps whose pause has ended.
+    pub fn wake_paused(&mut self) {
+        let now = self.now;
+        let due = self.cluster.delays.iter().filter(|(_, delay)| delay.until <= now).map(|(id, _)| id.clone());
+        self.dirty_apps.extend(due.filter(|id| self.cluster.pending.contains_key(id)).collect::<Vec<_>>());
+    }
+
+    /// Gives the cluster its id, once.
+    pub fn name_cluster(&mut self) {
+        if self.cluster.id.is_empty() {
+            self.cluster.id = self.entropy.next_uuid().to_string().into();
+            self.write(keys::CLUSTER_ID.into(), &self.cluster.id.clone());
+        }
+    }
+
+    pub(super) fn write(&mut self, key: String, value: &impl Serialize) {
+        // Our own types have string keys only, so that they always serialize.
+        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        self.writes.insert(key, Some(bytes));
+    }
+
+    pub(super) fn delete(&mut self, key: String) {
+        self.writes.insert(key, None);
+    }
+
+    /// Replaces or adds an instance and keeps the indexes.
+    pub(super) fn put_instance(&mut self, instance: Instance) -> Arc<Instance> {
+        let id = instance.id.clone();
+        let before = self.cluster.instances.get(&id).cloned();
+        if before.as_ref().and_then(|before| before.seat.as_ref()) != instance.seat.as_ref()
+            || before.as_ref().map(|before| (before.incarnation, before.goal)) != Some((instance.incarnation, instance.goal))
+        {
+            if let Some(before) = &before {
+                self.release_seat(before);
+            }
+            if let Some(seat) = &instance.seat {
+                let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
+                load.take(&id, &instance.app, seat);
+                self.cluster.loads.insert(seat.node.clone(), load);
+                self.dirty_nodes.insert(seat.node.clone());
+            }
+        }
+        let app = instance.app.id.clone();
+        let mut ids = self.cluster.by_app.get(&app).cloned().unwrap_or_default();
+        ids.insert(id.clone());
+        self.cluster.by_app.insert(app.clone(), ids);
+        self.dirty_apps.insert(app);
+        self.touched.insert(id.clone());
+        let instance = Arc::new(instance);
+        self.cluster.instances.insert(id, Arc::clone(&instance));
+        instance
+    }
+
+    /// Forgets an instance.
+    pub(super) fn remove_instance(&mut self, id: &InstanceId) {
+        let Some(instance) = self.cluster.instances.remove(id) else { return };
+        self.release_seat(&instance);
+        let app = instance.app.id.clone();
+        if let Some(mut ids) = self.cluster.by_app.get(&app).cloned() {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.cluster.by_app.remove(&app);
+            } else {
+                self.cluster.by_app.insert(app.clone(), ids);
+            }
+        }
+        self.drop_version_if_unused(&instance);
+        self.dirty_apps.insert(app);
+        self.touched.insert(id.clone());
+    }
+
+    /// Deletes the stored definition of a version that neither an app nor an instance refers to.
+    fn drop_version_if_unused(&mut self, instance: &Instance) {
+        let (app, version) = (&instance.app.id, instance.app.version);
+        let kept = self.cluster.apps.get(app).is_some_and(|record| record.version(version).is_some());
+        if !kept && !self.is_version_running(&instance.app) {
+            self.delete(keys::version(app, version));
+        }
+    }
+
+    fn release_seat(&mut self, instance: &Instance) {
+        let Some(seat) = &instance.seat else { return };
+        if let Some(mut load) = self.cluster.loads.get(&seat.node).cloned() {
+            load.give_back(&instance.id, &instance.app, seat);
+            self.cluster.loads.insert(seat.node.clone(), load);
+        }
+        self.dirty_nodes.insert(seat.node.clone());
+        self.capacity_freed = true;
+    }
+
+    /// Orders an instance to stop; one that has no seat is forgotten at once.
+    pub(super) fn stop_instance(&mut self, id: &InstanceId, goal: Goal, because: &str) {
+        let Some(instance) = self.cluster.instances.get(id).cloned() else { return };
+        let Some(seat) = &instance.seat else {
+            if goal == Goal::Decommissioned {
+                self.remove_instance(id);
+            }
+            return;
+        };
+        let goal = if instance.goal == Goal::Decommissioned { Goal::Decommissioned } else { goal };
+        let (node, task) = (seat.node.clone(), instance.task_id());
+        self.put_instance(Instance { goal, ..(*instance).clone() });
+        self.orders.push((node, Down::Stop { epoch: self.epoch, task, because: because.into() }));
+    }
+}

@@ -1,0 +1,283 @@
+//! Taking in what agents say: nodes that join and leave, tasks that change.
+
+use super::draft::Draft;
+use super::pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure};
+use super::{Event, keys};
+use crate::app::UnreachableStrategy;
+use crate::assignment::{Down, FailureReason, TaskReport, resolve};
+use crate::instance::{Condition, Goal, Instance, Observed};
+use crate::node::{Node, NodeFacts, NodeId, NodeStatus};
+use crate::{InstanceId, Timestamp};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Shortest run, in milliseconds, after which an instance counts as having been stable.
+const STABLE_AFTER_MS: i64 = 1_000;
+
+impl Draft {
+    /// A node joins or comes back, with all tasks its agent knows. It is told all it must run.
+    pub fn register(&mut self, facts: NodeFacts, tasks: Vec<TaskReport>) {
+        let id = facts.id.clone();
+        let before = self.cluster.nodes.get(&id).cloned();
+        if before.as_ref().is_none_or(|before| before.facts != facts) {
+            self.write(keys::node(&id), &facts);
+        }
+        let node = Node {
+            facts,
+            status: NodeStatus::Active,
+            since: self.now,
+            registered_at: before.as_ref().map_or(self.now, |before| before.registered_at),
+            deactivated: before.is_some_and(|before| before.deactivated),
+        };
+        self.cluster.nodes.insert(id.clone(), Arc::new(node));
+        self.capacity_freed = true;
+        let known: BTreeSet<_> = tasks.iter().map(|report| report.task.clone()).collect();
+        for report in tasks {
+            self.observe(&id, report);
+        }
+        // What the node ran before it was lost and does not know any more starts anew there.
+        for instance in self.instances_on(&id) {
+            if instance.condition == Condition::Unreachable && !known.contains(&instance.task_id()) {
+                let observed = Observed::default();
+                self.put_instance(Instance {
+                    condition: Condition::Staging,
+                    since: self.now,
+                    unreachable_since: None,
+                    observed,
+                    ..(*instance).clone()
+                });
+            }
+        }
+        let snapshot = self.snapshot_of(&id);
+        self.orders.push((id, snapshot));
+    }
+
+    /// All that `node` must run, as its agent is told on every connection.
+    pub fn snapshot_of(&self, node: &NodeId) -> Down {
+        let (mut assignments, mut stopping) = (Vec::new(), Vec::new());
+        for instance in self.instances_on(node) {
+            if instance.goal != Goal::Running {
+                stopping.push(instance.task_id());
+            }
+            // An instance that cannot be resolved any more is left out and so stopped.
+            if let Some(Ok(assignment)) = self.cluster.nodes.get(node).map(|node| resolve(&instance, &node.facts)) {
+                assignments.push(assignment);
+            }
+        }
+        Down::Snapshot { epoch: self.epoch, assignments, stopping }
+    }
+
+    pub(super) fn instances_on(&self, node: &NodeId) -> Vec<Arc<Instance>> {
+        let ids = self.cluster.loads.get(node).map(|load| load.instances.clone()).unwrap_or_default();
+        ids.iter().filter_map(|id| self.cluster.instances.get(id).cloned()).collect()
+    }
+
+    /// A node's agent is lost. Its tasks may run on; what becomes of the instances is the choice of
+    /// `unreachableStrategy`.
+    pub fn lose_node(&mut self, id: &NodeId) {
+        let Some(node) = self.cluster.nodes.get(id).cloned() else { return };
+        self.cluster
+            .nodes
+            .insert(id.clone(), Arc::new(Node { status: NodeStatus::Unreachable, since: self.now, ..(*node).clone() }));
+        for instance in self.instances_on(id) {
+            let lost = self.put_instance(Instance {
+                condition: Condition::Unreachable,
+                since: self.now,
+                unreachable_since: Some(self.now),
+                ..(*instance).clone()
+            });
+            self.events.push(Event::TaskChanged { instance: lost, message: "the agent of its node is lost".into() });
+        }
+    }
+
+    /// Looks again at apps with instances on lost nodes.
+    pub fn wake_unreachable(&mut self) {
+        let lost: Vec<NodeId> = self
+            .cluster
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.status == NodeStatus::Unreachable)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for node in lost {
+            let apps: Vec<_> = self.instances_on(&node).iter().map(|instance| instance.app.id.clone()).collect();
+            self.dirty_apps.extend(apps);
+        }
+    }
+
+    /// Replaces unreachable instances whose time has come; returns when the next one is due.
+    pub(super) fn expire_unreachable(&mut self, ids: &[InstanceId]) -> Option<Timestamp> {
+        let mut next: Option<Timestamp> = None;
+        for id in ids {
+            let Some(instance) = self.cluster.instances.get(id).cloned() else { continue };
+            let (Some(since), Condition::Unreachable) = (instance.unreachable_since, instance.condition) else { continue };
+            let UnreachableStrategy::Replace { inactive_after_seconds, .. } = instance.app.unreachable_strategy else { continue };
+            let due = since.plus_millis(i64::from(inactive_after_seconds) * 1000);
+            if due <= self.now {
+                self.complete(&instance, None, None);
+                self.remove_instance(id);
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        next
+    }
+
+    /// Takes in one report. A report about a task that is not wanted orders its end; a report about
+    /// an end that is known already lets the agent forget it.
+    pub fn observe(&mut self, node: &NodeId, report: TaskReport) {
+        let instance = report
+            .task
+            .split()
+            .ok()
+            .and_then(|(id, incarnation)| {
+                self.cluster.instances.get(&id).cloned().filter(|instance| instance.incarnation == incarnation)
+            })
+            .filter(|instance| instance.node() == Some(node));
+        let epoch = self.epoch;
+        let Some(instance) = instance else {
+            let order = if report.condition.is_terminal() {
+                Down::Forget { epoch, tasks: vec![report.task] }
+            } else {
+                Down::Stop { epoch, task: report.task, because: "the cluster does not want it any more".into() }
+            };
+            self.orders.push((node.clone(), order));
+            return;
+        };
+        if report.condition.is_terminal() {
+            self.observe_end(node, &instance, report);
+        } else {
+            self.observe_change(&instance, report);
+        }
+    }
+
+    fn observe_change(&mut self, before: &Arc<Instance>, report: TaskReport) {
+        let was_healthy = before.healthy();
+        let changed = before.condition != report.condition;
+        let instance = self.put_instance(Instance {
+            condition: report.condition,
+            since: if changed { report.at } else { before.since },
+            unreachable_since: None,
+            observed: Observed {
+                started_at: report.started_at,
+                addresses: report.addresses,
+                container: report.container.map(Into::into),
+                sandbox: report.sandbox.map(Into::into),
+                health: report.health,
+                ready: report.ready,
+                message: report.message.as_deref().map(Into::into),
+            },
+            ..(**before).clone()
+        });
+        if changed {
+            let message = report.message.unwrap_or_default();
+            self.events.push(Event::TaskChanged { instance: Arc::clone(&instance), message });
+        }
+        if let Some(alive) = instance.healthy().filter(|_| instance.healthy() != was_healthy) {
+            self.events.push(Event::HealthChanged { instance, alive });
+        }
+    }
+
+    fn observe_end(&mut self, node: &NodeId, before: &Arc<Instance>, report: TaskReport) {
+        let message = report.message.clone().unwrap_or_default();
+        let ended = Arc::new(Instance {
+            condition: report.condition,
+            since: report.at,
+            observed: Observed { message: Some(message.as_str().into()), ..before.observed.clone() },
+            ..(**before).clone()
+        });
+        self.orders.push((node.clone(), Down::Forget { epoch: self.epoch, tasks: vec![report.task.clone()] }));
+        self.events.push(Event::TaskChanged { instance: Arc::clone(&ended), message: message.clone() });
+        if report.reason == Some(FailureReason::Unhealthy) {
+            self.events.push(Event::UnhealthyKilled { instance: Arc::clone(&ended), reason: message.clone() });
+        }
+        self.complete(&ended, report.exit, report.reason);
+        let wanted = report.condition == Condition::Killed && report.reason == Some(FailureReason::Stopped);
+        if !wanted && before.goal == Goal::Running {
+            self.note_failure(node, &ended, &report, message);
+        }
+        self.release(before, &report, wanted);
+    }
+
+    /// Puts the instance back in the queue, or forgets it when it is not wanted or outdated.
+    fn release(&mut self, before: &Arc<Instance>, report: &TaskReport, wanted: bool) {
+        let current = self.cluster.app(before.app_id()).cloned();
+        let current = current.filter(|app| {
+            app.version_info.last_config_change_at == before.app.version_info.last_config_change_at
+                && before.goal != Goal::Decommissioned
+        });
+        let Some(app) = current else {
+            self.remove_instance(&before.id);
+            return;
+        };
+        let mut free_relaunch_at = before.free_relaunch_at;
+        let mut excused = wanted;
+        if !wanted && before.goal == Goal::Running {
+            if self.was_stable(before, report.at) {
+                free_relaunch_at = Some(self.now);
+                excused = true;
+            } else {
+                self.grow_delay(&app);
+            }
+        }
+        self.put_instance(Instance {
+            app,
+            goal: Goal::Running,
+            seat: None,
+            condition: Condition::Scheduled,
+            since: self.now,
+            unreachable_since: None,
+            free_relaunch_at,
+            excused,
+            observed: Observed::default(),
+            ..(**before).clone()
+        });
+    }
+
+    /// Whether an ended instance may be launched again at once: it ran well for a while, and was
+    /// not excused already within the longest pause. Marathon pauses after every failure; a crash
+    /// after a long healthy run is no crash loop.
+    fn was_stable(&self, instance: &Instance, ended: Timestamp) -> bool {
+        let pause = instance.app.backoff_seconds.thousandths().max(STABLE_AFTER_MS);
+        let ran = instance.observed.started_at.is_some_and(|started| ended.millis_since(started) >= pause);
+        let was_healthy =
+            instance.app.health_checks.is_empty() || instance.observed.health.iter().all(|health| health.first_success.is_some());
+        let quiet = instance.app.max_launch_delay_seconds.thousandths();
+        let excused = instance.free_relaunch_at.is_some_and(|at| self.now.millis_since(at) < quiet);
+        ran && was_healthy && !excused
+    }
+
+    fn grow_delay(&mut self, app: &crate::App) {
+        let backoff = app.backoff();
+        let quiet = backoff.longest_seconds.thousandths();
+        let before = self.cluster.delays.get(&app.id).filter(|delay| self.now < delay.until.plus_millis(quiet));
+        let pause_ms = backoff.next_pause_ms(before.map(|delay| delay.pause_ms));
+        self.cluster.delays.insert(app.id.clone(), Delay { pause_ms, until: self.now.plus_millis(pause_ms) });
+    }
+
+    fn note_failure(&mut self, node: &NodeId, instance: &Instance, report: &TaskReport, message: String) {
+        let host = self.cluster.nodes.get(node).map(|node| node.facts.hostname.clone()).unwrap_or_default();
+        let failure = LastFailure {
+            app_id: instance.app.id.clone(),
+            task_id: report.task.clone(),
+            host,
+            node: node.to_string(),
+            condition: report.condition,
+            reason: report.reason,
+            message,
+            timestamp: report.at,
+            version: instance.app.version,
+        };
+        if self.cluster.apps.contains_key(&failure.app_id) {
+            self.write(keys::failure(&failure.app_id), &failure);
+            self.cluster.failures.insert(failure.app_id.clone(), Arc::new(failure));
+        }
+    }
+
+    fn complete(&mut self, instance: &Arc<Instance>, exit: Option<crate::assignment::Exit>, reason: Option<FailureReason>) {
+        self.cluster.completed.push_back(Arc::new(CompletedTask { instance: Arc::clone(instance), exit, reason, at: self.now }));
+        while self.cluster.completed.len() > COMPLETED_MAX {
+            self.cluster.completed.pop_front();
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Closing a draft: plan every app that changed, find seats, note what is done.
+
+use super::draft::{Draft, Step};
+use super::load::AssignedInstance;
+use super::pending::Pending;
+use super::{Event, keys};
+use crate::assignment::{Down, FailureReason, TaskReport, resolve};
+use crate::deployment::{Deployment, plan};
+use crate::instance::{Condition, Goal, Instance, Observed};
+use crate::placement::{Candidate, Refusals, place};
+use crate::{App, AppId, InstanceId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
+/// resolved) goes on in the next.
+const ROUNDS_MAX: usize = 8;
+
+impl Draft {
+    /// Plans until nothing changes and hands out the step.
+    pub fn settle(mut self) -> Step {
+        let mut wake_at: Option<Timestamp> = None;
+        for _ in 0..ROUNDS_MAX {
+            if self.capacity_freed {
+                self.capacity_freed = false;
+                self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+            }
+            let apps = std::mem::take(&mut self.dirty_apps);
+            if apps.is_empty() {
+                break;
+            }
+            for id in apps {
+                if let Some(at) = self.settle_app(&id) {
+                    wake_at = Some(wake_at.map_or(at, |wake_at| wake_at.min(at)));
+                }
+            }
+        }
+        let paused = self.cluster.pending.keys().filter_map(|id| self.cluster.delays.get(id)).map(|delay| delay.until);
+        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).min();
+        for node in std::mem::take(&mut self.dirty_nodes) {
+            let assigned: Vec<AssignedInstance> =
+                self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
+            if assigned.is_empty() {
+                self.delete(keys::assignments(&node))
+            } else {
+                self.write(keys::assignments(&node), &assigned)
+            }
+        }
+        self.cluster.generation += 1;
+        Step {
+            cluster: self.cluster,
+            writes: self.writes,
+            orders: self.orders,
+            events: self.events,
+            touched: self.touched,
+            wake_at,
+        }
+    }
+
+    /// Plans one app; returns when it must be looked at again.
+    fn settle_app(&mut self, id: &AppId) -> Option<Timestamp> {
+        let ids: Vec<InstanceId> = self.cluster.by_app.get(id).into_iter().flatten().cloned().collect();
+        let expires = self.expire_unreachable(&ids);
+        let app = self.cluster.app(id).cloned();
+        let blocked = self.cluster.deployments.values().any(|deployment| deployment.holds_back(id));
+        let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
+        let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
+        let plan = plan(app.as_deref(), &references, blocked);
+        for (instance, reason) in &plan.kill {
+            self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
+        }
+        if let Some(app) = &app {
+            for _ in 0..plan.launch {
+                let id = InstanceId::new(&app.id, self.entropy.next_uuid());
+                self.put_instance(Self::scheduled(id, app, self.now));
+            }
+            self.seat(app);
+        }
+        if plan.done {
+            self.note_done(id, app.is_none());
+        }
+        // What this very call changed needs no second look, unless a kill freed a place.
+        if plan.kill.is_empty() {
+            self.dirty_apps.remove(id);
+        }
+        expires
+    }
+
+    fn scheduled(id: InstanceId, app: &Arc<App>, now: Timestamp) -> Instance {
+        Instance {
+            id,
+            app: Arc::clone(app),
+            incarnation: 0,
+            goal: Goal::Running,
+            seat: None,
+            condition: Condition::Scheduled,
+            since: now,
+            staged_at: now,
+            unreachable_since: None,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed::default(),
+        }
+    }
+
+    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow.
+    fn seat(&mut self, app: &Arc<App>) {
+        let mut waiting: Vec<Arc<Instance>> = self
+            .cluster
+            .instances_of(&app.id)
+            .filter(|instance| instance.condition == Condition::Scheduled && instance.goal == Goal::Running)
+            .cloned()
+            .collect();
+        let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);
+        if paused {
+            // Instances that had been stable do not share the pause of the failing ones.
+            let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|instance| instance.excused);
+            self.note_pending(app, rest.len(), None);
+            waiting = ready;
+            if waiting.is_empty() {
+                return;
+            }
+        }
+        if waiting.is_empty() {
+            if !paused {
+                self.cluster.pending.remove(&app.id);
+            }
+            return;
+        }
+        let (seats, refusals) = self.find_seats(app, waiting.len());
+        let found = seats.len();
+        for (instance, seat) in waiting.iter().zip(seats) {
+            let node = seat.node.clone();
+            let launched = self.put_instance(Instance {
+                app: Arc::clone(app),
+                incarnation: instance.incarnation + 1,
+                seat: Some(seat),
+                condition: Condition::Staging,
+                since: self.now,
+                staged_at: self.now,
+                excused: false,
+                observed: Observed::default(),
+                ..(**instance).clone()
+            });
+            self.launch(&launched, node);
+        }
+        if !paused {
+            self.note_pending(app, waiting.len() - found, refusals);
+        }
+    }
+
+    fn launch(&mut self, instance: &Arc<Instance>, node: crate::NodeId) {
+        let Some(facts) = self.cluster.nodes.get(&node).map(|node| node.facts.clone()) else { return };
+        match resolve(instance, &facts) {
+            Ok(assignment) => {
+                self.orders.push((node, Down::Run { epoch: self.epoch, assignment: Box::new(assignment) }));
+                self.events.push(Event::TaskChanged { instance: Arc::clone(instance), message: String::new() });
+            }
+            Err(message) => self.observe(
+                &node,
+                TaskReport {
+                    task: instance.task_id(),
+                    condition: Condition::Failed,
+                    at: self.now,
+                    started_at: None,
+                    reason: Some(FailureReason::LaunchFailed),
+                    exit: None,
+                    message: Some(message),
+                    health: Vec::new(),
+                    ready: false,
+                    addresses: Vec::new(),
+                    container: None,
+                    sandbox: None,
+                },
+            ),
+        }
+    }
+
+    fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
+        let salt = self.entropy.next_number();
+        let mut same_app: BTreeMap<&crate::NodeId, u32> = BTreeMap::new();
+        let mut placed = Vec::new();
+        for instance in self.cluster.instances_of(&app.id) {
+            let Some(node) = instance.node() else { continue };
+            *same_app.entry(node).or_default() += 1;
+            let counts = instance.goal != Goal::Decommissioned
+                && instance.condition != Condition::Unreachable
+                && instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at;
+            if let Some(node) = self.cluster.nodes.get(node).filter(|_| counts) {
+                placed.push(node.as_ref());
+            }
+        }
+        let candidates = self
+            .cluster
+            .nodes
+            .iter()
+            .map(|(id, node)| Candidate {
+                node,
+                load: self.cluster.loads.get(id).cloned().unwrap_or_default(),
+                same_app: same_app.get(id).copied().unwrap_or(0),
+            })
+            .collect();
+        place(app, count, candidates, &placed, salt)
+    }
+
+    fn note_pending(&mut self, app: &App, count: usize, refusals: Option<Refusals>) {
+        if count == 0 {
+            self.cluster.pending.remove(&app.id);
+            return;
+        }
+        let before = self.cluster.pending.get(&app.id);
+        let attempts = before.map_or(0, |before| before.attempts) + u64::from(refusals.is_some());
+        let refusals = refusals.or_else(|| before.and_then(|before| before.refusals.clone()));
+        let since = before.map_or(self.now, |before| before.since);
+        self.cluster.pending.insert(app.id.clone(), Arc::new(Pending { since, count: count as u32, refusals, attempts }));
+    }
+
+    /// Takes an app that has reached its goal out of its deployments.
+    fn note_done(&mut self, id: &AppId, removed: bool) {
+        let waiting: Vec<Arc<Deployment>> =
+            self.cluster.deployments.values().filter(|deployment| deployment.pending.contains(id)).cloned().collect();
+        for deployment in waiting {
+            let mut next = (*deployment).clone();
+            next.pending.remove(id);
+            let (before, after) = (deployment.current_step(), next.current_step());
+            let next = Arc::new(next);
+            for step in before..after {
+                self.events.push(Event::DeploymentStepFinished { deployment: Arc::clone(&next), step });
+            }
+            if removed {
+                self.events.push(Event::AppTerminated { app: id.clone() });
+            }
+            if next.pending.is_empty() {
+                self.end_deployment(&next, true);
+            } else {
+                if before != after {
+                    self.dirty_apps.extend(next.affected().cloned());
+                }
+                self.cluster.deployments.insert(next.id.as_str().into(), next);
+            }
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! Drives the cluster with a model of agents and store, and checks what must always hold.
+
+use super::*;
+use crate::assignment::{Down, Exit, FailureReason, TaskReport};
+use crate::instance::{Condition, Goal};
+use crate::node::{NodeFacts, PortRanges, Resources};
+use crate::{App, Scalar, TaskId, Timestamp};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// A cluster with perfect agents and a perfect store.
+struct World {
+    cluster: Cluster,
+    store: BTreeMap<String, Vec<u8>>,
+    agents: BTreeMap<NodeId, BTreeMap<TaskId, Condition>>,
+    now: i64,
+    seed: u64,
+    wake_at: Option<Timestamp>,
+}
+
+impl World {
+    fn new(nodes: u32) -> Self {
+        let mut world = Self {
+            cluster: Cluster::default(),
+            store: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            now: 1_000_000,
+            seed: 1,
+            wake_at: None,
+        };
+        world.step(|draft| draft.name_cluster());
+        for number in 0..nodes {
+            let facts = facts(number);
+            world.agents.insert(facts.id.clone(), BTreeMap::new());
+            world.step(|draft| draft.register(facts, Vec::new()));
+        }
+        world
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    fn step<T>(&mut self, act: impl FnOnce(&mut Draft) -> T) -> T {
+        self.seed += 1;
+        let mut draft = Draft::new(&self.cluster, self.now(), 1, Entropy::new(self.seed));
+        let result = act(&mut draft);
+        let step = draft.settle();
+        for (key, value) in step.writes {
+            match value {
+                Some(value) => self.store.insert(key, value),
+                None => self.store.remove(&key),
+            };
+        }
+        self.cluster = step.cluster;
+        self.wake_at = step.wake_at;
+        for (node, order) in step.orders {
+            let tasks = self.agents.get_mut(&node).unwrap();
+            match order {
+                Down::Run { assignment, .. } => {
+                    tasks.insert(assignment.task_id(), Condition::Staging);
+                }
+                Down::Stop { task, .. } => {
+                    tasks.entry(task).and_modify(|condition| *condition = Condition::Killing).or_insert(Condition::Killed);
+                }
+                Down::Forget { tasks: forgotten, .. } => forgotten.iter().for_each(|task| {
+                    tasks.remove(task);
+                }),
+                Down::Snapshot { .. } => {}
+            }
+        }
+        self.check();
+        result
+    }
+
+    fn report(&mut self, node: &NodeId, task: &TaskId, condition: Condition, reason: Option<FailureReason>) {
+        let started = Timestamp::from_millis(self.now - 10_000);
+        let report = TaskReport {
+            task: task.clone(),
+            condition,
+            at: self.now(),
+            started_at: (condition == Condition::Running || condition.is_terminal()).then_some(started),
+            reason,
+            exit: reason.map(|_| Exit::Code(1)),
+            message: None,
+            health: Vec::new(),
+            ready: true,
+            addresses: Vec::new(),
+            container: None,
+            sandbox: None,
+        };
+        self.agents.get_mut(node).unwrap().insert(task.clone(), condition);
+        self.step(|draft| draft.observe(node, report));
+    }
+
+    /// Lets the agents do what they were told until nothing moves.
+    fn run(&mut self) {
+        for _ in 0..1000 {
+            let next = self
+                .agents
+                .iter()
+                .flat_map(|(node, tasks)| tasks.iter().map(move |(task, condition)| (node.clone(), task.clone(), *condition)))
+                .find(|(_, _, condition)| *condition != Condition::Running);
+            match next {
+                Some((node, task, Condition::Staging)) => self.report(&node, &task, Condition::Running, None),
+                Some((node, task, _)) => self.report(&node, &task, Condition::Killed, Some(FailureReason::Stopped)),
+                None => match self.wake_at.filter(|at| *at > self.now()) {
+                    Some(at) => {
+                        self.now = at.as_millis();
+                        self.step(Draft::wake_paused);
+                    }
+                    None => return,
+                },
+            }
+        }
+        panic!("the world never comes to rest");
+    }
+
+    fn fail(&mut self, index: usize) {
+        let all: Vec<_> =
+            self.agents.iter().flat_map(|(node, tasks)| tasks.keys().map(move |task| (node.clone(), task.clone()))).collect();
+        if let Some((node, task)) = all.get(index % all.len().max(1)).cloned() {
+            self.report(&node, &task, Condition::Failed, Some(FailureReason::CommandExited));
+        }
+    }
+
+    /// What must hold after every step.
+    fn check(&self) {
+        for (id, load) in &self.cluster.loads {
+            let offered = &self.cluster.nodes[id].facts.resources;
+            assert!(load.cpus <= offered.cpus && load.mem <= offered.mem, "{id} is overcommitted: {load:?}");
+            let mut fresh = crate::placement::NodeLoad::default();
+            for instance in self.cluster.instances.values().filter(|instance| instance.node() == Some(id)) {
+                let seat = instance.seat.as_ref().unwrap();
+                assert!(seat.host_ports.iter().all(|port| !fresh.ports.contains(port)), "port given twice");
+                fresh.take(&instance.id, &instance.app, seat);
+            }
+            assert_eq!(&fresh, load, "the load of {id} equals a rebuild");
+        }
+        let (loaded, faults) = Cluster::load(self.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), self.now());
+        assert_eq!(faults, []);
+        assert_eq!(
+            loaded.loads.iter().filter(|(_, load)| !load.instances.is_empty()).count(),
+            self.cluster.loads.iter().filter(|(_, load)| !load.instances.is_empty()).count()
+        );
+        let seated = |cluster: &Cluster| -> Vec<_> {
+            let seated = cluster.instances.values().filter(|instance| instance.seat.is_some());
+            seated
+                .map(|instance| {
+                    (instance.id.clone(), instance.incarnation, instance.seat.clone(), Arc::clone(&instance.app), instance.goal)
+                })
+                .collect()
+        };
+        assert_eq!(seated(&loaded), seated(&self.cluster), "what is stored is what runs");
+        let apps = |cluster: &Cluster| -> Vec<_> { cluster.apps.values().map(|record| Arc::clone(&record.app)).collect() };
+        assert_eq!(apps(&loaded), apps(&self.cluster));
+        assert_eq!(loaded.deployments.keys().collect::<Vec<_>>(), self.cluster.deployments.keys().collect::<Vec<_>>());
+        assert_eq!(loaded.service_ports, self.cluster.service_ports);
+    }
+
+    fn running(&self, app: &str) -> usize {
+        self.cluster
+            .instances_of(&AppId::parse(app).unwrap())
+            .filter(|instance| instance.condition == Condition::Running && instance.goal == Goal::Running)
+            .count()
+    }
+}
+
+fn facts(number: u32) -> NodeFacts {
+    NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(4),
+            mem: Scalar::from_units(4096),
+            disk: Scalar::from_units(4096),
+            gpus: 0,
+            ports: PortRanges::new([(31000, 31020)]),
+        },
+        attributes: BTreeMap::new(),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    }
+}
+
+fn app(id: &str, instances: u32, cpus_thousandths: i64) -> App {
+    let mut app = App::new(AppId::parse(id).unwrap());
+    app.cmd = Some("sleep 1000".into());
+    app.instances = instances;
+    app.cpus = Scalar::from_thousandths(cpus_thousandths);
+    app.port_definitions = vec![crate::app::PortDefinition::default()];
+    app
+}
+
+#[test]
+fn an_app_is_created_scaled_changed_and_removed() {
+    let mut world = World::new(2);
+    let deployment =
+        world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "/v2/apps")).unwrap().unwrap();
+    assert!(world.cluster.deployments.contains_key(deployment.id.as_str()));
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.deployments.len()), (2, 0));
+    assert_eq!(world.cluster.app(&AppId::parse("/a").unwrap()).unwrap().port_definitions[0].port, SERVICE_PORT_FIRST);
+    let nodes: std::collections::BTreeSet<_> =
+        world.cluster.instances.values().map(|instance| instance.node().cloned()).collect();
+    assert_eq!(nodes.len(), 2, "spread over the nodes");
+
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 5)], false, "")).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 5);
+    let before: Vec<_> = world.cluster.instances.keys().cloned().collect();
+
+    let mut changed = app("/a", 5, 200);
+    changed.port_definitions[0].port = 0;
+    world.step(|draft| draft.edit(vec![AppEdit::Put(changed.clone())], false, "")).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 5);
+    assert!(before.iter().all(|id| !world.cluster.instances.contains_key(id)), "every instance was replaced");
+
+    let unchanged = (*world.cluster.app(&changed.id).unwrap().clone()).clone();
+    assert_eq!(
+        world.step(|draft| draft.edit(vec![AppEdit::Put(unchanged)], false, "")).unwrap(),
+        None,
+        "no change, no deployment"
+    );
+
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(changed.id.clone())], false, "")).unwrap();
+    world.run();
+    assert!(world.cluster.instances.is_empty() && world.cluster.deployments.is_empty());
+    let left: Vec<_> = world.store.keys().filter(|key| !key.contains("/nodes/") && !key.contains("/cluster/")).collect();
+    assert!(left.is_empty(), "nothing is left in the store: {left:?}");
+}
+
+#[test]
+fn a_second_change_is_locked_unless_forced() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
+    let locked = world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], false, ""));
+    assert!(matches!(locked, Err(EditError::Locked(ids)) if ids.len() == 1));
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], true, "")).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn failures_pause_and_grow_but_a_stable_instance_returns_at_once() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
+    world.run();
+    let id = AppId::parse("/a").unwrap();
+    let at = world.now;
+    world.fail(0);
+    let instance = world.cluster.instances_of(&id).next().unwrap().clone();
+    assert_eq!((instance.condition, instance.incarnation), (Condition::Staging, 2), "relaunched at once");
+    world.run();
+    assert_eq!(world.now, at);
+    world.fail(0);
+    assert_eq!(world.cluster.delays[&id].pause_ms, 1000);
+    assert_eq!(world.cluster.pending[&id].count, 1);
+    world.run();
+    world.fail(0);
+    assert_eq!(world.cluster.delays[&id].pause_ms, 1150);
+    assert_eq!(world.cluster.failures[&id].condition, Condition::Failed);
+    world.run();
+    assert_eq!(world.running("/a"), 1);
+    assert_eq!(world.cluster.instances_of(&id).next().unwrap().id, instance.id, "the instance id is stable");
+}
+
+#[test]
+fn what_does_not_fit_waits_and_is_seated_when_room_appears() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/big", 1, 3000))], false, "")).unwrap();
+    world.run();
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/late", 1, 2000))], false, "")).unwrap();
+    world.run();
+    let late = AppId::parse("/late").unwrap();
+    let refusals = world.cluster.pending[&late].refusals.clone().unwrap();
+    assert!(refusals.sentence().contains("InsufficientCpus on 1"), "{}", refusals.sentence());
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/big").unwrap())], false, "")).unwrap();
+    world.run();
+    assert_eq!(world.running("/late"), 1);
+    assert!(world.cluster.pending.is_empty());
+}
+
+#[test]
+fn rollback_restores_the_previous_version_and_spares_its_instances() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
+    world.run();
+    let good: Vec<_> = world.cluster.instances.keys().cloned().collect();
+    let stuck = world.step(|draft| draft.edit(vec![AppEdit::Put(app("/a", 1, 900_000))], false, "")).unwrap().unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 1, "the old instance serves on");
+    world.step(|draft| draft.roll_back(&stuck.id)).unwrap();
+    world.run();
+    assert_eq!(world.cluster.instances.keys().cloned().collect::<Vec<_>>(), good);
+    assert!(world.cluster.deployments.is_empty() && world.cluster.pending.is_empty());
+}
+
+#[test]
+fn killed_tasks_come_back_unless_scaled_away() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 3, 100))], false, "")).unwrap();
+    world.run();
+    let task = |world: &World| world.cluster.instances.values().next().unwrap().task_id();
+    let request = |tasks, scale| KillRequest { tasks, scale, wipe: false, force: false };
+    let first = task(&world);
+    world.step(|draft| draft.kill(&request(vec![first.clone()], false))).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 3);
+    assert_eq!(world.step(|draft| draft.kill(&request(vec![first.clone()], false))), Err(EditError::NoTask(first.to_string())));
+    let second = task(&world);
+    world.step(|draft| draft.kill(&request(vec![second], true))).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn dependencies_start_first() {
+    let mut world = World::new(1);
+    let mut web = app("/web", 1, 100);
+    web.dependencies = vec![AppId::parse("/db").unwrap()];
+    world.step(|draft| draft.edit(vec![AppEdit::Create(web), AppEdit::Create(app("/db", 1, 100))], false, "")).unwrap();
+    assert_eq!(world.cluster.instances_of(&AppId::parse("/web").unwrap()).count(), 0);
+    world.run();
+    assert_eq!((world.running("/web"), world.running("/db")), (1, 1));
+}
+
+#[test]
+fn a_lost_node_is_replaced_and_its_return_kills_the_duplicate() {
+    let mut world = World::new(2);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let node = NodeId::parse("c-S0").unwrap();
+    world.step(|draft| draft.lose_node(&node));
+    world.run();
+    assert_eq!(world.running("/a"), 2);
+    assert!(world.cluster.instances.values().all(|instance| instance.node() != Some(&node)));
+    let orphans = world.agents[&node].clone();
+    assert_eq!(orphans.len(), 1);
+    let started = world.now();
+    let reports = orphans.keys().map(|task| TaskReport {
+        task: task.clone(),
+        condition: Condition::Running,
+        at: started,
+        started_at: Some(started),
+        reason: None,
+        exit: None,
+        message: None,
+        health: Vec::new(),
+        ready: true,
+        addresses: Vec::new(),
+        container: None,
+        sandbox: None,
+    });
+    let reports = reports.collect();
+    world.step(|draft| draft.register(facts(0), reports));
+    world.run();
+    assert!(world.agents[&node].is_empty(), "the duplicate was stopped");
+    assert_eq!(world.running("/a"), 2);
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    Put(u8, u32, i64),
+    Remove(u8),
+    Scale(u8, u32),
+    Restart(u8),
+    Fail(usize),
+    Run,
+    Wait(i64),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        (0u8..3, 0u32..6, 100i64..900).prop_map(|(app, instances, cpus)| Deed::Put(app, instances, cpus)),
+        (0u8..3).prop_map(Deed::Remove),
+        (0u8..3, 0u32..6).prop_map(|(app, instances)| Deed::Scale(app, instances)),
+        (0u8..3).prop_map(Deed::Restart),
+        (0usize..20).prop_map(Deed::Fail),
+        Just(Deed::Run),
+        (1i64..100_000).prop_map(Deed::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever happens, the cluster comes to rest with exactly what is wanted, and what is stored
+    /// is what runs after every single step.
+    #[test]
+    fn any_history_converges(deeds in proptest::collection::vec(deed(), 1..24)) {
+        let mut world = World::new(3);
+        for deed in deeds {
+            let id = |number: u8| AppId::parse(&format!("/app{number}")).unwrap();
+            match deed {
+                Deed::Put(number, instances, cpus) => {
+                    let app = app(id(number).as_str(), instances, cpus);
+                    world.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
+                }
+                Deed::Remove(number) => drop(world.step(|draft| draft.edit(vec![AppEdit::Remove(id(number))], true, ""))),
+                Deed::Scale(number, instances) => drop(world.step(|draft| draft.edit(vec![AppEdit::Scale(id(number), instances)], true, ""))),
+                Deed::Restart(number) => drop(world.step(|draft| draft.edit(vec![AppEdit::Restart(id(number))], true, ""))),
+                Deed::Fail(index) => world.fail(index),
+                Deed::Run => world.run(),
+                Deed::Wait(millis) => world.now += millis,
+            }
+        }
+        world.step(Draft::wake_paused);
+        world.run();
+        for (id, record) in &world.cluster.apps {
+            prop_assert_eq!(world.running(id.as_str()), record.app.instances as usize);
+        }
+        prop_assert!(world.cluster.deployments.is_empty());
+        let wanted: u32 = world.cluster.apps.values().map(|record| record.app.instances).sum();
+        prop_assert_eq!(world.agents.values().map(BTreeMap::len).sum::<usize>(), wanted as usize);
+    }
+}

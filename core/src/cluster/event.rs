@@ -1,0 +1,67 @@
+//! What happened in a step, for event streams.
+
+use crate::deployment::Deployment;
+use crate::{App, AppId, Instance, Timestamp};
+use std::sync::Arc;
+
+/// Something that happened; the façades give it their words.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An app was created or changed.
+    AppChanged {
+        /// The new definition.
+        app: Arc<App>,
+        /// Request path, as Marathon reports it.
+        uri: String,
+    },
+    /// The groups changed as a whole.
+    GroupChanged {
+        /// New version of the root group.
+        version: Timestamp,
+    },
+    /// A task changed its state; the instance is as it is afterwards (or was last).
+    TaskChanged {
+        /// The instance.
+        instance: Arc<Instance>,
+        /// Text that came with the change.
+        message: String,
+    },
+    /// A task became healthy or unhealthy.
+    HealthChanged {
+        /// The instance.
+        instance: Arc<Instance>,
+        /// Whether it is healthy now.
+        alive: bool,
+    },
+    /// A task was stopped because of its health.
+    UnhealthyKilled {
+        /// The instance as it was.
+        instance: Arc<Instance>,
+        /// Why.
+        reason: String,
+    },
+    /// A removed app has no instances left.
+    AppTerminated {
+        /// The app.
+        app: AppId,
+    },
+    /// A deployment was accepted.
+    DeploymentStarted {
+        /// The deployment.
+        deployment: Arc<Deployment>,
+    },
+    /// A step of a deployment was reached.
+    DeploymentStepFinished {
+        /// The deployment.
+        deployment: Arc<Deployment>,
+        /// Which step.
+        step: usize,
+    },
+    /// A deployment ended.
+    DeploymentFinished {
+        /// The deployment.
+        deployment: Arc<Deployment>,
+        /// Whether it reached its goal; otherwise it was cancelled or superseded.
+        success: bool,
+    },
+}

@@ -1,0 +1,48 @@
+//! Layout of the store (design: decisions only, JSON that a person can read).
+
+use crate::node::NodeId;
+use crate::{AppId, Timestamp};
+
+/// Prefix of every key.
+pub const ROOT: &str = "/orrery/v1/";
+/// Holds the epoch of the leader; compared in every transaction.
+pub const EPOCH_KEY: &str = "/orrery/v1/epoch";
+
+pub(super) const CLUSTER_ID: &str = "/orrery/v1/cluster/id";
+pub(super) const REPOSITORIES: &str = "/orrery/v1/repositories";
+pub(super) const APPS: &str = "/orrery/v1/apps";
+pub(super) const VERSIONS: &str = "/orrery/v1/versions";
+pub(super) const PACKAGES: &str = "/orrery/v1/packages";
+pub(super) const DEPLOYMENTS: &str = "/orrery/v1/deployments/";
+pub(super) const ASSIGNMENTS: &str = "/orrery/v1/assignments/";
+pub(super) const NODES: &str = "/orrery/v1/nodes/";
+pub(super) const FAILURES: &str = "/orrery/v1/failures";
+
+pub(super) fn app(id: &AppId) -> String {
+    format!("{APPS}{id}")
+}
+
+/// `!` cannot occur in ids, so that versions of `/a` never mix with those of `/a/b`.
+pub(super) fn version(id: &AppId, version: Timestamp) -> String {
+    format!("{VERSIONS}{id}!{version}")
+}
+
+pub(super) fn package(id: &AppId) -> String {
+    format!("{PACKAGES}{id}")
+}
+
+pub(super) fn deployment(id: &str) -> String {
+    format!("{DEPLOYMENTS}{id}")
+}
+
+pub(super) fn assignments(node: &NodeId) -> String {
+    format!("{ASSIGNMENTS}{node}")
+}
+
+pub(super) fn node(id: &NodeId) -> String {
+    format!("{NODES}{id}")
+}
+
+pub(super) fn failure(id: &AppId) -> String {
+    format!("{FAILURES}{id}")
+}

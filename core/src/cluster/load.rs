@@ -1,0 +1,179 @@
+//! Reading a cluster back from the store.
+
+use super::app_record::AppRecord;
+use super::{Cluster, keys, service_ports};
+use crate::deployment::Deployment;
+use crate::instance::{Condition, Goal, Instance, Observed, Seat};
+use crate::node::{Node, NodeFacts, NodeId, NodeStatus};
+use crate::package::{PackageInstance, Repository};
+use crate::{App, AppId, InstanceId, Timestamp};
+use imbl::Vector;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One line of a node's assignment document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AssignedInstance {
+    #[serde(rename = "i")]
+    instance: InstanceId,
+    #[serde(rename = "a")]
+    app: AppId,
+    #[serde(rename = "v")]
+    version: Timestamp,
+    #[serde(rename = "n")]
+    incarnation: u32,
+    #[serde(rename = "g", default)]
+    goal: Goal,
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<u16>,
+    #[serde(rename = "s")]
+    staged_at: Timestamp,
+}
+
+impl AssignedInstance {
+    pub(super) fn of(instance: &Instance) -> Option<Self> {
+        let seat = instance.seat.as_ref()?;
+        Some(Self {
+            instance: instance.id.clone(),
+            app: instance.app.id.clone(),
+            version: instance.app.version,
+            incarnation: instance.incarnation,
+            goal: instance.goal,
+            ports: seat.host_ports.clone(),
+            staged_at: instance.staged_at,
+        })
+    }
+}
+
+/// A stored entry that could not be read. The rest was loaded; the entry is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct LoadFault {
+    /// Its key.
+    pub key: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Cluster {
+    /// Rebuilds the cluster from all entries below [`keys::ROOT`]. Tasks count as staging, on nodes
+    /// that are unreachable, until agents say otherwise.
+    pub fn load<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>, now: Timestamp) -> (Self, Vec<LoadFault>) {
+        let mut loader =
+            Loader { now, cluster: Self::default(), versions: BTreeMap::new(), assigned: Vec::new(), faults: Vec::new() };
+        for (key, value) in entries {
+            loader.entry(key, value);
+        }
+        loader.finish()
+    }
+}
+
+struct Loader {
+    now: Timestamp,
+    cluster: Cluster,
+    versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
+    assigned: Vec<(NodeId, String, AssignedInstance)>,
+    faults: Vec<LoadFault>,
+}
+
+impl Loader {
+    fn read<T: DeserializeOwned>(&mut self, key: &str, value: &[u8]) -> Option<T> {
+        serde_json::from_slice(value)
+            .map_err(|error| self.faults.push(LoadFault { key: key.into(), reason: error.to_string() }))
+            .ok()
+    }
+
+    fn entry(&mut self, key: &str, value: &[u8]) {
+        if key == keys::CLUSTER_ID {
+            if let Some(id) = self.read::<String>(key, value) {
+                self.cluster.id = id.into();
+            }
+        } else if key == keys::REPOSITORIES {
+            self.cluster.repositories = self.read::<Vector<Repository>>(key, value);
+        } else if key.starts_with(keys::VERSIONS) {
+            if let Some(app) = self.read::<App>(key, value) {
+                self.versions.entry(app.id.clone()).or_default().insert(app.version, Arc::new(app));
+            }
+        } else if key.starts_with(keys::APPS) {
+            if let Some(app) = self.read::<App>(key, value) {
+                let app = Arc::new(app);
+                self.cluster.apps.insert(app.id.clone(), AppRecord { versions: Vector::unit(Arc::clone(&app)), app });
+            }
+        } else if key.starts_with(keys::PACKAGES) {
+            if let Some(package) = self.read::<PackageInstance>(key, value) {
+                self.cluster.packages.insert(package.app_id.clone(), Arc::new(package));
+            }
+        } else if key.starts_with(keys::FAILURES) {
+            if let Some(failure) = self.read::<super::LastFailure>(key, value) {
+                self.cluster.failures.insert(failure.app_id.clone(), Arc::new(failure));
+            }
+        } else if key.starts_with(keys::DEPLOYMENTS) {
+            if let Some(mut deployment) = self.read::<Deployment>(key, value) {
+                deployment.pending = deployment.affected().cloned().collect();
+                self.cluster.deployments.insert(deployment.id.as_str().into(), Arc::new(deployment));
+            }
+        } else if key.starts_with(keys::NODES) {
+            if let Some(facts) = self.read::<NodeFacts>(key, value) {
+                let node =
+                    Node { status: NodeStatus::Unreachable, since: self.now, registered_at: self.now, deactivated: false, facts };
+                self.cluster.nodes.insert(node.facts.id.clone(), Arc::new(node));
+            }
+        } else if let Some(node) = key.strip_prefix(keys::ASSIGNMENTS) {
+            match NodeId::parse(node) {
+                Ok(node) => {
+                    let lines = self.read::<Vec<AssignedInstance>>(key, value).unwrap_or_default();
+                    self.assigned.extend(lines.into_iter().map(|line| (node.clone(), key.to_owned(), line)));
+                }
+                Err(error) => self.faults.push(LoadFault { key: key.into(), reason: error.to_string() }),
+            }
+        }
+    }
+
+    fn finish(mut self) -> (Cluster, Vec<LoadFault>) {
+        let ids: Vec<AppId> = self.cluster.apps.keys().cloned().collect();
+        for id in ids {
+            let Some(record) = self.cluster.apps.get(&id).cloned() else { continue };
+            service_ports::hold(&mut self.cluster, &record.app);
+            let older = self.versions.get(&id).into_iter().flatten().filter(|(version, _)| **version < record.app.version);
+            let versions: Vector<Arc<App>> = older.map(|(_, app)| Arc::clone(app)).chain([Arc::clone(&record.app)]).collect();
+            self.cluster.apps.insert(id, AppRecord { app: record.app, versions });
+        }
+        for (node, key, line) in std::mem::take(&mut self.assigned) {
+            let version = self.versions.get(&line.app).and_then(|versions| versions.get(&line.version)).cloned();
+            let Some(app) = version.or_else(|| self.cluster.app(&line.app).cloned()) else {
+                let reason = format!("the definition of {} at {} is missing", line.app, line.version);
+                self.faults.push(LoadFault { key, reason });
+                continue;
+            };
+            self.seat(node, app, line);
+        }
+        (self.cluster, self.faults)
+    }
+
+    fn seat(&mut self, node: NodeId, app: Arc<App>, line: AssignedInstance) {
+        let seat = Seat { node, host_ports: line.ports };
+        let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
+        load.take(&line.instance, &app, &seat);
+        self.cluster.loads.insert(seat.node.clone(), load);
+        let mut ids = self.cluster.by_app.get(&app.id).cloned().unwrap_or_default();
+        ids.insert(line.instance.clone());
+        self.cluster.by_app.insert(app.id.clone(), ids);
+        let instance = Instance {
+            id: line.instance.clone(),
+            app,
+            incarnation: line.incarnation,
+            goal: line.goal,
+            seat: Some(seat),
+            condition: Condition::Staging,
+            since: line.staged_at,
+            staged_at: line.staged_at,
+            unreachable_since: None,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed::default(),
+        };
+        self.cluster.instances.insert(line.instance, Arc::new(instance));
+    }
+}
