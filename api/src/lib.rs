@@ -1,1 +1,8 @@
-//! orrery-api
+//! Wire formats of Marathon, Cosmos, Mesos and their neighbours, and their translation to and from
+//! the nouns of `orrery-core`. Functions from values to values: no I/O, no clock, no randomness.
+//! Every oddity of an old interface lives here, in one named place, and nowhere else.
+
+mod json;
+pub mod marathon;
+
+pub use json::without_nulls;

@@ -119,12 +119,11 @@ fn bind_ports(app: &App, host_ports: &[u16]) -> Result<Vec<PortBinding>, String>
         .iter()
         .enumerate()
         .map(|(index, request)| {
-            let host_port = match request.host_port {
-                None => None,
-                Some(_) => {
-                    let port = host_ports.get(index).copied().filter(|port| *port != 0);
-                    Some(port.ok_or_else(|| format!("port {index} of {} has no host port", app.id))?)
-                }
+            let host_port = if request.host_port.is_some() {
+                let port = host_ports.get(index).copied().filter(|port| *port != 0);
+                Some(port.ok_or_else(|| format!("port {index} of {} has no host port", app.id))?)
+            } else {
+                None
             };
             let container_port = match (request.container_port, host_port) {
                 (Some(port), _) if port != 0 => port,
