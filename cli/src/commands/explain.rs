@@ -1,0 +1,158 @@
+//! `dcos explain`: why an app is not running.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::client::{Client, encode};
+use crate::context::Context;
+use crate::error::{Error, Kind, Outcome};
+use crate::marathon::{V2, app_path, count, failure_reason, list, normalize_id, queued_id, refusal_meaning, refusals, text};
+use crate::output::print_line;
+
+/// Arguments of `dcos explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  dcos explain /web      which nodes refuse it and for what, what failed last, what to do")]
+pub(crate) struct ExplainArgs {
+    /// Id of the app
+    app: String,
+}
+
+/// Runs `dcos explain`.
+pub(crate) async fn run(context: &Context, args: ExplainArgs) -> Outcome {
+    let client = context.client()?;
+    let id = normalize_id(&args.app);
+    let answer = client.get(&app_path(&id)).await.map_err(|error| match error.kind {
+        Kind::NotFound => error.fix("dcos marathon app list"),
+        _ => error,
+    })?;
+    let app = answer.get("app").unwrap_or(&answer);
+    let queue = client.get(&format!("{V2}/queue")).await?;
+    let entry = list(&queue, "queue").iter().find(|entry| queued_id(entry) == id);
+    let native = native(&client, &id).await?;
+    if context.structured() {
+        context.print(&json!({"app": app, "queue": entry, "explanation": native}))?;
+        return Ok(0);
+    }
+    for line in lines(&id, app, entry, native.as_ref()) {
+        print_line(&line)?;
+    }
+    Ok(0)
+}
+
+/// The cluster's own explanation, when it gives one.
+async fn native(client: &Client, id: &str) -> Result<Option<Value>, Error> {
+    let path = id.trim_start_matches('/').split('/').map(encode).collect::<Vec<_>>().join("/");
+    match client.get(&format!("/v1/apps/{path}/explain")).await {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind, Kind::Unreachable | Kind::Auth) => Err(error),
+        // Clusters of other makes don't know this address, and say so in many ways.
+        Err(_) => Ok(None),
+    }
+}
+
+fn lines(id: &str, app: &Value, entry: Option<&Value>, native: Option<&Value>) -> Vec<String> {
+    let total = count(app, "instances");
+    let (running, healthy, staged) = (count(app, "tasksRunning"), count(app, "tasksHealthy"), count(app, "tasksStaged"));
+    let mut state = format!("{id}: {running} of {total} instances run");
+    if !list(app, "healthChecks").is_empty() {
+        state += &format!(", {healthy} healthy");
+    }
+    if staged > 0 {
+        state += &format!(", {staged} starting");
+    }
+    let mut lines = vec![state];
+    let mut reasons = native_reasons(native);
+    if let Some(entry) = entry {
+        let waiting = count(entry, "count");
+        lines.push(format!("{waiting} waiting to be launched since {}", text(entry, "since")));
+        let delay = entry.get("delay").unwrap_or(&Value::Null);
+        let left = count(delay, "timeLeftSeconds");
+        if delay.get("overdue").and_then(Value::as_bool) == Some(false) && left > 0 {
+            reasons.push(format!("launching pauses after failures; next try in {left} s (now: dcos marathon delay reset {id})"));
+        }
+        for (reason, declined, processed) in refusals(entry) {
+            let wanted = wanted(app, &reason).map_or(String::new(), |wanted| format!("; the app wants {wanted}"));
+            reasons.push(format!("{reason}: {declined} of {processed} nodes, {}{wanted}", refusal_meaning(&reason)));
+        }
+    }
+    if running < total || (healthy < running && !list(app, "healthChecks").is_empty()) {
+        reasons.extend(failure_reason(app));
+    }
+    for deployment in list(app, "deployments") {
+        reasons.push(format!("deployment {} is under way (dcos marathon deployment watch {0})", text(deployment, "id")));
+    }
+    if reasons.is_empty() && running >= total {
+        reasons.push(if total == 0 {
+            format!("it is stopped (dcos marathon app start {id})")
+        } else {
+            "all is as it should be".to_owned()
+        });
+    } else if reasons.is_empty() {
+        reasons.push("the cluster gives no reason; look again in a moment".to_owned());
+    }
+    lines.extend(reasons.into_iter().map(|reason| format!("  - {reason}")));
+    if staged == 0 && running > 0 && healthy < running && !list(app, "healthChecks").is_empty() {
+        lines
+            .push(format!("see its output: dcos task log {}", id.trim_start_matches('/').rsplit('/').next().unwrap_or_default()));
+    }
+    lines
+}
+
+/// What the app wants of the resource that a refusal is about.
+fn wanted(app: &Value, reason: &str) -> Option<String> {
+    let (field, unit) = match reason {
+        "InsufficientCpus" => ("cpus", "CPUs"),
+        "InsufficientMemory" => ("mem", "MiB of memory"),
+        "InsufficientDisk" => ("disk", "MiB of disk"),
+        "InsufficientGpus" => ("gpus", "GPUs"),
+        "UnfulfilledConstraint" => return app.get("constraints").map(Value::to_string),
+        "InsufficientPorts" => {
+            let ports: Vec<String> =
+                list(app, "portDefinitions").iter().filter_map(|port| Some(port.get("port")?.to_string())).collect();
+            return (!ports.is_empty()).then(|| format!("ports {}", ports.join(", ")));
+        }
+        _ => return None,
+    };
+    app.get(field).map(|amount| format!("{amount} {unit}"))
+}
+
+/// Reasons of the cluster's own explanation: texts, or objects with a `message` or `text`.
+fn native_reasons(native: Option<&Value>) -> Vec<String> {
+    let Some(native) = native else { return Vec::new() };
+    let items = ["reasons", "because", "explanation"].iter().find_map(|key| native.get(*key)?.as_array());
+    let to_text = |item: &Value| {
+        let object = ["message", "text", "reason", "summary"].iter().find_map(|key| item.get(*key)?.as_str());
+        item.as_str().or(object).map(str::to_owned)
+    };
+    items.into_iter().flatten().filter_map(to_text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_is_wanted() {
+        let app: Value =
+            serde_json::from_str(r#"{"id":"/big","instances":2,"tasksRunning":0,"cpus":64.0,"deployments":[]}"#).unwrap();
+        let entry = json!({"count": 2, "since": "T", "delay": {"overdue": true}, "processedOffersSummary":
+            {"rejectSummaryLastOffers": [{"reason": "InsufficientCpus", "declined": 3, "processed": 3}]}});
+        assert_eq!(
+            lines("/big", &app, Some(&entry), None),
+            [
+                "/big: 0 of 2 instances run",
+                "2 waiting to be launched since T",
+                "  - InsufficientCpus: 3 of 3 nodes, not enough free CPUs; the app wants 64.0 CPUs",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sound_app_is_called_so() {
+        let app = json!({"instances": 1, "tasksRunning": 1});
+        assert_eq!(lines("/a", &app, None, None)[1], "  - all is as it should be");
+        assert!(lines("/a", &json!({"instances": 0}), None, None)[1].contains("stopped"));
+    }
+}
