@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let built = binaries::build(false)?;
     let data = workspace::target()?.join("demo");
 
-    stop_earlier(&built, &data);
+    stop_earlier(&built, &data)?;
     let url = start(&built, &data)?;
     let server = dns_address(&status(&built, &data)?)?;
     println!("The cluster serves {url}, its names are at {server}.\n");
@@ -67,11 +67,12 @@ fn show(command: &mut Command) -> Result<()> {
 }
 
 /// An earlier demo may run an older build; its state stays on disk.
-fn stop_earlier(built: &Binaries, data: &Path) {
-    if data.is_dir() && status(built, data).is_ok() {
+fn stop_earlier(built: &Binaries, data: &Path) -> Result<()> {
+    if status(built, data).is_ok() {
         command::step("stopping the earlier demo");
-        command::succeeds(command::program(&built.orrery).arg("down").arg("--data-dir").arg(data));
+        command::output(command::program(&built.orrery).args(["down", "--data-dir"]).arg(data))?;
     }
+    Ok(())
 }
 
 /// Starts the cluster in the background and returns its address.
@@ -137,23 +138,20 @@ fn page_address(server: SocketAddr) -> Result<SocketAddr> {
 }
 
 fn next_steps(built: &Binaries, data: &Path, server: SocketAddr) -> String {
-    let dcos = shortened(&built.dcos);
-    let orrery = shortened(&built.orrery);
-    let data = shortened(data);
-    let (dns, port) = (server.ip(), server.port());
+    let (dcos, orrery, data) = (shortened(&built.dcos), shortened(&built.orrery), shortened(data));
     let (dcos, orrery, data) = (dcos.display(), orrery.display(), data.display());
-    format!(
-        "\
-The cluster goes on running. What to try next:
-  {dcos} package search                            what else can be installed
-  {dcos} marathon app update /{PACKAGE} instances=3  three of them
-  {dcos} task log {PACKAGE}                    what it prints
-  dig @{dns} -p {port} {SERVICE_NAME} SRV    all its hosts and ports
-  {dcos} package uninstall {PACKAGE} --yes      away with it
-  {orrery} status --data-dir {data}
-To stop it:
-  {orrery} down --data-dir {data}"
-    )
+    let (dns, port) = (server.ip(), server.port());
+    let steps = [
+        (format!("{dcos} package search"), "what else can be installed"),
+        (format!("{dcos} marathon app update /{PACKAGE} instances=3"), "three of them"),
+        (format!("{dcos} task log {PACKAGE}"), "what it prints"),
+        (format!("dig @{dns} -p {port} {SERVICE_NAME} SRV"), "all its hosts and ports"),
+        (format!("{dcos} package uninstall {PACKAGE} --yes"), "remove it"),
+        (format!("{orrery} down --data-dir {data}"), "stop the cluster"),
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let lines: Vec<String> = steps.iter().map(|(command, what)| format!("  {command:width$}  {what}")).collect();
+    format!("The cluster goes on running. What to try next:\n{}", lines.join("\n"))
 }
 
 /// A path as typed from the current directory, if it is below it.
