@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Most package versions whose compiled template and schema are kept, in one process. The
-/// oldest goes first; it is compiled again when next used.
-pub const COMPILED_PACKAGES_MAX: usize = 2048;
+/// oldest goes first; it is compiled again when next used. Enough for every version of the
+/// public Universe, at some 120 kB each.
+pub const COMPILED_PACKAGES_MAX: usize = 1536;
 
 type Slot = Mutex<Option<Arc<Compiled>>>;
 

@@ -34,11 +34,7 @@ pub fn check(package: &Package) -> Vec<Fault> {
     let mut add = |severity, file, reason| faults.push(Fault { severity, file, reason });
     let compiled = compiled(package);
     let mut usable = true;
-    for result in [
-        compiled.defaults(package).map(drop),
-        compiled.validator(package).map(drop),
-        compiled.resource(package).map(drop),
-    ] {
+    for result in [compiled.defaults(package).map(drop), compiled.validator(package).map(drop), package.resource().map(drop)] {
         if let Err(error) = result {
             usable = false;
             add(Severity::Error, file_of(&error), error.to_string());
@@ -102,15 +98,13 @@ fn declared(config: &Map<String, Value>, package: &Package, name: &str) -> bool 
 
 fn declares(schema: &Map<String, Value>, name: &str) -> bool {
     let Some(Value::Object(properties)) = schema.get("properties") else { return false };
-    properties.contains_key(name)
-        || properties.values().filter_map(Value::as_object).any(|inner| declares(inner, name))
+    properties.contains_key(name) || properties.values().filter_map(Value::as_object).any(|inner| declares(inner, name))
 }
 
 /// The file that an error is about.
 fn file_of(error: &CatalogError) -> &'static str {
     match error {
-        CatalogError::PackageFileNotJson { file, .. }
-        | CatalogError::PackageFileSchemaMismatch { file, .. } => file,
+        CatalogError::PackageFileNotJson { file, .. } | CatalogError::PackageFileSchemaMismatch { file, .. } => file,
         CatalogError::OptionsNotAllowed => "config.json",
         _ => "marathon.json.mustache",
     }

@@ -19,7 +19,6 @@ type Kept<T> = OnceLock<Result<T, CatalogError>>;
 pub(crate) struct Compiled {
     defaults: Kept<Map<String, Value>>,
     validator: Kept<Option<Validator>>,
-    resource: Kept<Option<Value>>,
     template: Kept<AnyTemplate>,
     labels: Kept<label::PackageLabels>,
 }
@@ -38,18 +37,13 @@ pub(crate) fn compiled(package: &Package) -> Arc<Compiled> {
     package.compiled.get(Compiled::default)
 }
 
-fn kept<T>(
-    cell: &Kept<T>,
-    compute: impl FnOnce() -> Result<T, CatalogError>,
-) -> Result<&T, CatalogError> {
+fn kept<T>(cell: &Kept<T>, compute: impl FnOnce() -> Result<T, CatalogError>) -> Result<&T, CatalogError> {
     cell.get_or_init(compute).as_ref().map_err(Clone::clone)
 }
 
 impl Compiled {
     pub(crate) fn defaults(&self, package: &Package) -> Result<&Map<String, Value>, CatalogError> {
-        kept(&self.defaults, || {
-            Ok(package.config()?.map(|schema| options::defaults(&schema)).unwrap_or_default())
-        })
+        kept(&self.defaults, || Ok(package.config()?.map(|schema| options::defaults(&schema)).unwrap_or_default()))
     }
 
     /// The validator of the options; none when the package declares none.
@@ -68,11 +62,6 @@ impl Compiled {
             })
         })?;
         Ok(validator.as_ref())
-    }
-
-    pub(crate) fn resource(&self, package: &Package) -> Result<Option<&Value>, CatalogError> {
-        let resource = kept(&self.resource, || Ok(package.resource()?.map(Value::Object)))?;
-        Ok(resource.as_ref())
     }
 
     pub(crate) fn template(&self, package: &Package) -> Result<&AnyTemplate, CatalogError> {
@@ -113,9 +102,7 @@ fn decode(package: &Package, encoded: &str, file: &'static str) -> Result<String
     if encoded.len() / 4 * 3 > TEMPLATE_BYTES_MAX + 3 {
         return Err(failed(TemplateError::TooLong { bytes: encoded.len() / 4 * 3 }.to_string()));
     }
-    let bytes = STANDARD
-        .decode(encoded.trim())
-        .map_err(|error| failed(format!("its base64 is broken: {error}")))?;
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|error| failed(format!("its base64 is broken: {error}")))?;
     // As Java decodes: bytes that are not UTF-8 become replacement characters.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -149,9 +149,7 @@ impl CatalogError {
             Self::JsonDecodingError { .. } => "JsonDecodingError",
             // The dollar sign is on the wire: the original is a Scala object, not a class.
             Self::MarathonTemplateMustBeJsonObject => "MarathonTemplateMustBeJsonObject$",
-            Self::ConversionFromPackageToV2DescribeResponse { .. } => {
-                "ConversionFromPackageToV2DescribeResponse"
-            }
+            Self::ConversionFromPackageToV2DescribeResponse { .. } => "ConversionFromPackageToV2DescribeResponse",
             Self::PackageFileNotJson { .. } => "PackageFileNotJson",
             Self::PackageFileSchemaMismatch { .. } => "PackageFileSchemaMismatch",
             Self::TemplateFailed { .. } => "TemplateFailed",
@@ -162,14 +160,12 @@ impl CatalogError {
     /// The `data` of Cosmos' error response, where the type has one.
     pub fn data(&self) -> Option<Value> {
         match self {
-            Self::PackageNotFound { package_name, .. } => {
-                Some(json!({ "packageName": package_name }))
-            }
+            Self::PackageNotFound { package_name, .. } => Some(json!({ "packageName": package_name })),
             Self::VersionNotFound { package_name, package_version, .. }
             | Self::ServiceMarathonTemplateNotFound { package_name, package_version }
-            | Self::TemplateFailed { package_name, package_version, .. } => Some(
-                json!({ "packageName": package_name, "packageVersion": package_version }),
-            ),
+            | Self::TemplateFailed { package_name, package_version, .. } => {
+                Some(json!({ "packageName": package_name, "packageVersion": package_version }))
+            }
             Self::JsonSchemaMismatch { errors } => Some(json!({ "errors": errors })),
             // The original echoed its whole input here; that can hold secrets.
             Self::JsonParsingError { reason, .. } => Some(json!({
@@ -180,12 +176,10 @@ impl CatalogError {
                 "decodeInput": "",
             })),
             Self::PackageFileNotJson { package_name, package_version, file, reason }
-            | Self::PackageFileSchemaMismatch { package_name, package_version, file, reason } => {
-                Some(json!({
-                    "packageName": package_name, "packageVersion": package_version,
-                    "fileName": file, "reason": reason,
-                }))
-            }
+            | Self::PackageFileSchemaMismatch { package_name, package_version, file, reason } => Some(json!({
+                "packageName": package_name, "packageVersion": package_version,
+                "fileName": file, "reason": reason,
+            })),
             Self::OptionsNotAllowed
             | Self::OptionsTooDeep { .. }
             | Self::MarathonTemplateMustBeJsonObject

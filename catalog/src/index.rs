@@ -51,10 +51,7 @@ impl Index {
             // Stable: of two equal revisions the first in the repository counts.
             sorted.sort_by_key(|package| std::cmp::Reverse(package.release_version));
             for package in sorted {
-                let found = Found {
-                    repository: Arc::clone(repository),
-                    package: Arc::clone(package),
-                };
+                let found = Found { repository: Arc::clone(repository), package: Arc::clone(package) };
                 if let Some(versions) = packages.get_mut(&package.name) {
                     versions.push(found);
                 } else {
@@ -133,19 +130,16 @@ impl Index {
     /// Versions that an installed `version` may be upgraded to, the latest first.
     pub fn upgrades_to(&self, name: &str, version: &str) -> Vec<&str> {
         let versions = self.packages.get(name).map(Vec::as_slice).unwrap_or_default();
-        let allowed = versions.iter().filter(|found| {
-            found.version != version && matches_version(&found.upgrades_from, version)
-        });
+        let allowed = versions.iter().filter(|found| found.version != version && matches_version(&found.upgrades_from, version));
         allowed.map(|found| found.version.as_str()).collect()
     }
 
     /// Versions there are that `package` may be downgraded to, the latest first.
     pub fn downgrades_to(&self, package: &Package) -> Vec<&str> {
         let versions = self.packages.get(&package.name).map(Vec::as_slice).unwrap_or_default();
-        let allowed = versions.iter().filter(|found| {
-            found.version != package.version
-                && matches_version(&package.downgrades_to, &found.version)
-        });
+        let allowed = versions
+            .iter()
+            .filter(|found| found.version != package.version && matches_version(&package.downgrades_to, &found.version));
         allowed.map(|found| found.version.as_str()).collect()
     }
 }

@@ -28,6 +28,9 @@ pub const FRAMEWORK_NAME: &str = "DCOS_PACKAGE_FRAMEWORK_NAME";
 /// Largest definition unpacked from a label, in bytes. The largest known package has 200 kB.
 pub const DEFINITION_BYTES_MAX: u64 = 16 << 20;
 
+/// Measured over the Universe: 3 % larger than level 6, in 30 % less time.
+const GZIP_LEVEL: u32 = 3;
+
 /// Fields of the legacy metadata, besides the images.
 const METADATA_FIELDS: [&str; 13] = [
     "packagingVersion",
@@ -55,10 +58,7 @@ pub(crate) struct PackageLabels {
 impl PackageLabels {
     pub(crate) fn of(package: &Package) -> Result<Self, CatalogError> {
         let definition = package.definition()?;
-        Ok(Self {
-            metadata: metadata(&definition),
-            definition: envelope(package, &definition),
-        })
+        Ok(Self { metadata: metadata(&definition), definition: envelope(package, &definition) })
     }
 }
 
@@ -96,17 +96,15 @@ fn metadata(definition: &Map<String, Value>) -> String {
 
 fn envelope(package: &Package, definition: &Map<String, Value>) -> String {
     // No time and no name in the header: equal packages give equal labels.
-    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::new(GZIP_LEVEL));
     let packed = serde_json::to_vec(definition)
         .map_err(std::io::Error::other)
         .and_then(|text| gzip.write_all(&text))
         .and_then(|()| gzip.finish())
         // Neither can fail: the map has text keys, and the sink is memory.
         .unwrap_or_default();
-    let media_type = format!(
-        "application/vnd.dcos.universe.package+json;charset=utf-8;version={}",
-        package.packaging_version.media_version()
-    );
+    let media_type =
+        format!("application/vnd.dcos.universe.package+json;charset=utf-8;version={}", package.packaging_version.media_version());
     let envelope = json!({
         "metadata": { "Content-Type": media_type, "Content-Encoding": "gzip" },
         "data": STANDARD.encode(packed),
@@ -120,17 +118,11 @@ fn envelope(package: &Package, definition: &Map<String, Value>) -> String {
 /// [`CatalogError::DefinitionUnreadable`], with the step that failed.
 pub fn package_of_label(value: &str) -> Result<Package, CatalogError> {
     let unreadable = |reason: String| CatalogError::DefinitionUnreadable { reason };
-    let decoded = STANDARD
-        .decode(value.trim())
-        .map_err(|error| unreadable(format!("its base64 is broken: {error}")))?;
-    let envelope: Value = serde_json::from_slice(&decoded)
-        .map_err(|error| unreadable(format!("its envelope is not JSON: {error}")))?;
-    let data = envelope["data"]
-        .as_str()
-        .ok_or_else(|| unreadable("its envelope has no data".to_owned()))?;
-    let packed = STANDARD
-        .decode(data)
-        .map_err(|error| unreadable(format!("the base64 of its data is broken: {error}")))?;
+    let decoded = STANDARD.decode(value.trim()).map_err(|error| unreadable(format!("its base64 is broken: {error}")))?;
+    let envelope: Value =
+        serde_json::from_slice(&decoded).map_err(|error| unreadable(format!("its envelope is not JSON: {error}")))?;
+    let data = envelope["data"].as_str().ok_or_else(|| unreadable("its envelope has no data".to_owned()))?;
+    let packed = STANDARD.decode(data).map_err(|error| unreadable(format!("the base64 of its data is broken: {error}")))?;
     let mut text = String::new();
     if envelope["metadata"]["Content-Encoding"].as_str() == Some("gzip") {
         GzDecoder::new(packed.as_slice())
@@ -141,8 +133,7 @@ pub fn package_of_label(value: &str) -> Result<Package, CatalogError> {
             return Err(unreadable(format!("it is larger than {DEFINITION_BYTES_MAX} bytes")));
         }
     } else {
-        text = String::from_utf8(packed)
-            .map_err(|error| unreadable(format!("its data is not text: {error}")))?;
+        text = String::from_utf8(packed).map_err(|error| unreadable(format!("its data is not text: {error}")))?;
     }
     Package::from_text(text).map_err(|fault| unreadable(fault.reason))
 }
@@ -153,9 +144,6 @@ pub fn package_of_label(value: &str) -> Result<Package, CatalogError> {
 /// [`CatalogError::DefinitionUnreadable`], with the step that failed.
 pub fn options_of_label(value: &str) -> Result<Map<String, Value>, CatalogError> {
     let unreadable = |reason: String| CatalogError::DefinitionUnreadable { reason };
-    let decoded = STANDARD
-        .decode(value.trim())
-        .map_err(|error| unreadable(format!("the options' base64 is broken: {error}")))?;
-    serde_json::from_slice(&decoded)
-        .map_err(|error| unreadable(format!("the options are not a JSON object: {error}")))
+    let decoded = STANDARD.decode(value.trim()).map_err(|error| unreadable(format!("the options' base64 is broken: {error}")))?;
+    serde_json::from_slice(&decoded).map_err(|error| unreadable(format!("the options are not a JSON object: {error}")))
 }

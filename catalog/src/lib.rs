@@ -56,8 +56,8 @@ pub use options::{OPTIONS_DEPTH_MAX, defaults, drop_null_fields, drop_nulls, mer
 pub use package::{IDENTIFIER_BYTES_MAX, Package, PackagingVersion};
 pub use render::{Rendered, render, render_text, resolve_options, validate_options};
 pub use repository::{
-    Checks, PACKAGE_FILE_BYTES_MAX, PACKAGE_VERSIONS_MAX, REPOSITORY_BYTES_MAX,
-    REPOSITORY_FAULTS_MAX, Repository, RepositoryError, RepositoryFault, RepositorySource,
+    Checks, PACKAGE_FILE_BYTES_MAX, PACKAGE_VERSIONS_MAX, REPOSITORY_BYTES_MAX, REPOSITORY_FAULTS_MAX, Repository,
+    RepositoryError, RepositoryFault, RepositorySource,
 };
 pub use search::SearchResult;
 pub use validate::SCHEMA_FAULTS_MAX;

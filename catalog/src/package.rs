@@ -106,11 +106,7 @@ pub(crate) type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 impl Package {
     /// Decodes the fields of the object that is `text[whole]`.
-    pub(crate) fn from_fields(
-        text: &Arc<String>,
-        whole: Range<usize>,
-        fields: &Fields<'_>,
-    ) -> Result<Self, PackageFault> {
+    pub(crate) fn from_fields(text: &Arc<String>, whole: Range<usize>, fields: &Fields<'_>) -> Result<Self, PackageFault> {
         // The last of equal keys counts.
         let raw = |key: &str| {
             let found = fields.iter().rev().find(|(name, _)| name == key);
@@ -137,11 +133,7 @@ impl Package {
             // A version such as 1.0 is sometimes written as a number.
             raw("version").filter(|v| v.starts_with(|c: char| c.is_ascii_digit())).map(Into::into)
         });
-        let fault = |reason: String| PackageFault {
-            package: name.clone(),
-            version: version.clone(),
-            reason,
-        };
+        let fault = |reason: String| PackageFault { package: name.clone(), version: version.clone(), reason };
         let identifier = |value: &Option<String>, what: &str| match value {
             None => Err(fault(format!("{what} is missing or not text"))),
             Some(value) if value.is_empty() => Err(fault(format!("{what} is empty"))),
@@ -157,9 +149,7 @@ impl Package {
         let checked_version = identifier(&version, "version")?;
         let packaging_version = raw("packagingVersion")
             .and_then(|v| PackagingVersion::parse(v.trim_matches('"')))
-            .ok_or_else(|| {
-                fault("packagingVersion is missing or none of 2.0, 3.0, 4.0, 5.0".to_owned())
-            })?;
+            .ok_or_else(|| fault("packagingVersion is missing or none of 2.0, 3.0, 4.0, 5.0".to_owned()))?;
         let release_version = raw("releaseVersion")
             .and_then(|v| v.trim_matches('"').parse::<u64>().ok())
             .ok_or_else(|| fault("releaseVersion is missing or not a whole number".to_owned()))?;
@@ -223,9 +213,7 @@ impl Package {
     /// `ConversionFromPackageToV2DescribeResponse` when the package uses what v2 cannot say.
     pub fn definition_v2(&self) -> Result<Map<String, Value>, CatalogError> {
         let upgrades = !self.upgrades_from.is_empty() || !self.downgrades_to.is_empty();
-        if self.packaging_version == PackagingVersion::V5
-            || (self.packaging_version == PackagingVersion::V4 && upgrades)
-        {
+        if self.packaging_version == PackagingVersion::V5 || (self.packaging_version == PackagingVersion::V4 && upgrades) {
             return Err(CatalogError::ConversionFromPackageToV2DescribeResponse {
                 package_name: self.name.clone(),
                 package_version: self.version.clone(),
@@ -305,11 +293,7 @@ impl Package {
         }
     }
 
-    fn part(
-        &self,
-        range: Option<&Range<usize>>,
-        file: &'static str,
-    ) -> Result<Option<Map<String, Value>>, CatalogError> {
+    fn part(&self, range: Option<&Range<usize>>, file: &'static str) -> Result<Option<Map<String, Value>>, CatalogError> {
         range.map(|range| self.json(&self.text[range.clone()], file)).transpose()
     }
 

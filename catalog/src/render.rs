@@ -58,10 +58,7 @@ pub fn render(
 }
 
 /// The package's defaults with `user_options` on top. Not validated.
-pub fn resolve_options(
-    package: &Package,
-    user_options: &Map<String, Value>,
-) -> Result<Map<String, Value>, CatalogError> {
+pub fn resolve_options(package: &Package, user_options: &Map<String, Value>) -> Result<Map<String, Value>, CatalogError> {
     // Before anything walks them recursively.
     if !depth::map_within(user_options, OPTIONS_DEPTH_MAX) {
         return Err(CatalogError::OptionsTooDeep { limit: OPTIONS_DEPTH_MAX });
@@ -73,10 +70,7 @@ pub fn resolve_options(
 
 /// Checks resolved options against the package's schema. Empty ones are not checked at all,
 /// as in Cosmos.
-pub fn validate_options(
-    package: &Package,
-    resolved: &Map<String, Value>,
-) -> Result<(), CatalogError> {
+pub fn validate_options(package: &Package, resolved: &Map<String, Value>) -> Result<(), CatalogError> {
     if resolved.is_empty() {
         return Ok(());
     }
@@ -84,21 +78,19 @@ pub fn validate_options(
     let Some(validator) = compiled.validator(package)? else {
         return Err(CatalogError::OptionsNotAllowed);
     };
-    let errors = validate::errors(validator, &Value::Object(resolved.clone()));
+    let schema = || Value::Object(package.config().ok().flatten().unwrap_or_default());
+    let errors = validate::errors(validator, &Value::Object(resolved.clone()), schema);
     if errors.is_empty() { Ok(()) } else { Err(CatalogError::JsonSchemaMismatch { errors }) }
 }
 
 /// Runs the template over resolved options, the package's resources on top of them.
-pub fn render_text(
-    package: &Package,
-    resolved: &Map<String, Value>,
-) -> Result<String, CatalogError> {
+pub fn render_text(package: &Package, resolved: &Map<String, Value>) -> Result<String, CatalogError> {
     let compiled = compiled(package);
     let template = compiled.template(package)?;
     let mut context = resolved.clone();
-    if let Some(resource) = compiled.resource(package)? {
+    if let Some(resource) = package.resource()? {
         let mut above = Map::new();
-        above.insert("resource".to_owned(), resource.clone());
+        above.insert("resource".to_owned(), Value::Object(resource));
         options::merge(&mut context, &above);
     }
     let text = match template {
@@ -127,9 +119,7 @@ fn parse_app(package: &Package, text: &str) -> Result<Map<String, Value>, Catalo
 
 /// Labels must be text; Marathon says it less clearly.
 fn check_labels(app: &Map<String, Value>) -> Result<(), CatalogError> {
-    let wrong = |path: String, reason: &str| {
-        Err(CatalogError::JsonDecodingError { path, reason: reason.to_owned() })
-    };
+    let wrong = |path: String, reason: &str| Err(CatalogError::JsonDecodingError { path, reason: reason.to_owned() });
     match app.get("labels") {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(labels)) => match labels.iter().find(|(_, v)| !v.is_string()) {

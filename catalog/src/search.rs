@@ -51,10 +51,7 @@ pub(crate) fn prepare(packages: &BTreeMap<String, Vec<Found>>) -> Vec<Searched> 
         let result = SearchResult {
             name: name.clone(),
             current_version: latest.version.clone(),
-            versions: versions
-                .iter()
-                .map(|found| (found.version.clone(), found.release_version))
-                .collect(),
+            versions: versions.iter().map(|found| (found.version.clone(), found.release_version)).collect(),
             description: latest.description.clone(),
             framework: latest.framework.unwrap_or(false),
             tags: latest.tags.clone(),
@@ -76,9 +73,7 @@ pub(crate) fn search(searched: &[Searched], query: Option<&str>) -> Vec<Arc<Sear
     let matches = |candidate: &&Searched| {
         if is_pattern {
             let result = &candidate.result;
-            glob(query, &result.name)
-                || glob(query, &result.description)
-                || result.tags.iter().any(|tag| glob(query, tag))
+            glob(query, &result.name) || glob(query, &result.description) || result.tags.iter().any(|tag| glob(query, tag))
         } else {
             candidate.lower.contains(&lower)
         }
@@ -141,9 +136,7 @@ fn distance(left: &str, right: &str) -> usize {
     for (row, l) in left.iter().enumerate() {
         let mut current = vec![row + 1];
         for (column, r) in right.iter().enumerate() {
-            let mut best = (above[column] + usize::from(l != r))
-                .min(above[column + 1] + 1)
-                .min(current[column] + 1);
+            let mut best = (above[column] + usize::from(l != r)).min(above[column + 1] + 1).min(current[column] + 1);
             if row > 0 && column > 0 && *l == right[column - 1] && left[row - 1] == *r {
                 best = best.min(before[column - 1] + 1);
             }
@@ -181,8 +174,7 @@ mod tests {
     fn mistyped_names_are_recognised() {
         assert_eq!(distance("kafka", "kakfa"), 1);
         assert_eq!(distance("", "abc"), 3);
-        let known: Vec<String> =
-            ["kafka", "beta-kafka", "redis", "nginx"].map(String::from).to_vec();
+        let known: Vec<String> = ["kafka", "beta-kafka", "redis", "nginx"].map(String::from).to_vec();
         assert_eq!(similar("kakfa", known.iter()), ["kafka"]);
         assert_eq!(similar("Kafka", known.iter()), ["kafka", "beta-kafka"]);
         assert_eq!(similar("xyzzy", known.iter()), Vec::<String>::new());

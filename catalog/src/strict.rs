@@ -2,9 +2,7 @@
 //! instead of nothing, and `{{json x}}` prints any option as JSON.
 
 use crate::template::{RENDERED_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError};
-use handlebars::{
-    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason,
-};
+use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
 use serde_json::{Map, Value};
 use std::io::Write;
 
@@ -26,19 +24,16 @@ impl StrictTemplate {
         registry.set_strict_mode(true);
         registry.register_escape_fn(handlebars::no_escape);
         registry.register_helper("json", Box::new(json));
-        registry
-            .register_template_string(NAME, text)
-            .map_err(|error| TemplateError::Strict { reason: error.to_string() })?;
+        registry.register_template_string(NAME, text).map_err(|error| TemplateError::Strict { reason: error.to_string() })?;
         Ok(Self { registry })
     }
 
     pub(crate) fn render(&self, context: &Map<String, Value>) -> Result<String, TemplateError> {
         let mut out = Bounded(Vec::new());
-        self.registry.render_to_write(NAME, context, &mut out).map_err(|error| {
-            TemplateError::Strict { reason: error.to_string() }
-        })?;
-        String::from_utf8(out.0)
-            .map_err(|error| TemplateError::Strict { reason: error.to_string() })
+        self.registry
+            .render_to_write(NAME, context, &mut out)
+            .map_err(|error| TemplateError::Strict { reason: error.to_string() })?;
+        String::from_utf8(out.0).map_err(|error| TemplateError::Strict { reason: error.to_string() })
     }
 }
 

@@ -4,9 +4,7 @@
 //! `$ORRERY_SHARED/universe`, else in `../shared/universe` beside the workspace.
 
 use flate2::read::GzDecoder;
-use orrery_catalog::{
-    Index, Repository, RepositorySource, render, render_text, resolve_options, validate_options,
-};
+use orrery_catalog::{Index, Repository, RepositorySource, render, render_text, resolve_options, validate_options};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fs;
@@ -18,10 +16,8 @@ use std::sync::Arc;
 const RENDERINGS: usize = 1491;
 
 fn corpus() -> Option<PathBuf> {
-    let shared = std::env::var_os("ORRERY_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
+    let shared = std::env::var_os("ORRERY_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let universe = shared.join("universe");
     if universe.join("repo.json.gz").is_file() {
         return Some(universe);
@@ -62,8 +58,7 @@ fn every_recorded_rendering_is_equal() {
     let Some(universe) = corpus() else { return };
     let repository = repository(&universe);
     assert_eq!(repository.faults, [], "no package may be dropped");
-    let packages: HashMap<_, _> =
-        repository.packages.iter().map(|p| ((p.name.as_str(), p.release_version), p)).collect();
+    let packages: HashMap<_, _> = repository.packages.iter().map(|p| ((p.name.as_str(), p.release_version), p)).collect();
     let recordings = recordings(&universe);
     let mut wrong = Vec::new();
     let mut same_text = 0;
@@ -81,10 +76,7 @@ fn every_recorded_rendering_is_equal() {
             _ => false,
         };
         if !equal {
-            wrong.push(format!(
-                "{} {} {}",
-                recording.name, recording.release_version, recording.case
-            ));
+            wrong.push(format!("{} {} {}", recording.name, recording.release_version, recording.case));
         }
     }
     println!("{} renderings, {same_text} equal to the byte", recordings.len());
@@ -133,8 +125,7 @@ fn every_package_is_found_and_renders_or_says_why_not() {
 fn recorded_options_either_validate_or_list_their_faults() {
     let Some(universe) = corpus() else { return };
     let repository = repository(&universe);
-    let packages: HashMap<_, _> =
-        repository.packages.iter().map(|p| ((p.name.as_str(), p.release_version), p)).collect();
+    let packages: HashMap<_, _> = repository.packages.iter().map(|p| ((p.name.as_str(), p.release_version), p)).collect();
     let mut valid = 0;
     for recording in recordings(&universe) {
         let package = packages[&(recording.name.as_str(), recording.release_version)];

@@ -2,8 +2,8 @@
 //! memory.
 
 use super::{
-    Checks, Content, PACKAGE_FILE_BYTES_MAX, PACKAGE_VERSIONS_MAX, Repository, RepositoryError,
-    RepositoryFault, RepositorySource, hexadecimal,
+    Checks, Content, PACKAGE_FILE_BYTES_MAX, PACKAGE_VERSIONS_MAX, Repository, RepositoryError, RepositoryFault,
+    RepositorySource, hexadecimal,
 };
 use crate::check::{Severity, check};
 use crate::package::Package;
@@ -41,11 +41,7 @@ impl Repository {
     /// # Errors
     /// When the tree cannot be listed or holds no packages. A broken version is left out and
     /// reported in [`Repository::faults`].
-    pub fn from_directory(
-        source: RepositorySource,
-        path: &Path,
-        checks: Checks,
-    ) -> Result<Self, RepositoryError> {
+    pub fn from_directory(source: RepositorySource, path: &Path, checks: Checks) -> Result<Self, RepositoryError> {
         let packages = packages_directory(path)?;
         let mut faults = Vec::new();
         let mut versions: BTreeMap<Place, Files<'_>> = BTreeMap::new();
@@ -71,7 +67,7 @@ impl Repository {
                 }
             }
         }
-        Ok(build(source, versions, faults, checks))
+        Ok(build(source, &versions, faults, checks))
     }
 
     /// Reads a tree held in memory, such as one embedded in a program: pairs of a path that
@@ -86,9 +82,7 @@ impl Repository {
         for (path, content) in files {
             let mut parts = path.as_ref().rsplit(['/', '\\']);
             let file = parts.next().and_then(|file| FILES.into_iter().find(|known| *known == file));
-            let (Some(file), Some(revision), Some(name), Some(_letter)) =
-                (file, parts.next(), parts.next(), parts.next())
-            else {
+            let (Some(file), Some(revision), Some(name), Some(_letter)) = (file, parts.next(), parts.next(), parts.next()) else {
                 continue;
             };
             let Ok(number) = revision.parse::<u64>() else {
@@ -99,7 +93,7 @@ impl Repository {
             };
             versions.entry((name.to_owned(), number)).or_default().insert(file, content);
         }
-        build(source, versions, faults, checks)
+        build(source, &versions, faults, checks)
     }
 }
 
@@ -114,13 +108,13 @@ fn not_a_revision(name: &str, revision: &str) -> RepositoryFault {
 
 fn build(
     source: RepositorySource,
-    versions: BTreeMap<Place, Files<'_>>,
+    versions: &BTreeMap<Place, Files<'_>>,
     mut faults: Vec<RepositoryFault>,
     checks: Checks,
 ) -> Repository {
     let mut digest = Sha256::new();
     let mut packages = Vec::with_capacity(versions.len());
-    for ((name, revision), files) in &versions {
+    for ((name, revision), files) in versions {
         for (file, content) in files {
             let place = format!("{name}/{revision}/{file}\0{}\0", content.len());
             digest.update(place.as_bytes());
@@ -158,19 +152,13 @@ fn build(
 }
 
 /// One definition, as a repository document would hold it, from the files of a version.
-fn assemble(
-    name: &str,
-    revision: u64,
-    files: &Files<'_>,
-) -> Result<Package, (&'static str, String)> {
+fn assemble(name: &str, revision: u64, files: &Files<'_>) -> Result<Package, (&'static str, String)> {
     let object = |file: &'static str| -> Result<Option<Map<String, Value>>, _> {
         let Some(content) = files.get(file) else { return Ok(None) };
         if content.len() > PACKAGE_FILE_BYTES_MAX {
             return Err((file, format!("larger than {PACKAGE_FILE_BYTES_MAX} bytes")));
         }
-        serde_json::from_slice(content)
-            .map(Some)
-            .map_err(|error| (file, format!("not a JSON object: {error}")))
+        serde_json::from_slice(content).map(Some).map_err(|error| (file, format!("not a JSON object: {error}")))
     };
     let mut definition = object(PACKAGE)?.ok_or((PACKAGE, "missing".to_owned()))?;
     if definition.get("name").and_then(Value::as_str) != Some(name) {
@@ -182,10 +170,7 @@ fn assemble(
             definition.insert(field.to_owned(), Value::Object(content));
         }
     }
-    let templates = [
-        (MUSTACHE, "marathon", "v2AppMustacheTemplate"),
-        (HANDLEBARS, "app", "handlebarsTemplate"),
-    ];
+    let templates = [(MUSTACHE, "marathon", "v2AppMustacheTemplate"), (HANDLEBARS, "app", "handlebarsTemplate")];
     for (file, field, key) in templates {
         if let Some(content) = files.get(file) {
             let mut template = Map::new();
@@ -196,8 +181,7 @@ fn assemble(
     if files.contains_key(MUSTACHE) && files.contains_key(HANDLEBARS) {
         return Err((HANDLEBARS, format!("stands beside {MUSTACHE}; keep one of them")));
     }
-    Package::from_text(Value::Object(definition).to_string())
-        .map_err(|fault| (PACKAGE, fault.reason))
+    Package::from_text(Value::Object(definition).to_string()).map_err(|fault| (PACKAGE, fault.reason))
 }
 
 /// The directory that holds the letters.
@@ -216,8 +200,7 @@ fn packages_directory(path: &Path) -> Result<PathBuf, RepositoryError> {
 
 /// Subdirectories in order of their names; hidden ones are left out.
 fn directories(path: &Path) -> Result<Vec<PathBuf>, RepositoryError> {
-    let failed =
-        |source| RepositoryError::Directory { path: path.display().to_string(), source };
+    let failed = |source| RepositoryError::Directory { path: path.display().to_string(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

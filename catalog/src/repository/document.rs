@@ -4,8 +4,7 @@
 //! rest stays a range of the text.
 
 use super::{
-    Content, PACKAGE_VERSIONS_MAX, REPOSITORY_BYTES_MAX, Repository, RepositoryError,
-    RepositoryFault, RepositorySource,
+    Content, PACKAGE_VERSIONS_MAX, REPOSITORY_BYTES_MAX, Repository, RepositoryError, RepositoryFault, RepositorySource,
 };
 use crate::package::{Fields, Package, PackageFault};
 use flate2::read::MultiGzDecoder;
@@ -41,8 +40,8 @@ impl Repository {
 fn unpack(bytes: Vec<u8>) -> Result<String, RepositoryError> {
     let bytes = if bytes.starts_with(&GZIP_MAGIC) {
         // The stream ends with its unpacked length; trusted only within the limit.
-        let tail: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap_or_default();
-        let expected = (u32::from_le_bytes(tail) as usize).min(bytes.len().saturating_mul(16));
+        let length = bytes.last_chunk::<4>().map_or(0, |tail| u32::from_le_bytes(*tail) as usize);
+        let expected = length.min(bytes.len().saturating_mul(16));
         let mut unpacked = Vec::with_capacity(expected.min(REPOSITORY_BYTES_MAX) + 1);
         MultiGzDecoder::new(bytes.as_slice())
             .take(REPOSITORY_BYTES_MAX as u64 + 1)
@@ -156,16 +155,11 @@ pub(crate) struct Object<'a> {
     pub(crate) fields: Option<Fields<'a>>,
 }
 
-impl<'a> Object<'a> {
+impl Object<'_> {
     fn package(&self, text: &Arc<String>) -> Result<Package, PackageFault> {
-        let broken = |reason: &str| PackageFault {
-            package: None,
-            version: None,
-            reason: reason.to_owned(),
-        };
+        let broken = |reason: &str| PackageFault { package: None, version: None, reason: reason.to_owned() };
         let fields = self.fields.as_ref().ok_or_else(|| broken("not a JSON object"))?;
-        let whole = span(text, fields)
-            .ok_or_else(|| broken("empty, or its first field has an escaped name"))?;
+        let whole = span(text, fields).ok_or_else(|| broken("empty, or its first field has an escaped name"))?;
         Package::from_fields(text, whole, fields)
     }
 }

@@ -18,7 +18,7 @@ mod render;
 mod value;
 
 pub use number::{INTEGER_DIGITS_MAX, number_text};
-pub use render::{CONTEXT_DEPTH_MAX, RENDERED_BYTES_MAX, RENDER_STEPS_MAX};
+pub use render::{CONTEXT_DEPTH_MAX, RENDER_STEPS_MAX, RENDERED_BYTES_MAX};
 
 /// Longest template accepted, in bytes. The longest known one has 51 kB.
 pub const TEMPLATE_BYTES_MAX: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub const SECTION_DEPTH_MAX: usize = 64;
 /// A parsed template. Cheap to render many times; holds no reference to its text.
 #[derive(Debug, Clone)]
 pub struct Template {
-    nodes: Vec<Node>,
+    nodes: Box<[Node]>,
 }
 
 /// Why a template cannot be parsed or rendered.
@@ -111,34 +111,17 @@ pub enum TemplateError {
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     /// Text that is copied.
-    Text(String),
+    Text(Box<str>),
     /// `{{x}}`, `{{{x}}}` or `{{&x}}`.
     Value(Name),
     /// `{{#x}}…{{/x}}`.
-    Section(Name, Vec<Node>),
+    Section(Name, Box<[Node]>),
     /// `{{^x}}…{{/x}}`.
-    Inverted(Name, Vec<Node>),
+    Inverted(Name, Box<[Node]>),
 }
 
-/// A name in a tag, split once at parse time.
-#[derive(Debug, Clone)]
-pub(crate) struct Name {
-    /// The name as written, trimmed.
-    pub(crate) whole: String,
-    /// The parts between dots, when there is a dot; otherwise empty.
-    pub(crate) parts: Vec<String>,
-}
-
-impl Name {
-    fn new(whole: &str) -> Self {
-        let parts = if whole.contains('.') && whole != "." {
-            whole.split('.').map(str::to_owned).collect()
-        } else {
-            Vec::new()
-        };
-        Self { whole: whole.to_owned(), parts }
-    }
-}
+/// A name in a tag, as written, trimmed.
+pub(crate) type Name = Box<str>;
 
 impl Template {
     /// Parses a template.
@@ -149,17 +132,14 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(TemplateError::TooLong { bytes: text.len() });
         }
-        Ok(Self { nodes: parse::parse(text)? })
+        Ok(Self { nodes: parse::parse(text)?.into() })
     }
 
     /// Renders with `context` as the outermost scope.
     ///
     /// # Errors
     /// Only when a limit is reached: missing names render as nothing.
-    pub fn render(
-        &self,
-        context: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<String, TemplateError> {
+    pub fn render(&self, context: &serde_json::Map<String, serde_json::Value>) -> Result<String, TemplateError> {
         render::render(&self.nodes, context)
     }
 
@@ -172,7 +152,7 @@ impl Template {
                     Node::Value(name) => (name, &[]),
                     Node::Section(name, body) | Node::Inverted(name, body) => (name, body),
                 };
-                names.push(&name.whole);
+                names.push(name);
                 walk(body, names);
             }
         }

@@ -44,9 +44,7 @@ fn integral_text(text: &str, unsigned: &str) -> Option<String> {
     if significant.is_empty() {
         return Some("0".to_owned());
     }
-    let power = exponent
-        .saturating_sub(i64::try_from(fraction.len()).ok()?)
-        .saturating_add(i64::try_from(stripped).ok()?);
+    let power = exponent.saturating_sub(i64::try_from(fraction.len()).ok()?).saturating_add(i64::try_from(stripped).ok()?);
     let zeros = usize::try_from(power).ok()?;
     if significant.len().saturating_add(zeros) > INTEGER_DIGITS_MAX {
         return None;
@@ -86,11 +84,7 @@ fn java_double(double: f64) -> String {
     if !text.contains('.') {
         // Two digits at least, and of those the closest: 4.9E-324, not 5.0E-324.
         let two_digits = format!("{double:.1e}");
-        text = if two_digits.parse() == Ok(double) {
-            two_digits
-        } else {
-            text.replacen('e', ".0e", 1)
-        };
+        text = if two_digits.parse() == Ok(double) { two_digits } else { text.replacen('e', ".0e", 1) };
     }
     text.replacen('e', "E", 1)
 }

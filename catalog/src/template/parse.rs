@@ -4,7 +4,7 @@
 //! loses its newline and sometimes its indentation, decided by what has been seen on the line
 //! before and after the tag. Inside JSON this only matters within strings, where it does matter.
 
-use super::{Name, Node, SECTION_DEPTH_MAX, TemplateError};
+use super::{Node, SECTION_DEPTH_MAX, TemplateError};
 
 /// Longest part of a tag that is repeated in an error, in characters.
 const TAG_SHOWN_CHARACTERS: usize = 60;
@@ -28,6 +28,47 @@ struct Open<'a> {
     line: usize,
 }
 
+/// What a block has produced so far.
+#[derive(Default)]
+struct Produced {
+    nodes: Vec<Node>,
+    /// Text after the last node.
+    text: String,
+    /// How much of it stays; the rest belongs to a line that may yet turn out to hold nothing
+    /// but tags.
+    kept: usize,
+}
+
+impl Produced {
+    fn keep(&mut self) {
+        self.kept = self.text.len();
+    }
+
+    /// Forgets the text that is not kept.
+    fn forget(&mut self) {
+        self.text.truncate(self.kept);
+    }
+
+    /// Adds a node after the text, all of which stays.
+    fn push(&mut self, node: Node) {
+        self.end_text();
+        self.nodes.push(node);
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.nodes.push(Node::Text(self.text.as_str().into()));
+            self.text.clear();
+        }
+        self.kept = 0;
+    }
+
+    fn into_nodes(mut self) -> Vec<Node> {
+        self.end_text();
+        self.nodes
+    }
+}
+
 /// What is known of the current line.
 struct Line {
     /// Whether no tag has yet been seen on it (for a nested block: nor before the block).
@@ -39,17 +80,11 @@ struct Line {
 }
 
 impl<'a> Parser<'a> {
-    fn block(
-        &mut self,
-        open: Option<Open<'a>>,
-        at_start: bool,
-        depth: usize,
-    ) -> Result<Vec<Node>, TemplateError> {
+    fn block(&mut self, open: Option<Open<'a>>, at_start: bool, depth: usize) -> Result<Vec<Node>, TemplateError> {
         if depth > SECTION_DEPTH_MAX {
             return Err(TemplateError::TooDeep { line: self.line });
         }
-        let mut nodes = Vec::new();
-        let mut pending = String::new();
+        let mut out = Produced::default();
         let mut line = Line { at_start, blank: true, after_section: open.is_some() };
         let mut carriage_return = false;
         while let Some(&byte) = self.bytes.get(self.position) {
@@ -64,19 +99,17 @@ impl<'a> Parser<'a> {
                     self.line += 1;
                     if !line.after_section || !line.blank {
                         if carriage_return {
-                            pending.push('\r');
+                            out.text.push('\r');
                         }
-                        pending.push('\n');
+                        out.text.push('\n');
                     }
-                    flush(&mut nodes, &mut pending);
+                    out.keep();
                     line = Line { at_start: true, blank: true, after_section: false };
                 }
                 b'{' if self.bytes.get(self.position + 1) == Some(&b'{') => {
                     carriage_return = false;
-                    let closed =
-                        self.tag(open, &mut nodes, &mut pending, &mut line, depth)?;
-                    if closed {
-                        return Ok(nodes);
+                    if self.tag(open, &mut out, &mut line, depth)? {
+                        return Ok(out.into_nodes());
                     }
                     line.at_start = false;
                 }
@@ -92,29 +125,18 @@ impl<'a> Parser<'a> {
                     }
                     let run = &self.text[start..self.position];
                     line.blank = line.blank && run.bytes().all(|b| b == b' ' || b == b'\t');
-                    pending.push_str(run);
+                    out.text.push_str(run);
                 }
             }
         }
-        flush(&mut nodes, &mut pending);
         match open {
-            None => Ok(nodes),
-            Some(open) => Err(TemplateError::UnclosedSection {
-                line: open.line,
-                name: open.name.to_owned(),
-            }),
+            None => Ok(out.into_nodes()),
+            Some(open) => Err(TemplateError::UnclosedSection { line: open.line, name: open.name.to_owned() }),
         }
     }
 
     /// Reads one tag; true when it closes the block.
-    fn tag(
-        &mut self,
-        open: Option<Open<'a>>,
-        nodes: &mut Vec<Node>,
-        pending: &mut String,
-        line: &mut Line,
-        depth: usize,
-    ) -> Result<bool, TemplateError> {
+    fn tag(&mut self, open: Option<Open<'a>>, out: &mut Produced, line: &mut Line, depth: usize) -> Result<bool, TemplateError> {
         let start = self.position + 2;
         // An unclosed tag reaches to the end of the text.
         let (end, unclosed) = match self.text[start..].find("}}") {
@@ -136,20 +158,15 @@ impl<'a> Parser<'a> {
                 let body = self.block(Some(opened), line.at_start, depth + 1)?;
                 let spans_lines = self.line != before;
                 if line.blank && spans_lines {
-                    pending.clear();
+                    out.forget();
                 }
-                flush(nodes, pending);
-                let name = Name::new(name);
-                nodes.push(if sigil == b'#' {
-                    Node::Section(name, body)
-                } else {
-                    Node::Inverted(name, body)
-                });
+                let (name, body) = (name.into(), body.into_boxed_slice());
+                out.push(if sigil == b'#' { Node::Section(name, body) } else { Node::Inverted(name, body) });
                 line.after_section = spans_lines;
             }
             b'/' => {
-                if !line.at_start || !line.blank {
-                    flush(nodes, pending);
+                if line.at_start && line.blank {
+                    out.forget();
                 }
                 let found = argument();
                 if open.map(|open| open.name) != Some(found) {
@@ -166,22 +183,19 @@ impl<'a> Parser<'a> {
                     return Err(TemplateError::UnclosedTag { line: self.line });
                 }
                 self.position += 1;
-                flush(nodes, pending);
-                nodes.push(Node::Value(Name::new(argument())));
+                out.push(Node::Value(argument().into()));
             }
             b'&' => {
-                flush(nodes, pending);
-                nodes.push(Node::Value(Name::new(argument())));
+                out.push(Node::Value(argument().into()));
             }
             // Comments, and pragmas, none of which mean anything here.
-            b'!' | b'%' => flush(nodes, pending),
+            b'!' | b'%' => out.keep(),
             b'>' => return Err(self.unsupported("partials", command)),
             b'<' | b'$' => return Err(self.unsupported("inheritance tags", command)),
             b'=' => return Err(self.unsupported("changed delimiters", command)),
             _ if unclosed => return Err(TemplateError::UnclosedTag { line: self.line }),
             _ => {
-                flush(nodes, pending);
-                nodes.push(Node::Value(Name::new(trim(command))));
+                out.push(Node::Value(trim(command).into()));
             }
         }
         Ok(false)
@@ -190,19 +204,6 @@ impl<'a> Parser<'a> {
     fn unsupported(&self, what: &'static str, command: &str) -> TemplateError {
         let shown: String = command.chars().take(TAG_SHOWN_CHARACTERS).collect();
         TemplateError::Unsupported { line: self.line, what, tag: format!("{{{{{shown}}}}}") }
-    }
-}
-
-/// Moves pending text into the nodes.
-fn flush(nodes: &mut Vec<Node>, pending: &mut String) {
-    if pending.is_empty() {
-        return;
-    }
-    if let Some(Node::Text(text)) = nodes.last_mut() {
-        text.push_str(pending);
-        pending.clear();
-    } else {
-        nodes.push(Node::Text(std::mem::take(pending)));
     }
 }
 

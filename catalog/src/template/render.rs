@@ -2,7 +2,7 @@
 
 use super::member::member;
 use super::value::Seen;
-use super::{Name, Node, TemplateError};
+use super::{Node, TemplateError};
 use serde_json::{Map, Value};
 
 /// Longest text that a template may render to, in bytes.
@@ -17,10 +17,7 @@ pub const CONTEXT_DEPTH_MAX: usize = 128;
 /// Cosmos' name for the function that inserts a top-level string option as JSON.
 const AS_JSON: &str = "asJson";
 
-pub(super) fn render(
-    nodes: &[Node],
-    context: &Map<String, Value>,
-) -> Result<String, TemplateError> {
+pub(super) fn render(nodes: &[Node], context: &Map<String, Value>) -> Result<String, TemplateError> {
     if !crate::depth::map_within(context, CONTEXT_DEPTH_MAX) {
         return Err(TemplateError::ContextTooDeep);
     }
@@ -60,12 +57,7 @@ impl Renderer<'_> {
         Ok(())
     }
 
-    fn section(
-        &mut self,
-        name: &Name,
-        body: &[Node],
-        out: &mut String,
-    ) -> Result<(), TemplateError> {
+    fn section(&mut self, name: &str, body: &[Node], out: &mut String) -> Result<(), TemplateError> {
         self.step()?;
         match self.find(name) {
             Seen::List(list) => {
@@ -102,23 +94,14 @@ impl Renderer<'_> {
     /// The text of a top-level string option that holds JSON; anything else is `null`.
     fn as_json(&self, key: &str) -> &str {
         match self.context.get(key.trim()) {
-            Some(Value::String(text))
-                if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() =>
-            {
-                text
-            }
+            Some(Value::String(text)) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => text,
             _ => "null",
         }
     }
 }
 
 impl<'a> Renderer<'a> {
-    fn within(
-        &mut self,
-        scope: Seen<'a>,
-        body: &[Node],
-        out: &mut String,
-    ) -> Result<(), TemplateError> {
+    fn within(&mut self, scope: Seen<'a>, body: &[Node], out: &mut String) -> Result<(), TemplateError> {
         self.scopes.push(scope);
         let result = self.nodes(body, out);
         self.scopes.pop();
@@ -126,30 +109,31 @@ impl<'a> Renderer<'a> {
     }
 
     /// Looks a name up from the innermost scope outwards.
-    fn find(&self, name: &Name) -> Seen<'a> {
-        if name.whole == "." {
+    fn find(&self, name: &str) -> Seen<'a> {
+        if name == "." {
             return self.scopes.last().cloned().unwrap_or(Seen::Null);
         }
+        let dotted = name.rsplit_once('.');
         for scope in self.scopes.iter().rev() {
-            if let Some(found) = get(scope, &name.whole) {
+            if let Some(found) = get(scope, name) {
                 return found;
             }
-            if let Some((last, earlier)) = name.parts.split_last()
+            if let Some((earlier, last)) = dotted
                 && let Some(holder) = walk(scope, earlier)
             {
                 // Only the last part is missing: that ends the search, outer scopes or not.
                 return get(&holder, last).unwrap_or(Seen::Null);
             }
         }
-        if name.whole == AS_JSON { Seen::AsJson } else { Seen::Null }
+        if name == AS_JSON { Seen::AsJson } else { Seen::Null }
     }
 }
 
-/// Follows `parts`; none when one of them is missing. A null on the way ends the walk early,
-/// and everything below null is missing.
-fn walk<'a>(scope: &Seen<'a>, parts: &[String]) -> Option<Seen<'a>> {
+/// Follows the parts of `path`; none when one of them is missing. A null on the way ends the
+/// walk early, and everything below null is missing.
+fn walk<'a>(scope: &Seen<'a>, path: &str) -> Option<Seen<'a>> {
     let mut current = scope.clone();
-    for part in parts {
+    for part in path.split('.') {
         current = get(&current, part)?;
         if matches!(current, Seen::Null) {
             break;

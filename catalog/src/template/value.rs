@@ -11,7 +11,10 @@ pub(super) enum Seen<'a> {
     Bool(bool),
     Number(&'a Number),
     /// A string of the options; `quoted` when it stands directly in an array.
-    String { text: &'a str, quoted: bool },
+    String {
+        text: &'a str,
+        quoted: bool,
+    },
     List(&'a [Value]),
     Map(&'a Map<String, Value>),
     /// Text that a member gave; already in its printed form.
