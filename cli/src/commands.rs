@@ -40,10 +40,11 @@ First steps:
   dcos apply -f specs/ --wait                make the cluster match files
 
 Exit codes: 0 done, 1 failed. apply, diff, validate and explain (and all with DCOS_EXIT_CODES=2):
-  2 wrong usage or file, 3 not found, 4 not allowed, 5 conflict, 6 timed out waiting, 7 partly failed,
-  8 unreachable, 10 rollout failed, 130 stopped watching; diff ends with 1 on differences, 9 on failure.";
+  2 wrong usage or file, 3 not found, 4 not allowed, 5 conflict, 6 timed out waiting,
+  7 partly failed, 8 unreachable, 10 rollout failed, 130 stopped watching;
+  diff ends with 1 on differences and 9 on failure.";
 
-/// The command line of a DC/OS cluster: install packages, run apps, look at tasks and nodes.
+/// Install packages, run apps and look after a DC/OS cluster
 #[derive(Debug, Parser)]
 #[command(name = "dcos", version, after_help = EXAMPLES, infer_subcommands = false, max_term_width = 110)]
 pub(crate) struct Cli {

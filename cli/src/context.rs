@@ -15,16 +15,40 @@ pub(crate) struct Globals {
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
 
-    /// How to print results
-    #[arg(long, short, global = true, value_enum, value_name = "FORMAT", help_heading = "Global options")]
+    /// How to print results: table, json or yaml
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
     pub(crate) output: Option<Format>,
 
-    /// When to use colours
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    /// When to use colours: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
     pub(crate) color: ColorChoice,
 
-    /// How to show the progress of long work, on standard error
-    #[arg(long, global = true, value_enum, value_name = "STYLE", default_value = "auto", help_heading = "Global options")]
+    /// How to show progress on standard error: auto, tty, plain, json or quiet
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        hide_possible_values = true,
+        value_name = "STYLE",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
     pub(crate) progress: Progress,
 
     /// Cluster to talk to, by name or id, instead of the attached one

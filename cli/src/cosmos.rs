@@ -127,7 +127,7 @@ fn schema_faults(data: &Value) -> Vec<Fault> {
             error.get("message").and_then(Value::as_str).unwrap_or("does not match the schema").to_owned()
         };
         let value = error.get("value").map(brief);
-        faults.push(Fault { path, message, value, ..Fault::default() });
+        faults.push(Fault { path, value, message, ..Fault::default() });
     }
     faults
 }

@@ -33,7 +33,7 @@ impl Options {
                 let fault = document.fault("", "options must be an object");
                 return Err(Error::usage(format!("{} cannot be used as options", document.file)).faults(vec![fault]));
             };
-            options.value = map.clone();
+            options.value.clone_from(map);
             options.document = Some(document);
         }
         let faults: Vec<Fault> = sets.iter().filter_map(|text| options.set(text).err()).collect();

@@ -1,6 +1,6 @@
 //! Where a field of a YAML or JSON text stands, by its JSON pointer. JSON is read as the flow style of YAML.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser};
 
@@ -25,7 +25,7 @@ pub(crate) struct Positions {
 /// What encloses the next event.
 enum Frame {
     Sequence { pointer: String, next: usize },
-    Mapping { pointer: String, key: Option<(String, Position)>, seen: HashMap<String, ()> },
+    Mapping { pointer: String, key: Option<(String, Position)>, seen: HashSet<String> },
 }
 
 impl Positions {
@@ -42,7 +42,7 @@ impl Positions {
             match event {
                 Event::MappingStart(..) => {
                     let pointer = positions.enter(&mut stack, here);
-                    stack.push(Frame::Mapping { pointer, key: None, seen: HashMap::new() });
+                    stack.push(Frame::Mapping { pointer, key: None, seen: HashSet::new() });
                 }
                 Event::SequenceStart(..) => {
                     let pointer = positions.enter(&mut stack, here);
@@ -69,14 +69,15 @@ impl Positions {
                 *next += 1;
                 (format!("{pointer}/{}", *next - 1), here)
             }
-            Some(Frame::Mapping { pointer, key, .. }) => match key.take() {
-                Some((name, place)) => (format!("{pointer}/{}", escape(&name)), place),
-                // A key that is itself a collection has no pointer.
-                None => {
+            Some(Frame::Mapping { pointer, key, .. }) => {
+                if let Some((name, place)) = key.take() {
+                    (format!("{pointer}/{}", escape(&name)), place)
+                } else {
+                    // A key that is itself a collection has no pointer.
                     *key = Some(("?".to_owned(), here));
                     (format!("{pointer}/?"), here)
                 }
-            },
+            }
         };
         self.by_pointer.entry(pointer.clone()).or_insert(place);
         pointer
@@ -84,7 +85,7 @@ impl Positions {
 
     fn scalar(&mut self, stack: &mut [Frame], value: &str, here: Position) {
         if let Some(Frame::Mapping { pointer, key: key @ None, seen }) = stack.last_mut() {
-            if seen.insert(value.to_owned(), ()).is_some() {
+            if !seen.insert(value.to_owned()) {
                 self.duplicates.push((format!("{pointer}/{}", escape(value)), here));
             }
             *key = Some((value.to_owned(), here));
@@ -124,7 +125,7 @@ pub(crate) fn to_pointer(path: &str) -> String {
         .split(separators)
         .map(|segment| segment.trim_matches(['"', '\'']))
         .filter(|segment| !segment.is_empty())
-        .map(|segment| segment.to_owned())
+        .map(str::to_owned)
         .collect();
     segments.iter().fold(String::new(), |pointer, segment| pointer + "/" + segment)
 }

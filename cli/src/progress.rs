@@ -178,7 +178,7 @@ pub(crate) struct WaitFlags {
 }
 
 /// The error of a wait that took too long.
-pub(crate) fn timed_out(what: &str, timeout: Duration, problems: Vec<String>, again: &str) -> Error {
+pub(crate) fn timed_out(what: &str, timeout: Duration, problems: &[String], again: &str) -> Error {
     let error = Error::new(
         crate::error::Kind::Timeout,
         format!("{what} not done after {} s; the cluster goes on with it", timeout.as_secs()),

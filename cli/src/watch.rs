@@ -156,7 +156,7 @@ pub(crate) async fn wait(
             found = events.next() => failed.extend(found.iter().filter_map(failed_deployment)),
             () = sleep(pause) => if !events.is_open() { events = Events::open(client).await },
             () = until(deadline) => {
-                return Err(timed_out("the rollout is", timeout.unwrap_or_default(), problems().collect(), again));
+                return Err(timed_out("the rollout is", timeout.unwrap_or_default(), &problems().collect::<Vec<_>>(), again));
             }
             _ = tokio::signal::ctrl_c() => {
                 return Err(Error::new(Kind::Detached, format!("Stopped watching; the cluster goes on. Watch again: {again}")));

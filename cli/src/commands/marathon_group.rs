@@ -97,7 +97,9 @@ pub(crate) async fn run(context: &Context, args: GroupArgs) -> Outcome {
                 counts.keys().try_for_each(|id| print_line(id))?;
             } else {
                 let mut table = Table::new(&[("ID", Align::Left), ("APPS", Align::Center)]);
-                counts.into_iter().for_each(|(id, apps)| table.push(vec![id, apps.to_string()]));
+                for (id, apps) in counts {
+                    table.push(vec![id, apps.to_string()]);
+                }
                 print_line(&table.render())?;
             }
             Ok(0)

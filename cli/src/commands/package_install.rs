@@ -121,10 +121,8 @@ pub(crate) async fn run(context: &Context, args: InstallArgs) -> Outcome {
         }
         result["commands"] = json!(commands);
     }
-    if people && want_app {
-        if let Some(notes) = package.get("postInstallNotes").and_then(Value::as_str) {
-            print_line(notes)?;
-        }
+    if let (true, Some(notes)) = (people && want_app, package.get("postInstallNotes").and_then(Value::as_str)) {
+        print_line(notes)?;
     }
     if let Some(id) = &app_id {
         if args.wait.wait {

@@ -110,9 +110,10 @@ pub(crate) async fn run(context: &Context, args: RepoArgs) -> Outcome {
                 ));
             }
             for repository in repositories {
-                match quiet {
-                    true => print_line(text(repository, "name"))?,
-                    false => print_line(&format!("{}: {}", text(repository, "name"), text(repository, "uri")))?,
+                if quiet {
+                    print_line(text(repository, "name"))?;
+                } else {
+                    print_line(&format!("{}: {}", text(repository, "name"), text(repository, "uri")))?;
                 }
             }
         }
