@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -110,7 +110,11 @@ async fn ask_over_udp(upstream: SocketAddr, asked: &[u8]) -> io::Result<Vec<u8>>
     socket.connect(upstream).await?;
     socket.send(asked).await?;
     loop {
-        socket.readable().await?;
+        // A port that nobody listens on shows as an error, not as something to read.
+        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        if ready.is_error() {
+            return Err(socket.take_error()?.unwrap_or_else(|| ErrorKind::ConnectionRefused.into()));
+        }
         // After the wait, so that waiting queries hold no buffers.
         let mut reply = vec![0; MESSAGE_BYTES_MAX];
         match socket.try_recv(&mut reply) {

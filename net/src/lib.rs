@@ -17,6 +17,8 @@ mod zone_handle;
 
 #[cfg(test)]
 mod answer_test;
+#[cfg(test)]
+mod mesos_dns_test;
 
 pub use answer::{NEGATIVE_TTL_SECONDS, TTL_SECONDS, Transport, Verdict, respond};
 pub use server::{Counts, DnsConfig, ServeError, ServerHandle, serve};

@@ -150,7 +150,7 @@ impl RrSet {
                 let start = few.partition_point(|(data, _)| data.kind() < kind);
                 let end = start + few[start..].partition_point(|(data, _)| data.kind() == kind);
                 let slice = &few[start..end];
-                let turn = if slice.len() > 1 { ((entropy >> 32) * slice.len() as u64 >> 32) as usize } else { 0 };
+                let turn = if slice.len() > 1 { (((entropy >> 32) * slice.len() as u64) >> 32) as usize } else { 0 };
                 Rotated(Turn::Few { slice, next: turn, left: slice.len() })
             }
             Form::Many(many) => {
