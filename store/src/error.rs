@@ -38,6 +38,12 @@ pub enum Error {
         /// The revision received after it.
         received: Revision,
     },
+    /// A watch can't deliver what it owes for another reason.
+    #[error("the watch can't go on: {reason}; list again")]
+    WatchLost {
+        /// What happened.
+        reason: String,
+    },
     /// A limit was exceeded; nothing was written.
     #[error("{what} is {actual}, the limit is {limit}; split the change into several transactions")]
     TooLarge {
@@ -96,7 +102,7 @@ impl Error {
 
     /// Whether a watcher or paged reader must start over with a list.
     pub fn needs_relist(&self) -> bool {
-        matches!(self, Self::Compacted { .. } | Self::Regressed { .. })
+        matches!(self, Self::Compacted { .. } | Self::Regressed { .. } | Self::WatchLost { .. })
     }
 
     pub(crate) fn unavailable(reason: impl std::fmt::Display) -> Self {

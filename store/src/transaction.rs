@@ -1,6 +1,6 @@
 //! A change of the key space: what must hold, and what is then written.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -179,7 +179,7 @@ impl Transaction {
         for compare in &self.compares {
             validate_key(compare.key())?;
         }
-        let mut written = HashSet::new();
+        let mut written = BTreeSet::new();
         for operation in &self.operations {
             match operation {
                 Operation::Put { key, .. } => {
