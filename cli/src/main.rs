@@ -5,6 +5,7 @@
     reason = "`write!` into a string has an error that cannot occur and would have to be discarded each time"
 )]
 
+mod change;
 mod client;
 mod commands;
 mod config;

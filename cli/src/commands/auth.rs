@@ -150,7 +150,19 @@ fn password(credentials: &Credentials, username: &str) -> Result<String, Error> 
         let text = crate::document::read_file(std::path::Path::new(file))?;
         return Ok(text.trim_end().to_owned());
     }
-    ask(&format!("Password for {username}: "))
+    ask_secret(&format!("Password for {username}: "))
+}
+
+/// Asks without showing what is typed, where the terminal can do that.
+fn ask_secret(prompt: &str) -> Result<String, Error> {
+    let echo = |mode: &str| std::process::Command::new("stty").arg(mode).status().is_ok_and(|status| status.success());
+    let hidden = stdin_is_terminal() && echo("-echo");
+    let answer = ask(prompt);
+    if hidden {
+        echo("echo");
+        print_note("");
+    }
+    answer
 }
 
 fn ask(prompt: &str) -> Result<String, Error> {

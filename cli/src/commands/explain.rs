@@ -69,7 +69,8 @@ fn lines(id: &str, app: &Value, entry: Option<&Value>, native: Option<&Value>) -
         lines.push(format!("{waiting} waiting to be launched since {}", text(entry, "since")));
         let delay = entry.get("delay").unwrap_or(&Value::Null);
         let left = count(delay, "timeLeftSeconds");
-        if delay.get("overdue").and_then(Value::as_bool) == Some(false) && left > 0 {
+        let pausing = delay.get("overdue").and_then(Value::as_bool) == Some(false) && left > 0;
+        if native.is_none() && pausing {
             reasons.push(format!("launching pauses after failures; next try in {left} s (now: dcos marathon delay reset {id})"));
         }
         for (reason, declined, processed) in refusals(entry) {
@@ -77,7 +78,7 @@ fn lines(id: &str, app: &Value, entry: Option<&Value>, native: Option<&Value>) -
             reasons.push(format!("{reason}: {declined} of {processed} nodes, {}{wanted}", refusal_meaning(&reason)));
         }
     }
-    if running < total || (healthy < running && !list(app, "healthChecks").is_empty()) {
+    if native.is_none() && (running < total || (healthy < running && !list(app, "healthChecks").is_empty())) {
         reasons.extend(failure_reason(app));
     }
     for deployment in list(app, "deployments") {
@@ -93,6 +94,9 @@ fn lines(id: &str, app: &Value, entry: Option<&Value>, native: Option<&Value>) -
         reasons.push("the cluster gives no reason; look again in a moment".to_owned());
     }
     lines.extend(reasons.into_iter().map(|reason| format!("  - {reason}")));
+    if let Some(hint) = native.and_then(|native| native.pointer("/pending/hint")?.as_str()) {
+        lines.push(format!("  hint: {hint}"));
+    }
     if staged == 0 && running > 0 && healthy < running && !list(app, "healthChecks").is_empty() {
         lines
             .push(format!("see its output: dcos task log {}", id.trim_start_matches('/').rsplit('/').next().unwrap_or_default()));
@@ -147,6 +151,14 @@ mod tests {
                 "  - InsufficientCpus: 3 of 3 nodes, not enough free CPUs; the app wants 64.0 CPUs",
             ]
         );
+    }
+
+    #[test]
+    fn the_clusters_own_reasons_come_first() {
+        let app = json!({"instances": 1, "tasksRunning": 0, "lastTaskFailure": {"state": "TASK_FAILED", "message": "m"}});
+        let native = json!({"because": ["1 instances wait for a node"], "pending": {"hint": "lower cpus to 2"}});
+        let expected = ["/a: 0 of 1 instances run", "  - 1 instances wait for a node", "  hint: lower cpus to 2"];
+        assert_eq!(lines("/a", &app, None, Some(&native)), expected);
     }
 
     #[test]
