@@ -3,8 +3,9 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Client, status_error};
+use crate::client::Client;
 use crate::error::{Error, Fault, Kind};
+use crate::failure::status_error;
 use crate::marathon::{list, text};
 use crate::output::{Color, paint};
 use crate::position::to_pointer;

@@ -8,6 +8,7 @@ mod config;
 mod explain;
 mod marathon;
 mod marathon_app;
+mod marathon_app_table;
 mod marathon_debug;
 mod marathon_deployment;
 mod marathon_group;

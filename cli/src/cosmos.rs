@@ -3,9 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::client::{Client, status_error};
+use crate::client::Client;
 use crate::document::brief;
 use crate::error::{Error, Fault, Kind};
+use crate::failure::status_error;
 use crate::position::to_pointer;
 
 /// One call: its path, the name in its media types, and the version of the answer that is wanted.

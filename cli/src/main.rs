@@ -14,6 +14,7 @@ mod cosmos;
 mod document;
 mod error;
 mod event;
+mod failure;
 mod marathon;
 mod mesos;
 mod options;

@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::client::{Client, status_error};
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::Error;
+use crate::failure::status_error;
 use crate::marathon::{list, text};
 use crate::plugin::{executable_path, plugins_directory};
 

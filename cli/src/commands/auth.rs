@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Client, server_message};
+use crate::client::Client;
 use crate::config::process_environment;
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
+use crate::failure::server_message;
 use crate::marathon::text;
 use crate::output::{Align, Table, print_bytes, print_line, print_note, read_answer, stdin_is_terminal};
 

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use toml::Table as Toml;
 
 use super::auth::{self, Credentials};
-use crate::client::{Client, Verification, not_a_cluster, status_error};
+use crate::client::{Client, Verification};
 use crate::config::{Cluster, normalize_url, process_environment};
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
+use crate::failure::{not_a_cluster, status_error};
 use crate::marathon::text;
 use crate::output::{Align, Table, print_line, print_note};
 

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::marathon_app::action_word;
+use super::marathon_app_table::action_word;
 use crate::client::encode;
 use crate::context::Context;
 use crate::error::{Error, Outcome};

@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::task_log;
-use crate::client::{Client, encode, status_error};
+use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
+use crate::failure::status_error;
 use crate::marathon::text;
 use crate::mesos::{self, Task, Which, fault_domain};
 use crate::output::{Align, EMPTY, Table, cell, print_line, print_note};
@@ -332,7 +333,7 @@ async fn fetch(client: &Client, task: &Task, path: &str, place: &Path) -> Result
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
     let mut file = std::fs::File::create(place).map_err(failed)?;
-    while let Some(chunk) = response.chunk().await.map_err(|error| crate::client::transport_error(&url, &error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| crate::failure::transport_error(&url, &error))? {
         std::io::Write::write_all(&mut file, &chunk).map_err(failed)?;
     }
     Ok(())

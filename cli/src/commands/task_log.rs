@@ -6,10 +6,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::task::WhichArgs;
-use crate::client::{Client, encode, read_whole, status_error, transport_error};
+use crate::client::{Client, encode, read_whole};
 use crate::context::Context;
 use crate::error::{Error, Outcome};
 use crate::event::{Decoder, Event};
+use crate::failure::{status_error, transport_error};
 use crate::mesos;
 use crate::output::{print_bytes, print_line, print_note};
 
