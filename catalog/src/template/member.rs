@@ -14,7 +14,6 @@ pub(super) fn member<'a>(scope: &Seen<'a>, name: &str) -> Option<Seen<'a>> {
         Seen::List(list) => match name {
             "isEmpty" | "empty" => Some(Seen::Bool(list.is_empty())),
             "size" => Some(Seen::Printed(Cow::Owned(list.len().to_string()))),
-            "toString" => Some(printed(scope)),
             _ => None,
         },
         Seen::String { text, quoted } => of_string(&escaped(text, *quoted), name),
@@ -27,6 +26,11 @@ pub(super) fn member<'a>(scope: &Seen<'a>, name: &str) -> Option<Seen<'a>> {
         Seen::Number(_) => (name == "toString").then(|| printed(scope)),
         Seen::Null | Seen::Map(_) | Seen::AsJson => None,
     }
+}
+
+/// Whether [`member`] gives anything for this name on text; asked first, as text can be long.
+pub(super) fn is_member_of_string(name: &str) -> bool {
+    of_string("", name).is_some()
 }
 
 /// Members of `java.lang.String`; lengths count UTF-16 units, as Java does.
@@ -43,8 +47,9 @@ fn of_string<'a>(text: &str, name: &str) -> Option<Seen<'a>> {
     Some(Seen::Printed(Cow::Owned(result)))
 }
 
+/// A number or a truth value as text.
 fn printed<'a>(scope: &Seen<'a>) -> Seen<'a> {
     let mut out = String::new();
-    scope.print(&mut out);
+    scope.print(&mut out, usize::MAX);
     Seen::Printed(Cow::Owned(out))
 }

@@ -1,15 +1,20 @@
 //! Nodes and options to text.
 
-use super::member::member;
+use super::member::{is_member_of_string, member};
 use super::value::Seen;
 use super::{Node, TemplateError};
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 /// Longest text that a template may render to, in bytes.
 pub const RENDERED_BYTES_MAX: usize = 4 << 20;
 
-/// Most tags that one rendering may execute; lists inside lists multiply.
-pub const RENDER_STEPS_MAX: usize = 1_000_000;
+/// Most steps that one rendering may take; lists inside lists multiply. A step is a tag, a scope
+/// that a name is tried in, or [`BYTES_PER_STEP`] bytes of text that one of them looks at.
+pub const RENDER_STEPS_MAX: usize = 2_000_000;
+
+/// Bytes of text whose handling counts as one step.
+const BYTES_PER_STEP: usize = 64;
 
 /// Deepest nesting of options that is rendered. `serde_json` itself reads 127 levels.
 pub const CONTEXT_DEPTH_MAX: usize = 128;
@@ -21,7 +26,7 @@ pub(super) fn render(nodes: &[Node], context: &Map<String, Value>) -> Result<Str
     if !crate::depth::map_within(context, CONTEXT_DEPTH_MAX) {
         return Err(TemplateError::ContextTooDeep);
     }
-    let mut renderer = Renderer { context, scopes: vec![Seen::Map(context)], steps: 0 };
+    let mut renderer = Renderer { context, scopes: vec![Seen::Map(context)], steps: Cell::new(0) };
     let mut out = String::new();
     renderer.nodes(nodes, &mut out)?;
     Ok(out)
@@ -30,7 +35,7 @@ pub(super) fn render(nodes: &[Node], context: &Map<String, Value>) -> Result<Str
 struct Renderer<'a> {
     context: &'a Map<String, Value>,
     scopes: Vec<Seen<'a>>,
-    steps: usize,
+    steps: Cell<usize>,
 }
 
 impl Renderer<'_> {
@@ -39,13 +44,11 @@ impl Renderer<'_> {
             match node {
                 Node::Text(text) => out.push_str(text),
                 Node::Value(name) => {
-                    self.step()?;
-                    self.find(name).print(out);
+                    self.find(name)?.print(out, RENDERED_BYTES_MAX);
                 }
                 Node::Section(name, body) => self.section(name, body, out)?,
                 Node::Inverted(name, body) => {
-                    self.step()?;
-                    if self.find(name).is_false() {
+                    if self.find(name)?.is_false() {
                         self.nodes(body, out)?;
                     }
                 }
@@ -58,11 +61,13 @@ impl Renderer<'_> {
     }
 
     fn section(&mut self, name: &str, body: &[Node], out: &mut String) -> Result<(), TemplateError> {
-        self.step()?;
-        match self.find(name) {
+        match self.find(name)? {
             Seen::List(list) => {
                 for value in list {
-                    self.step()?;
+                    self.charge(0);
+                    if self.is_exhausted() {
+                        return Err(TemplateError::TooManySteps);
+                    }
                     // A null element runs the body in the scope outside.
                     if value.is_null() {
                         self.nodes(body, out)?;
@@ -83,18 +88,20 @@ impl Renderer<'_> {
         }
     }
 
-    fn step(&mut self) -> Result<(), TemplateError> {
-        self.steps += 1;
-        if self.steps > RENDER_STEPS_MAX {
-            return Err(TemplateError::TooManySteps);
-        }
-        Ok(())
+    /// Counts a step, and those for the text that it handles.
+    fn charge(&self, bytes: usize) {
+        self.steps.set(self.steps.get().saturating_add(1 + bytes / BYTES_PER_STEP));
+    }
+
+    fn is_json(&self, text: &str) -> bool {
+        self.charge(text.len());
+        serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
     }
 
     /// The text of a top-level string option that holds JSON; anything else is `null`.
     fn as_json(&self, key: &str) -> &str {
         match self.context.get(key.trim()) {
-            Some(Value::String(text)) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => text,
+            Some(Value::String(text)) if self.is_json(text) => text,
             _ => "null",
         }
     }
@@ -109,43 +116,66 @@ impl<'a> Renderer<'a> {
     }
 
     /// Looks a name up from the innermost scope outwards.
-    fn find(&self, name: &str) -> Seen<'a> {
+    fn find(&self, name: &str) -> Result<Seen<'a>, TemplateError> {
+        let found = self.look_up(name);
+        if self.is_exhausted() { Err(TemplateError::TooManySteps) } else { Ok(found) }
+    }
+
+    fn look_up(&self, name: &str) -> Seen<'a> {
         if name == "." {
+            self.charge(0);
             return self.scopes.last().cloned().unwrap_or(Seen::Null);
         }
         let dotted = name.rsplit_once('.');
         for scope in self.scopes.iter().rev() {
-            if let Some(found) = get(scope, name) {
+            if let Some(found) = self.get(scope, name) {
                 return found;
             }
             if let Some((earlier, last)) = dotted
-                && let Some(holder) = walk(scope, earlier)
+                && let Some(holder) = self.walk(scope, earlier)
             {
                 // Only the last part is missing: that ends the search, outer scopes or not.
-                return get(&holder, last).unwrap_or(Seen::Null);
+                return self.get(&holder, last).unwrap_or(Seen::Null);
             }
         }
         if name == AS_JSON { Seen::AsJson } else { Seen::Null }
     }
-}
 
-/// Follows the parts of `path`; none when one of them is missing. A null on the way ends the
-/// walk early, and everything below null is missing.
-fn walk<'a>(scope: &Seen<'a>, path: &str) -> Option<Seen<'a>> {
-    let mut current = scope.clone();
-    for part in path.split('.') {
-        current = get(&current, part)?;
-        if matches!(current, Seen::Null) {
-            break;
+    /// Follows the parts of `path`; none when one of them is missing. A null on the way ends the
+    /// walk early, and everything below null is missing.
+    fn walk(&self, scope: &Seen<'a>, path: &str) -> Option<Seen<'a>> {
+        let mut current = scope.clone();
+        for part in path.split('.') {
+            current = self.get(&current, part)?;
+            if matches!(current, Seen::Null) {
+                break;
+            }
+        }
+        Some(current)
+    }
+
+    /// One name in one scope. Maps have no members besides their keys.
+    fn get(&self, scope: &Seen<'a>, name: &str) -> Option<Seen<'a>> {
+        self.charge(name.len());
+        if self.is_exhausted() {
+            return None;
+        }
+        match scope {
+            Seen::Map(map) => map.get(name).map(Seen::of),
+            Seen::String { text, .. } if is_member_of_string(name) => {
+                self.charge(text.len());
+                member(scope, name)
+            }
+            Seen::Printed(text) if is_member_of_string(name) => {
+                self.charge(text.len());
+                member(scope, name)
+            }
+            Seen::String { .. } | Seen::Printed(_) => None,
+            other => member(other, name),
         }
     }
-    Some(current)
-}
 
-/// One name in one scope. Maps have no members besides their keys.
-fn get<'a>(scope: &Seen<'a>, name: &str) -> Option<Seen<'a>> {
-    match scope {
-        Seen::Map(map) => map.get(name).map(Seen::of),
-        other => member(other, name),
+    fn is_exhausted(&self) -> bool {
+        self.steps.get() > RENDER_STEPS_MAX
     }
 }

@@ -55,8 +55,9 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Appends the printed form. Recursion is bounded by the depth check of the context.
-    pub(super) fn print(&self, out: &mut String) {
+    /// Appends the printed form; a list or map that grows `out` beyond `limit` is cut there. The
+    /// depth check of the context bounds the recursion.
+    pub(super) fn print(&self, out: &mut String, limit: usize) {
         match self {
             Seen::Null => {}
             Seen::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -70,22 +71,28 @@ impl<'a> Seen<'a> {
             Seen::List(list) => {
                 out.push('[');
                 for (index, value) in list.iter().enumerate() {
+                    if out.len() > limit {
+                        return;
+                    }
                     if index > 0 {
                         out.push_str(", ");
                     }
-                    Seen::element(value).print_nested(out);
+                    Seen::element(value).print_nested(out, limit);
                 }
                 out.push(']');
             }
             Seen::Map(map) => {
                 out.push('{');
                 for (index, (key, value)) in map.iter().enumerate() {
+                    if out.len() > limit {
+                        return;
+                    }
                     if index > 0 {
                         out.push_str(", ");
                     }
                     out.push_str(key);
                     out.push('=');
-                    Seen::of(value).print_nested(out);
+                    Seen::of(value).print_nested(out, limit);
                 }
                 out.push('}');
             }
@@ -95,11 +102,11 @@ impl<'a> Seen<'a> {
     }
 
     /// As [`Self::print`], but inside a list or a map Java spells null out.
-    fn print_nested(&self, out: &mut String) {
+    fn print_nested(&self, out: &mut String, limit: usize) {
         if matches!(self, Seen::Null) {
             out.push_str("null");
         } else {
-            self.print(out);
+            self.print(out, limit);
         }
     }
 }
@@ -129,6 +136,6 @@ fn escape(text: &str, out: &mut String) {
 /// `text` escaped as a template prints it.
 pub(super) fn escaped(text: &str, quoted: bool) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    Seen::String { text, quoted }.print(&mut out);
+    Seen::String { text, quoted }.print(&mut out, usize::MAX);
     out
 }

@@ -244,6 +244,24 @@ fn limits_hold() {
     let context = map(json!({"l": vec![1; 1000], "t": "x".repeat(RENDERED_BYTES_MAX / 900)}));
     assert_eq!(template.render(&context).unwrap_err(), TemplateError::OutputTooLong);
 
+    // Numbers of few characters that print with many digits.
+    let huge: Value = serde_json::from_str(&format!("[{}1]", "1e262000,".repeat(10_000))).unwrap();
+    let context = map(json!({"l": huge}));
+    let template = Template::parse("{{l}}").unwrap();
+    assert_eq!(template.render(&context).unwrap_err(), TemplateError::OutputTooLong);
+
+    // Little output, much work: long names, long texts, long chains of members.
+    let context = map(json!({"l": vec![1; 100_000], "t": "x".repeat(1 << 20)}));
+    for template in [
+        format!("{{{{#l}}}}{{{{{}}}}}{{{{/l}}}}", "n".repeat(1 << 19)),
+        "{{#l}}{{#t.trim.isEmpty}}{{/t.trim.isEmpty}}{{/l}}".to_owned(),
+        format!("{{{{t{}.isEmpty}}}}", ".trim".repeat(100_000)),
+        "{{#l}}{{^asJson}}{{/asJson}}{{#asJson}}t{{/asJson}}{{/l}}".to_owned(),
+    ] {
+        let template = Template::parse(&template).unwrap();
+        assert!(template.render(&context).is_err());
+    }
+
     let mut value = json!(1);
     for _ in 0..CONTEXT_DEPTH_MAX {
         value = json!([value]);
