@@ -2,6 +2,8 @@
 //! the nouns of `orrery-core`. Functions from values to values: no I/O, no clock, no randomness.
 //! Every oddity of an old interface lives here, in one named place, and nowhere else.
 
+#[cfg(test)]
+mod fixture;
 mod json;
 pub mod marathon;
 

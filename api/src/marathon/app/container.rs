@@ -130,13 +130,11 @@ fn read_persistent(reader: &mut Reader, at: &Cursor<'_>) -> Option<PersistentVol
         None => profile_name.is_some().then(|| "mount".to_owned()),
     };
     let smallest = Scalar::from_thousandths(1);
-    let size = match object.get("size") {
-        Some(cursor) => reader.scalar(&cursor, smallest, None)?,
-        None => {
-            reader.fault(format!("{}/size", at.path), "is missing; give MiB");
-            return None;
-        }
+    let Some(size) = object.get("size") else {
+        reader.fault(format!("{}/size", at.path), "is missing; give MiB");
+        return None;
     };
+    let size = reader.scalar(&size, smallest, None)?;
     let max_size = object.get("maxSize").and_then(|cursor| {
         let largest = reader.scalar(&cursor, smallest, None)?;
         if kind.as_deref() != Some("mount") {

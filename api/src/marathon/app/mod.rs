@@ -5,14 +5,12 @@ mod container;
 mod diff;
 mod network;
 mod read;
-mod service_port;
 mod validate;
 mod write;
 
 pub use diff::{Change, REDACTED, diff};
 pub use network::DEFAULT_NETWORK_NAME;
 pub use read::{ReadContext, patch_app, read_app, rollback_version};
-pub use service_port::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST, assign_service_ports};
 pub use validate::{INSTANCES_MAX, URI_MAX_CHARS, validate_app};
 pub use write::write_app;
 

@@ -260,13 +260,11 @@ fn read_env(reader: &mut Reader, at: &Cursor<'_>) -> Option<BTreeMap<String, Env
     for (name, cursor) in object.fields() {
         let value = if cursor.value.is_object() {
             let reference = reader.object(&cursor).and_then(|object| object.get("secret"));
-            match reference.and_then(|cursor| reader.text(&cursor)) {
-                Some(secret) => Some(EnvValue::Secret { secret }),
-                None => {
-                    reader.fault(cursor.path.clone(), "must be a text or {\"secret\": name}");
-                    None
-                }
+            let secret = reference.and_then(|cursor| reader.text(&cursor));
+            if secret.is_none() {
+                reader.fault(cursor.path.clone(), "must be a text or {\"secret\": name}");
             }
+            secret.map(|secret| EnvValue::Secret { secret })
         } else {
             reader.plain_text(&cursor).map(EnvValue::Literal)
         };

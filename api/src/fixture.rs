@@ -1,0 +1,113 @@
+//! A small cluster for tests: a node, an app with one running and one waiting instance, another
+//! app without instances.
+
+use crate::marathon::app::{ReadContext, read_app};
+use orrery_core::cluster::{AppRecord, Cluster, LastFailure, Pending};
+use orrery_core::deployment::{Action, ActionKind, Deployment};
+use orrery_core::health::Health;
+use orrery_core::instance::{Condition, Goal, Observed, Seat};
+use orrery_core::node::{Node, NodeFacts, NodeStatus, PortRanges, Resources};
+use orrery_core::placement::{Reason, Refusals};
+use orrery_core::{App, Instance, InstanceId, NodeId, Scalar, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(2_000_000);
+
+pub(crate) fn app(value: &serde_json::Value) -> Arc<App> {
+    let mut app = read_app(value, ReadContext::default()).unwrap();
+    app.version = Timestamp::from_millis(1_000_000);
+    Arc::new(app)
+}
+
+pub(crate) fn cluster() -> Cluster {
+    let mut cluster = Cluster { id: "c1".into(), ..Cluster::default() };
+    let node = NodeId::parse("c1-S0").unwrap();
+    let facts = NodeFacts {
+        id: node.clone(),
+        hostname: "node1".into(),
+        address: "10.0.0.1".parse().unwrap(),
+        port: 5051,
+        resources: Resources {
+            cpus: Scalar::from_units(4),
+            mem: Scalar::from_units(8000),
+            disk: Scalar::from_units(9000),
+            gpus: 0,
+            ports: PortRanges::new([(31_000, 32_000)]),
+        },
+        attributes: [("rack".to_owned(), "r1".to_owned()), ("weight".to_owned(), "3".to_owned())].into(),
+        region: Some("eu".into()),
+        zone: Some("eu-1".into()),
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: "0.1.0".into(),
+    };
+    let since = Timestamp::from_millis(500_000);
+    let entry = Node { facts, status: NodeStatus::Active, since, registered_at: since, deactivated: false };
+    cluster.nodes.insert(node.clone(), Arc::new(entry));
+    let web = app(&json!({
+        "id": "/shop/web", "cmd": "serve", "instances": 2, "cpus": 0.5, "labels": {"tier": "front"},
+        "portDefinitions": [{"port": 10_001, "name": "http", "labels": {"VIP_0": "/web:80"}}],
+        "healthChecks": [{"path": "/"}],
+    }));
+    for app in [&web, &app(&json!({"id": "/db", "cmd": "run", "instances": 0}))] {
+        let record = AppRecord { app: app.clone(), versions: [app.clone()].into_iter().collect() };
+        cluster.apps.insert(app.id.clone(), record);
+    }
+    for (number, running) in [(1, true), (2, false)] {
+        let id = InstanceId::new(&web.id, Uuid::from_u128(number));
+        let health = Health { last_success: Some(NOW), ..Health::default() };
+        let instance = Instance {
+            id: id.clone(),
+            app: web.clone(),
+            incarnation: u32::from(running),
+            goal: Goal::Running,
+            seat: running.then(|| Seat { node: node.clone(), host_ports: vec![31_005] }),
+            condition: if running { Condition::Running } else { Condition::Scheduled },
+            since,
+            staged_at: since,
+            unreachable_since: None,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed {
+                started_at: running.then_some(Timestamp::from_millis(1_500_000)),
+                container: running.then(|| "run-1".into()),
+                sandbox: running.then(|| "/var/orrery/run-1".into()),
+                health: if running { vec![health] } else { vec![] },
+                ..Observed::default()
+            },
+        };
+        cluster.by_app.entry(web.id.clone()).or_default().insert(id.clone());
+        cluster.instances.insert(id, Arc::new(instance));
+    }
+    let action = Action { action: ActionKind::ScaleApplication, app: web.id.clone() };
+    let deployment = Deployment {
+        id: "d1".into(),
+        version: web.version,
+        steps: vec![vec![action]],
+        previous: vec![],
+        pending: [web.id.clone()].into(),
+    };
+    cluster.deployments.insert("d1".into(), Arc::new(deployment));
+    let refusals = Refusals {
+        nodes: 3,
+        by_reason: [(Reason::UnfulfilledConstraint, 2), (Reason::InsufficientCpus, 1)].into(),
+        ..Refusals::default()
+    };
+    let pending = Pending { since, count: 1, refusals: Some(refusals), attempts: 1 };
+    cluster.pending.insert(web.id.clone(), Arc::new(pending));
+    let failure = LastFailure {
+        app_id: web.id.clone(),
+        task_id: orrery_core::TaskId::new(&InstanceId::new(&web.id, Uuid::from_u128(1)), 1),
+        host: "node1".into(),
+        node: node.to_string(),
+        condition: Condition::Failed,
+        reason: None,
+        message: "exit 1".into(),
+        timestamp: since,
+        version: web.version,
+    };
+    cluster.failures.insert(web.id.clone(), Arc::new(failure));
+    cluster
+}

@@ -1,0 +1,65 @@
+//! What waits for a node, as `/v2/queue` shows it (marathon.md 1.13).
+
+use super::app::write_app;
+use orrery_core::cluster::Cluster;
+use orrery_core::placement::{Reason, Refusals};
+use orrery_core::{AppId, Timestamp};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// `{"queue": […]}`. Marathon counts offers; here one look at one node counts as one offer.
+pub fn queue_json(cluster: &Cluster, now: Timestamp) -> Value {
+    let ids: BTreeSet<&AppId> = cluster.pending.keys().chain(cluster.delays.keys()).collect();
+    let entries: Vec<Value> = ids.into_iter().filter_map(|id| entry(cluster, id, now)).collect();
+    json!({"queue": entries})
+}
+
+fn entry(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
+    let app = cluster.app(id)?;
+    let pending = cluster.pending.get(id);
+    let left_ms = cluster.delays.get(id).map_or(0, |delay| delay.until.millis_since(now)).max(0);
+    let count = pending.map_or(0, |pending| pending.count);
+    if count == 0 && left_ms == 0 {
+        return None;
+    }
+    let none = Refusals::default();
+    let refusals = pending.and_then(|pending| pending.refusals.as_ref()).unwrap_or(&none);
+    let attempts = pending.map_or(0, |pending| pending.attempts);
+    let looked_at = attempts.saturating_mul(refusals.nodes);
+    let mut summary = json!({
+        "processedOffersCount": looked_at,
+        "unusedOffersCount": looked_at,
+        "rejectSummaryLastOffers": funnel(refusals),
+        "rejectSummaryLaunchAttempt": funnel(refusals),
+    });
+    if let Some(pending) = pending.filter(|_| looked_at > 0) {
+        summary["lastUnusedOfferAt"] = json!(pending.since);
+    }
+    Some(json!({
+        "app": write_app(app),
+        "count": count,
+        "role": app.role.as_deref().unwrap_or("*"),
+        "delay": {"timeLeftSeconds": (left_ms + 999) / 1000, "overdue": left_ms == 0},
+        "since": pending.map_or(now, |pending| pending.since),
+        "processedOffersSummary": summary,
+        "lastUnusedOffers": [],
+        "why": refusals_sentence(refusals),
+    }))
+}
+
+/// Our addition to Marathon's answer: the refusals in one sentence.
+fn refusals_sentence(refusals: &Refusals) -> Value {
+    if refusals.by_reason.is_empty() && refusals.nodes > 0 { Value::from("") } else { Value::from(refusals.sentence()) }
+}
+
+/// How many nodes came to each test and how many it refused, in the order of the tests.
+fn funnel(refusals: &Refusals) -> Value {
+    let mut processed = refusals.nodes;
+    let mut rows = Vec::new();
+    for reason in Reason::ALL {
+        let declined = refusals.by_reason.get(&reason).copied().unwrap_or(0);
+        rows.push(json!({"reason": reason, "declined": declined, "processed": processed}));
+        processed = processed.saturating_sub(declined);
+    }
+    Value::from(rows)
+}
