@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 /// Events kept for replay.
-pub const EVENTS_KEPT: usize = 10_000;
+pub(crate) const EVENTS_KEPT: usize = 10_000;
 /// Events a subscriber may lag behind before it has to replay.
-pub const EVENTS_BUFFERED: usize = 4_096;
+pub(crate) const EVENTS_BUFFERED: usize = 4_096;
 
 /// An event with its place in the stream.
 #[derive(Debug)]

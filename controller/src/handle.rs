@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests and messages waiting for the leader.
-pub const INBOX_LIMIT: usize = 16_384;
+pub(crate) const INBOX_LIMIT: usize = 16_384;
 
 /// Why a change did not happen.
 #[derive(Debug, Clone, thiserror::Error)]

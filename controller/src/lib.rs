@@ -6,13 +6,16 @@
 //! the last published snapshot.
 
 pub mod catalog;
+pub mod apply;
 mod clock;
 pub mod door;
 mod events;
+pub mod explain;
 mod handle;
 mod leader;
 mod links;
 mod names;
+pub mod packages;
 
 pub use events::{EventLog, Stamped};
 pub use handle::{ControlError, Handle};

@@ -1,0 +1,7 @@
+//! Cosmos.
+use super::Door;
+use axum::Router;
+
+pub(crate) fn routes() -> Router<Door> {
+    Router::new()
+}

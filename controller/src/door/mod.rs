@@ -1,0 +1,78 @@
+//! The HTTP door: every interface on one port, each at its old path.
+//!
+//! Reads come from the published snapshot; changes go through the leader's handle. Handlers decode,
+//! call and encode; what the formats mean lives in the `api` crate.
+
+mod agents;
+mod body;
+mod cosmos;
+mod cosmos_service;
+mod guard;
+mod home;
+mod logs;
+mod marathon;
+mod mesos;
+mod mesos_dns;
+mod metadata;
+mod native;
+
+pub use agents::AgentDirectory;
+
+use crate::catalog::CatalogService;
+use crate::handle::Handle;
+use axum::Router;
+use orrery_core::Timestamp;
+use orrery_net::ZoneHandle;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Facts about this cluster that handlers show.
+#[derive(Debug, Clone)]
+pub struct ClusterFacts {
+    /// Name for people.
+    pub name: String,
+    /// Address of the door.
+    pub address: SocketAddr,
+    /// Address of the DNS server.
+    pub dns: SocketAddr,
+    /// Where it asks for names outside the cluster.
+    pub dns_upstreams: Vec<SocketAddr>,
+    /// When this controller started.
+    pub started_at: Timestamp,
+}
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Door {
+    /// The leader.
+    pub handle: Handle,
+    /// The catalog.
+    pub catalog: Arc<CatalogService>,
+    /// Published names.
+    pub zone: ZoneHandle,
+    /// Agents' own HTTP services.
+    pub agents: Arc<AgentDirectory>,
+    /// Facts.
+    pub facts: Arc<ClusterFacts>,
+}
+
+/// All routes.
+pub fn router(door: Door) -> Router {
+    let routes = Router::new()
+        .merge(home::routes())
+        .merge(metadata::routes())
+        .merge(cosmos::routes())
+        .merge(cosmos_service::routes())
+        .merge(mesos::routes())
+        .merge(mesos_dns::routes())
+        .merge(agents::routes())
+        .merge(logs::routes())
+        .merge(native::routes())
+        .merge(marathon::routes());
+    routes
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(axum::middleware::from_fn(guard::local_only))
+        .layer(axum::extract::DefaultBodyLimit::max(body::BODY_BYTES_MAX))
+        .with_state(door)
+}

@@ -1,0 +1,50 @@
+//! Why an app is as it is, in words.
+
+use orrery_core::cluster::Cluster;
+use orrery_core::deployment::plan;
+use orrery_core::{AppId, Instance, Timestamp};
+use serde_json::{Value, json};
+
+/// Everything known about what `id` waits for; `None` when there is no such app.
+pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
+    let app = cluster.app(id)?;
+    let instances: Vec<&Instance> = cluster.instances_of(id).map(AsRef::as_ref).collect();
+    let blocked = cluster.deployments.values().any(|deployment| deployment.holds_back(id));
+    let plan = plan(Some(app), &instances, blocked);
+    let mut because = plan.because;
+    let pending = cluster.pending.get(id);
+    if let Some(pending) = pending {
+        let sentence = pending.refusals.as_ref().map_or_else(|| "not tried yet".to_owned(), orrery_core::placement::Refusals::sentence);
+        because.push(format!("{} instances wait for a node since {}: {sentence}", pending.count, pending.since));
+    }
+    let delay = cluster.delays.get(id).filter(|delay| delay.until > now);
+    if let Some(delay) = delay {
+        because.push(format!("launches pause until {} because of failures", delay.until));
+    }
+    let failure = cluster.failures.get(id);
+    if let Some(failure) = failure.filter(|_| !plan.done) {
+        because.push(format!("the last failure was at {} on {}: {}", failure.timestamp, failure.host, failure.message));
+    }
+    Some(json!({
+        "id": id,
+        "version": app.version,
+        "done": plan.done,
+        "instances": {
+            "wanted": app.instances,
+            "present": instances.len(),
+            "serving": instances.iter().filter(|instance| instance.is_serving()).count(),
+        },
+        "because": because,
+        "deployments": cluster.deployments_of(id).map(|deployment| deployment.id.clone()).collect::<Vec<_>>(),
+        "pending": pending.map(|pending| json!({
+            "since": pending.since,
+            "count": pending.count,
+            "nodes": pending.refusals.as_ref().map(|refusals| refusals.nodes),
+            "reasons": pending.refusals.as_ref().map(|refusals| &refusals.by_reason),
+            "details": pending.refusals.as_ref().map(|refusals| &refusals.details),
+            "hint": pending.refusals.as_ref().and_then(|refusals| refusals.hint.clone()),
+        })),
+        "delay": delay.map(|delay| json!({ "until": delay.until, "seconds": delay.until.millis_since(now) / 1000 })),
+        "lastFailure": failure,
+    }))
+}

@@ -1,0 +1,40 @@
+//! Making the cluster the one that the `dcos` command talks to.
+
+use std::path::{Path, PathBuf};
+
+/// Writes `clusters/<id>/dcos.toml` below the CLI's directory and marks it attached.
+pub(crate) fn attach(cluster_id: &str, name: &str, url: &str) -> anyhow::Result<PathBuf> {
+    let configured = std::env::var_os("DCOS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let root = configured.or_else(|| std::env::home_dir().map(|home| home.join(".dcos")));
+    let root = root.ok_or_else(|| anyhow::anyhow!("there is no home directory"))?;
+    let clusters = root.join("clusters");
+    let own = clusters.join(cluster_id);
+    create_private(&own)?;
+    let mut properties: toml::Table =
+        std::fs::read_to_string(own.join("dcos.toml")).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+    set(&mut properties, "core", "dcos_url", url);
+    set(&mut properties, "cluster", "name", name);
+    let partial = own.join("dcos.toml.partial");
+    std::fs::write(&partial, toml::to_string(&properties)?)?;
+    std::fs::rename(partial, own.join("dcos.toml"))?;
+    for entry in std::fs::read_dir(&clusters)?.flatten() {
+        if entry.path() != own {
+            // Absent on all but one.
+            let _ = std::fs::remove_file(entry.path().join("attached"));
+        }
+    }
+    std::fs::write(own.join("attached"), "")?;
+    Ok(own)
+}
+
+fn set(properties: &mut toml::Table, section: &str, key: &str, value: &str) {
+    let section = properties.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let Some(table) = section.as_table_mut() {
+        table.insert(key.into(), value.into());
+    }
+}
+
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,31 @@
+//! `orrery down`.
+
+use crate::arguments::DownOptions;
+use crate::instance_file::{InstanceFile, started_ticks};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How often the end of the daemon is looked for; it is no child of ours, so nothing tells us.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
+    let data = options.data.path()?;
+    let mut out = std::io::stdout();
+    let Some(running) = InstanceFile::read(&data) else {
+        writeln!(out, "No cluster runs on {}.", data.display())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    kill(Pid::from_raw(running.pid), Signal::SIGTERM)?;
+    let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    while started_ticks(running.pid) == Some(running.started_ticks) {
+        if Instant::now() > deadline {
+            anyhow::bail!("the cluster (process {}) is still stopping its tasks after {} s; run `orrery down` again to go on waiting", running.pid, options.timeout);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    writeln!(out, "Stopped the cluster on {}. Its apps come back with `orrery up`.", data.display())?;
+    Ok(ExitCode::SUCCESS)
+}

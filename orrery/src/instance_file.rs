@@ -1,0 +1,48 @@
+//! What a running cluster leaves in its data directory for `down` and `status`.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The running daemon of a data directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstanceFile {
+    pub(crate) pid: i32,
+    /// Start time from `/proc/<pid>/stat`, so that a reused pid is not mistaken for ours.
+    pub(crate) started_ticks: u64,
+    pub(crate) url: String,
+    pub(crate) dns: String,
+    pub(crate) cluster_id: String,
+    pub(crate) version: String,
+}
+
+impl InstanceFile {
+    fn path(data: &Path) -> PathBuf {
+        data.join("running.json")
+    }
+
+    pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
+        let partial = data.join("running.json.partial");
+        std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(partial, Self::path(data))
+    }
+
+    pub(crate) fn remove(data: &Path) {
+        // Nothing is lost when it stays: readers check the process.
+        let _ = std::fs::remove_file(Self::path(data));
+    }
+
+    /// The daemon of `data`, if it is alive.
+    pub(crate) fn read(data: &Path) -> Option<Self> {
+        let file: Self = serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()?;
+        (started_ticks(file.pid) == Some(file.started_ticks)).then_some(file)
+    }
+}
+
+/// Start time of a process in clock ticks since boot (proc(5): field 22).
+pub(crate) fn started_ticks(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    let mut fields = after_name.split(' ');
+    let is_zombie = fields.next() == Some("Z");
+    fields.nth(18)?.parse().ok().filter(|_| !is_zombie)
+}

@@ -1,0 +1,82 @@
+//! The agents of this process, each joined to the leader by a pair of channels.
+
+use super::nodes;
+use crate::arguments::UpOptions;
+use anyhow::Context as _;
+use orrery_agent::{Agent, AgentConfig, Link, detect_resources};
+use orrery_controller::door::AgentDirectory;
+use orrery_controller::{AgentLink, Handle};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Orders waiting for an agent; one that lags more is cut off and gets a snapshot.
+const ORDERS_LIMIT: usize = 8_192;
+/// Reports waiting for the leader.
+const REPORTS_LIMIT: usize = 4_096;
+/// Pause before an agent that was cut off comes back.
+const REJOIN_PAUSE: Duration = Duration::from_millis(200);
+
+/// The running agents.
+pub(crate) struct Agents {
+    agents: Vec<Arc<Agent>>,
+    joins: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Starts the agents; they take back tasks that run already.
+pub(crate) async fn start(options: &UpOptions, data: &Path, cluster_id: &str, handle: &Handle, directory: &AgentDirectory) -> anyhow::Result<Agents> {
+    let docker = docker_socket(options);
+    let detected = detect_resources(data);
+    let mut started = Agents { agents: Vec::new(), joins: Vec::new() };
+    for index in 0..options.agents {
+        let mut executors = vec!["process".to_owned()];
+        if docker.is_some() {
+            executors.push("docker".into());
+        }
+        let facts = nodes::facts(options, index, cluster_id, &detected, &executors)?;
+        let id = facts.id.clone();
+        let mut config = AgentConfig::new(data.join(format!("agents/{index}")), facts, std::env::current_exe()?);
+        config.docker.clone_from(&docker);
+        config.framework_id = orrery_api_framework_id(cluster_id);
+        let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);
+        directory.insert(&id, agent.routes());
+        started.joins.push(tokio::spawn(stay_joined(Arc::clone(&agent), handle.clone())));
+        started.agents.push(agent);
+    }
+    Ok(started)
+}
+
+fn orrery_api_framework_id(cluster_id: &str) -> String {
+    format!("{cluster_id}-0001")
+}
+
+/// Keeps the agent connected: a connection that ends is followed by a new one.
+async fn stay_joined(agent: Arc<Agent>, handle: Handle) {
+    loop {
+        let (down, orders) = mpsc::channel(ORDERS_LIMIT);
+        let (reports, up) = mpsc::channel(REPORTS_LIMIT);
+        handle.attach(AgentLink { down, up });
+        if let Err(error) = agent.serve(Link { down: orders, up: reports }).await {
+            tracing::warn!(%error, "an agent lost its controller");
+        }
+        tokio::time::sleep(REJOIN_PAUSE).await;
+    }
+}
+
+fn docker_socket(options: &UpOptions) -> Option<PathBuf> {
+    let from_environment = || std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
+    let path = options.docker_socket.clone().or_else(from_environment).unwrap_or_else(|| "/var/run/docker.sock".into());
+    (options.docker_socket.is_some() || path.exists()).then_some(path)
+}
+
+impl Agents {
+    /// Stops all tasks and waits for their ends. The leader is not told: the tasks are still
+    /// wanted and start again with the cluster.
+    pub(crate) async fn stop_tasks(self) {
+        self.joins.iter().for_each(tokio::task::JoinHandle::abort);
+        for agent in self.agents {
+            agent.stop_all().await;
+        }
+    }
+}

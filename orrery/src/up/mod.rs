@@ -1,0 +1,144 @@
+//! `orrery up`: store, leader, agents, names and door in one process.
+
+mod agents;
+mod nodes;
+mod refuse;
+
+use crate::arguments::UpOptions;
+use crate::instance_file::{InstanceFile, started_ticks};
+use crate::store_command::STORE_FILE;
+use crate::{attach, universe};
+use anyhow::Context as _;
+use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
+use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
+use orrery_controller::{LeaderOptions, start};
+use orrery_core::Timestamp;
+use orrery_core::package::Repository;
+use orrery_net::{DnsConfig, ZoneHandle, serve};
+use orrery_store::Embedded;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long an agent of this very process may be away before its tasks are placed elsewhere.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long open connections may take to end when the cluster stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Serves until a signal asks to stop; then stops the tasks and leaves.
+pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
+    refuse::check(&options)?;
+    let data = options.data.path()?;
+    create_private(&data)?;
+    if let Some(running) = InstanceFile::read(&data) {
+        anyhow::bail!("a cluster already runs on {} at {}; stop it with `orrery down` or choose another --data-dir", data.display(), running.url);
+    }
+    let mut signals = Signals::new()?;
+    let stop = CancellationToken::new();
+    let store = Arc::new(Embedded::open(data.join(STORE_FILE)).context("the store cannot be opened")?);
+    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", options.listen))?;
+    let address = listener.local_addr()?;
+    let zone = ZoneHandle::new();
+    let upstreams = (!options.dns_upstream.is_empty()).then(|| options.dns_upstream.clone());
+    let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(options.dns_listen) }, zone.clone(), &stop).await?;
+
+    let builtin = tokio::task::spawn_blocking(universe::builtin).await?;
+    let catalog = Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
+    let leader = LeaderOptions { store, zone: zone.clone(), address, node_timeout: NODE_TIMEOUT };
+    let (handle, leading) = start(leader, stop.clone()).await?;
+    let cluster_id = handle.cluster().id.to_string();
+    let directory = Arc::new(AgentDirectory::default());
+    let agents = agents::start(&options, &data, &cluster_id, &handle, &directory).await?;
+
+    let facts = ClusterFacts { name: options.name.clone(), address, dns: dns.local_addr, dns_upstreams: dns.upstreams.clone(), started_at: now() };
+    let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts) };
+    let closing = stop.clone();
+    let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
+
+    let url = format!("http://{address}");
+    let own = InstanceFile {
+        pid: std::process::id() as i32,
+        started_ticks: started_ticks(std::process::id() as i32).unwrap_or_default(),
+        url: url.clone(),
+        dns: dns.local_addr.to_string(),
+        cluster_id: cluster_id.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    if !options.no_attach
+        && let Err(error) = attach::attach(&cluster_id, &options.name, &url)
+    {
+        tracing::warn!(%error, "the dcos command could not be attached; use `dcos cluster setup {url}`");
+    }
+    tracing::info!(%url, dns = %dns.local_addr, "serving");
+    announce(&format!("ready {url}"));
+
+    signals.wait().await;
+    tracing::info!("stopping: tasks first, then the rest");
+    agents.stop_tasks().await;
+    stop.cancel();
+    // A connection that does not end in time is cut with the process.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, serving).await;
+    let _ = leading.await;
+    InstanceFile::remove(&data);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn axum_serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the door has failed");
+    }
+}
+
+/// The list of repositories while nobody has changed it.
+fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
+    let uri = match options.universe.as_deref() {
+        None => BUILTIN_URI.to_owned(),
+        Some(uri) if uri.contains("://") || uri == BUILTIN_URI => uri.to_owned(),
+        Some(path) => {
+            let path = std::path::absolute(path)?;
+            anyhow::ensure!(path.exists(), "--universe: there is nothing at {}", path.display());
+            format!("file://{}", path.display())
+        }
+    };
+    orrery_controller::catalog::Source::parse(&uri).map_err(|error| anyhow::anyhow!("--universe: {error}"))?;
+    Ok(Repository { name: "Universe".into(), uri })
+}
+
+fn create_private(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
+}
+
+/// Whoever started us waits for this one line; that it cannot be read any more is no error.
+fn announce(line: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The nodes that `orrery up` makes of one machine.
+
+use crate::arguments::UpOptions;
+use orrery_core::Scalar;
+use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Facts of node `index` of `options.agents`, which share `detected`.
+pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected: &Resources, executors: &[String]) -> anyhow::Result<NodeFacts> {
+    // All of 127.0.0.0/8 is this machine, so that every node has an address and a name of its own.
+    let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8));
+    let mut resources = share(detected, index, options.agents);
+    if let Some(text) = &options.resources {
+        override_resources(&mut resources, text, index, options.agents)?;
+    }
+    Ok(NodeFacts {
+        id: NodeId::parse(&format!("{cluster_id}-S{index}"))?,
+        hostname: address.to_string(),
+        address,
+        port: 5051,
+        resources,
+        attributes: attributes(options, index)?,
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: executors.to_vec(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
+}
+
+/// An equal share of everything; ports are split, since all nodes share one network.
+fn share(detected: &Resources, index: u16, count: u16) -> Resources {
+    let part = |all: Scalar| Scalar::from_thousandths(all.thousandths() / i64::from(count));
+    Resources {
+        cpus: part(detected.cpus),
+        mem: part(detected.mem),
+        disk: part(detected.disk),
+        gpus: if index == 0 { detected.gpus } else { 0 },
+        ports: split(&detected.ports, index, count),
+    }
+}
+
+fn split(ports: &PortRanges, index: u16, count: u16) -> PortRanges {
+    let each = ports.len() / u32::from(count);
+    let mine = ports.iter().skip((u32::from(index) * each) as usize).take(each as usize);
+    PortRanges::new(mine.map(|port| (port, port)))
+}
+
+fn pairs(text: &str) -> impl Iterator<Item = anyhow::Result<(&str, &str)>> {
+    text.split(';').filter(|part| !part.trim().is_empty()).map(|part| {
+        let (key, value) = part.split_once(':').ok_or_else(|| anyhow::anyhow!("\"{part}\" is not NAME:VALUE"))?;
+        Ok((key.trim(), value.trim()))
+    })
+}
+
+fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = options.attributes.get(usize::from(index)).or_else(|| options.attributes.first().filter(|_| options.attributes.len() == 1));
+    pairs(text.map_or("", String::as_str)).map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
+}
+
+fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> anyhow::Result<()> {
+    for pair in pairs(text) {
+        let (name, value) = pair.map_err(|error| anyhow::anyhow!("--resources: {error}"))?;
+        if name == "ports" {
+            resources.ports = split(&value.parse().map_err(|error| anyhow::anyhow!("--resources: {error}"))?, index, count);
+            continue;
+        }
+        let amount = value.parse().ok().and_then(Scalar::from_f64).filter(|amount| *amount >= Scalar::ZERO);
+        let amount = amount.ok_or_else(|| anyhow::anyhow!("--resources: \"{value}\" is no amount of {name}"))?;
+        match name {
+            "cpus" => resources.cpus = amount,
+            "mem" => resources.mem = amount,
+            "disk" => resources.disk = amount,
+            "gpus" => resources.gpus = (amount.thousandths() / 1000) as u32,
+            _ => anyhow::bail!("--resources: \"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus and ports"),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_split_without_overlap() {
+        let ports = PortRanges::new([(31000, 31010)]);
+        let parts: Vec<String> = (0..3).map(|index| split(&ports, index, 3).to_string()).collect();
+        assert_eq!(parts, ["[31000-31002]", "[31003-31005]", "[31006-31008]"]);
+    }
+
+    #[test]
+    fn resources_are_overridden_or_refused() {
+        let mut resources = Resources::default();
+        override_resources(&mut resources, "cpus:4;mem:2048.5;ports:[1000-1003]", 0, 1).unwrap();
+        assert_eq!((resources.cpus, resources.mem.to_string(), resources.ports.len()), (Scalar::from_units(4), "2048.5".into(), 4));
+        for text in ["cpus:-1", "cpus:nan", "cpu:1", "cpus", "ports:[9-1]"] {
+            assert!(override_resources(&mut resources, text, 0, 1).is_err(), "{text}");
+        }
+    }
+}
