@@ -6,7 +6,7 @@
 use crate::answer::{
     NAME_SERVER, NEGATIVE_TTL_SECONDS, RESPONSIBLE, SOA_EXPIRE_SECONDS, SOA_REFRESH_SECONDS, SOA_RETRY_SECONDS, TTL_SECONDS,
 };
-use orrery_core::dns::{DIRECTORY_DOMAIN, MESOS_DOMAIN, Owner, RecordData, RecordKind, Service, Zone};
+use orrery_core::dns::{DIRECTORY_DOMAIN, MESOS_DOMAIN, Owner, RecordData, RecordKind, RrSet, Service, Zone};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -148,7 +148,7 @@ fn is_in(name: &str, domain: &str) -> bool {
 
 fn addresses<'z>(zone: &'z Zone, name: &str) -> impl Iterator<Item = IpAddr> + use<'z> {
     let records = zone.get(name).map(|entry| &entry.records);
-    records.into_iter().flat_map(|records| records.iter()).filter_map(|data| match data {
+    records.into_iter().flat_map(RrSet::iter).filter_map(|data| match data {
         RecordData::A(ip) => Some(IpAddr::V4(*ip)),
         RecordData::Aaaa(ip) => Some(IpAddr::V6(*ip)),
         RecordData::Srv(_) => None,
@@ -157,7 +157,7 @@ fn addresses<'z>(zone: &'z Zone, name: &str) -> impl Iterator<Item = IpAddr> + u
 
 fn services_of<'z>(zone: &'z Zone, name: &str) -> impl Iterator<Item = &'z Service> + use<'z> {
     let records = zone.get(name).map(|entry| &entry.records);
-    records.into_iter().flat_map(|records| records.iter()).filter_map(|data| match data {
+    records.into_iter().flat_map(RrSet::iter).filter_map(|data| match data {
         RecordData::Srv(service) => Some(service),
         _ => None,
     })

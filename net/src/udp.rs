@@ -23,7 +23,7 @@ const QUERY_BYTES_MAX: usize = UDP_BYTES as usize;
 pub(crate) fn work(socket: &Arc<Socket>, service: &Arc<Service>) {
     let descriptor = socket.as_raw_fd();
     let mut received = vec![[0_u8; QUERY_BYTES_MAX]; BATCH];
-    let mut replies: Vec<Vec<u8>> = vec![Vec::with_capacity(usize::from(UDP_BYTES)); BATCH];
+    let mut replies: Vec<Vec<u8>> = vec![Vec::new(); BATCH];
     let mut clients: Vec<Option<SockaddrStorage>> = Vec::with_capacity(BATCH);
     let mut incoming: Vec<(usize, Option<SockaddrStorage>)> = Vec::with_capacity(BATCH);
     let mut receive_headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);

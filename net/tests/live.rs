@@ -59,7 +59,7 @@ fn query(id: u16, name: &str, kind: u16) -> Vec<u8> {
 async fn ask_udp(server: SocketAddr, packet: &[u8]) -> Message {
     let socket = UdpSocket::bind(localhost()).await.unwrap();
     socket.send_to(packet, server).await.unwrap();
-    let mut reply = [0; 65_535];
+    let mut reply = vec![0; 65_535];
     let (length, from) = timeout(PATIENCE, socket.recv_from(&mut reply)).await.unwrap().unwrap();
     assert_eq!(from, server);
     Message::from_vec(&reply[..length]).unwrap()
