@@ -48,7 +48,7 @@ pub(crate) struct Row {
 pub(crate) struct Reporter {
     style: Progress,
     color: bool,
-    shown: HashMap<String, Row>,
+    shown: HashMap<String, String>,
     drawn: usize,
 }
 
@@ -70,9 +70,10 @@ impl Reporter {
             Progress::Tty => self.redraw(rows),
             Progress::Plain | Progress::Json => {
                 for row in rows {
-                    if self.shown.get(&row.name) != Some(row) {
+                    let state = without_counting(row);
+                    if self.shown.get(&row.name) != Some(&state) {
                         self.print_change(row);
-                        self.shown.insert(row.name.clone(), row.clone());
+                        self.shown.insert(row.name.clone(), state);
                     }
                 }
             }
@@ -129,6 +130,12 @@ impl Reporter {
         let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
+}
+
+/// A row as text that stays equal while only the seconds of its problem count down.
+fn without_counting(row: &Row) -> String {
+    let problem: String = row.problem.iter().flat_map(|text| text.chars()).filter(|c| !c.is_ascii_digit()).collect();
+    format!("{} {} {problem}", row.text, row.done)
 }
 
 /// A length of time as users write it: `90`, `90s`, `10m`, `1h30m`.
@@ -199,6 +206,19 @@ mod tests {
         for text in ["", "m", "10x", "-1", "99999999999999999999", "400d", "1.5h"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn counting_down_is_no_change() {
+        let row = |problem: &str| Row {
+            name: "/a".into(),
+            text: "0/1 running".into(),
+            done: false,
+            problem: Some(problem.into()),
+            event: Value::Null,
+        };
+        assert_eq!(without_counting(&row("next try in 7 s")), without_counting(&row("next try in 12 s")));
+        assert_ne!(without_counting(&row("next try in 7 s")), without_counting(&row("no node fits")));
     }
 
     #[test]

@@ -130,23 +130,32 @@ pub(crate) async fn wait(
     timeout: Option<Duration>,
     again: &str,
 ) -> Result<(), Error> {
+    tokio::select! {
+        result = follow(context, client, goal.clone(), timeout, again) => result,
+        _ = tokio::signal::ctrl_c() => {
+            Err(Error::new(Kind::Detached, format!("Stopped watching; the cluster goes on. Watch again: {again}")))
+        }
+    }
+}
+
+/// Looks at least once, then at every event, until the goal is reached, lost, or the time is over.
+async fn follow(context: &Context, client: &Client, mut goal: Goal, timeout: Option<Duration>, again: &str) -> Result<(), Error> {
     let mut reporter = Reporter::new(context.globals.progress, context.globals.color);
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     // The stream is opened before the first look, so that nothing falls between them.
     let mut events = Events::open(client).await;
     let mut failed = Vec::new();
-    let mut goal = goal.clone();
     loop {
         let mut snapshot = look(client, &mut goal).await?;
         snapshot.failed.clone_from(&failed);
         let (verdict, rows) = judge(&goal, &snapshot);
         reporter.update(&rows);
-        let problems = || rows.iter().filter_map(|row| Some(format!("{}: {}", row.name, row.problem.as_ref()?)));
+        let problem = |row: &Row| Some(format!("{}: {}", row.name, row.problem.as_ref()?));
+        let problems: Vec<String> = rows.iter().filter_map(problem).collect();
         match verdict {
             Verdict::Done => return Ok(()),
             Verdict::Failed(why) => {
                 let error = Error::new(Kind::Rollout, why);
-                let problems: Vec<String> = problems().collect();
                 return Err(if problems.is_empty() { error } else { error.cause(problems.join("\n")) });
             }
             Verdict::Waiting => {}
@@ -156,10 +165,7 @@ pub(crate) async fn wait(
             found = events.next() => failed.extend(found.iter().filter_map(failed_deployment)),
             () = sleep(pause) => if !events.is_open() { events = Events::open(client).await },
             () = until(deadline) => {
-                return Err(timed_out("the rollout is", timeout.unwrap_or_default(), &problems().collect::<Vec<_>>(), again));
-            }
-            _ = tokio::signal::ctrl_c() => {
-                return Err(Error::new(Kind::Detached, format!("Stopped watching; the cluster goes on. Watch again: {again}")));
+                return Err(timed_out("the rollout is", timeout.unwrap_or_default(), &problems, again));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What `dcos` sends, and what it prints for given answers: the built command against a scripted server.
 
 use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -274,6 +275,32 @@ fn waiting_ends_with_its_own_code_and_the_reason() {
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
     assert!(stderr(&output).contains("not enough free CPUs"), "{}", stderr(&output));
     assert!(stderr(&output).contains("keep watching: dcos apply --wait -f"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_wait_says_how_to_go_on() {
+    let server = serve(&[
+        (
+            "GET /service/marathon/v2/deployments",
+            200,
+            json!([{"id": "d-1", "affectedApps": ["/web"], "currentStep": 1, "totalSteps": 1}]),
+        ),
+        ("GET /service/marathon/v2/apps/web", 200, json!({"app": {"instances": 1}})),
+        ("GET /service/marathon/v2/queue", 200, json!({"queue": []})),
+    ]);
+    let mut child = command(server.home.path(), &["marathon", "deployment", "watch", "d-1"])
+        .env("DCOS_URL", &server.url)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("/web: 0/1 running, step 1/1"), "{first}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let last = lines.next().unwrap().unwrap();
+    assert!(last.contains("Watch again: dcos marathon deployment watch d-1"), "{last}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

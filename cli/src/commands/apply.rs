@@ -108,11 +108,21 @@ pub(crate) async fn apply(context: &Context, args: ApplyArgs) -> Outcome {
             deployments: changes.iter().filter_map(|change| change.deployment.clone()).collect(),
             healthy: true,
         };
-        let again = args.files.files.iter().fold("dcos apply --wait".to_owned(), |text, file| format!("{text} -f {file}"));
-        let again = if args.files.recursive { format!("{again} -R") } else { again };
+        let again = again(&args.files, &goal);
         watch::wait(context, &client, &goal, Some(args.wait.timeout), &again).await?;
     }
     Ok(0)
+}
+
+/// The command that takes a wait up again. Standard input can't be read twice, so its deployment is named.
+fn again(files: &Files, goal: &Goal) -> String {
+    match goal.deployments.first() {
+        Some(id) if files.files.iter().any(|file| file == "-") => format!("dcos marathon deployment watch {id}"),
+        _ => {
+            let recursive = if files.recursive { " -R" } else { "" };
+            files.files.iter().fold(format!("dcos apply --wait{recursive}"), |text, file| format!("{text} -f {file}"))
+        }
+    }
 }
 
 /// Runs `dcos diff`.

@@ -94,6 +94,9 @@ pub(crate) async fn run(context: &Context, args: InstallArgs) -> Outcome {
     if people {
         show_terms(package, want_app, &options)?;
     }
+    if !people && !args.yes {
+        return Err(Error::usage("nobody can be asked while printing for programs").fix("add --yes"));
+    }
     if !confirm("Continue installing?", args.yes)? {
         print_line("Exiting installation.")?;
         return Ok(1);
