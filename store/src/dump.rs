@@ -33,8 +33,8 @@ fn write_entry(writer: &mut (dyn Write + Send), entry: &Entry) -> std::io::Resul
 /// value must not be able to drive the terminal it is shown on.
 fn text(value: &[u8]) -> String {
     let Ok(plain) = std::str::from_utf8(value) else {
-        let shown: String = value.iter().take(MAX_BINARY_BYTES).map(|byte| format!("{byte:02x}")).collect();
-        return if value.len() > MAX_BINARY_BYTES { format!("0x{shown}…") } else { format!("0x{shown}") };
+        let shown = value.iter().take(MAX_BINARY_BYTES).fold("0x".to_owned(), |shown, byte| format!("{shown}{byte:02x}"));
+        return if value.len() > MAX_BINARY_BYTES { shown + "…" } else { shown };
     };
     if plain.starts_with(['{', '['])
         && let Ok(json) = serde_json::from_str::<serde_json::Value>(plain)

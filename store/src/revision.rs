@@ -18,6 +18,7 @@ impl Revision {
     pub const NONE: Self = Self(0);
 
     /// The revision after this one, where a watch goes on.
+    #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }

@@ -12,7 +12,7 @@ mod writer;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, oneshot};
 use self::lease::Leases;
 use self::recent::Recent;
 use self::tables::broken;
-use self::writer::Command;
+use self::writer::{Command, Queued};
 use crate::store::{page_limit, whole_seconds};
 use crate::transaction::{validate_key, validate_prefix};
 use crate::{Entry, Error, LeaseId, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
@@ -53,7 +53,7 @@ impl Default for EmbeddedOptions {
 pub struct Embedded {
     shared: Arc<Shared>,
     /// `None` only while it is dropped.
-    queue: Option<Sender<Command>>,
+    queue: Option<SyncSender<Queued>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -63,7 +63,7 @@ struct Shared {
     leases: Mutex<Leases>,
     recent: RwLock<Recent>,
     latest: tokio::sync::watch::Sender<Revision>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -131,9 +131,9 @@ impl Embedded {
             leases: Mutex::new(leases),
             recent: RwLock::new(Recent::starting_at(revision.next())),
             latest: tokio::sync::watch::Sender::new(revision),
-            waiting: Semaphore::new(MAX_WAITING_WRITES),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING_WRITES)),
         });
-        let (queue, commands) = mpsc::channel();
+        let (queue, commands) = mpsc::sync_channel(MAX_WAITING_WRITES);
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn({
@@ -147,9 +147,11 @@ impl Embedded {
     /// Hands a command to the writer and waits until it is durable.
     async fn write<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
         let stopped = || Error::unavailable("its writer has stopped; restart orrery");
-        let _turn = self.shared.waiting.acquire().await.map_err(|_| stopped())?;
+        let turn = Arc::clone(&self.shared.waiting).acquire_owned().await.map_err(|_| stopped())?;
         let (caller, answer) = oneshot::channel();
-        self.queue.as_ref().ok_or_else(stopped)?.send(command(caller)).map_err(|_| stopped())?;
+        // There is room: each turn stands for a place in the queue.
+        let queued = Queued { command: command(caller), _turn: turn };
+        self.queue.as_ref().ok_or_else(stopped)?.try_send(queued).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }

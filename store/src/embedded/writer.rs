@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Refusal, Tables};
 use super::lease::MAX_LEASES;
@@ -18,6 +18,13 @@ const MAX_BATCH_COMMANDS: usize = 256;
 
 /// A batch ends with the transaction that brings it past this many bytes.
 const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// A command that waits, and its place in the queue, given up when it is taken
+/// off, also when its caller went away before.
+pub(super) struct Queued {
+    pub(super) command: Command,
+    pub(super) _turn: OwnedSemaphorePermit,
+}
 
 /// A write and whom to answer.
 pub(super) enum Command {
@@ -60,7 +67,7 @@ enum Answer {
 }
 
 /// Runs until every sender of `queue` is gone.
-pub(super) fn run(shared: &Arc<Shared>, queue: &Receiver<Command>, retention: Option<Retention>) {
+pub(super) fn run(shared: &Arc<Shared>, queue: &Receiver<Queued>, retention: Option<Retention>) {
     // Garbage may be left from the last run.
     let mut garbage = true;
     loop {
@@ -72,7 +79,7 @@ pub(super) fn run(shared: &Arc<Shared>, queue: &Receiver<Command>, retention: Op
         let mut batch: Vec<Command> = first.into_iter().collect();
         let mut bytes: usize = batch.iter().map(Command::bytes).sum();
         while batch.len() < MAX_BATCH_COMMANDS && bytes < MAX_BATCH_BYTES {
-            let Ok(command) = queue.try_recv() else { break };
+            let Ok(Queued { command, .. }) = queue.try_recv() else { break };
             bytes += command.bytes();
             batch.push(command);
         }
@@ -87,17 +94,17 @@ enum Next {
     Closed,
 }
 
-fn next(shared: &Shared, queue: &Receiver<Command>, garbage: bool) -> Next {
+fn next(shared: &Shared, queue: &Receiver<Queued>, garbage: bool) -> Next {
     match queue.try_recv() {
-        Ok(command) => return Next::Command(command),
+        Ok(queued) => return Next::Command(queued.command),
         Err(TryRecvError::Disconnected) => return Next::Closed,
         Err(TryRecvError::Empty) if garbage => return Next::Upkeep,
         Err(TryRecvError::Empty) => {}
     }
     let end = shared.leases.lock().unwrap_or_else(PoisonError::into_inner).next_end();
-    let Some(end) = end else { return queue.recv().map_or(Next::Closed, Next::Command) };
+    let Some(end) = end else { return queue.recv().map_or(Next::Closed, |queued| Next::Command(queued.command)) };
     match queue.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        Ok(command) => Next::Command(command),
+        Ok(queued) => Next::Command(queued.command),
         Err(RecvTimeoutError::Timeout) => Next::Upkeep,
         Err(RecvTimeoutError::Disconnected) => Next::Closed,
     }

@@ -175,7 +175,7 @@ impl Store for Etcd {
             let first = if start.is_empty() { vec![0] } else { start };
             let options = GetOptions::new()
                 .with_range(end.clone().unwrap_or_else(|| vec![0]))
-                .with_limit(wanted as i64)
+                .with_limit(i64::try_from(wanted).unwrap_or(i64::MAX))
                 .with_revision(wire(range.revision));
             let about = About { requested: range.revision, ..self.about() };
             let (mut answer, revision) = self.read(&first, options, about).await?;

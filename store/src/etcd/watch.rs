@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use etcd_client::{EventType, WatchOptions, WatchResponse};
 use futures::StreamExt;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::{About, Etcd, FIRST_PAUSE, LONGEST_PAUSE, entry, fault::fault, wire};
 use crate::prefix::prefix_end;
@@ -29,13 +29,14 @@ type Delivery = (Result<WatchEvents>, Option<OwnedSemaphorePermit>);
 
 /// Starts a watch from `from` on.
 pub(super) fn watch(etcd: Etcd, prefix: &str, from: Revision) -> WatchStream {
-    let (deliveries, unread): (_, UnboundedReceiver<Delivery>) = unbounded_channel();
+    // Each batch takes at least 1 KiB of the room, so the channel is never full; its last place is for an error.
+    let (deliveries, unread) = channel(MAX_UNREAD_KIB as usize + 1);
     let room = Arc::new(Semaphore::new(MAX_UNREAD_KIB as usize));
     let last = WatchEvents { revision: Revision::NONE, events: Vec::new() };
     let follower =
         Follower { etcd, prefix: prefix.to_owned(), next: from, last, certain: [Revision::NONE; 2], deliveries, room };
     tokio::spawn(follower.run());
-    Box::pin(UnboundedReceiverStream::new(unread).map(|(events, _room)| events))
+    Box::pin(ReceiverStream::new(unread).map(|(events, _room): Delivery| events))
 }
 
 struct Follower {
@@ -47,7 +48,7 @@ struct Follower {
     last: WatchEvents,
     /// Revisions that existed when the present stream and the one before it were opened.
     certain: [Revision; 2],
-    deliveries: UnboundedSender<Delivery>,
+    deliveries: Sender<Delivery>,
     room: Arc<Semaphore>,
 }
 
@@ -78,7 +79,7 @@ impl Follower {
                 End::Unwanted => return,
                 End::Fatal(error) => {
                     // Nobody reads it when the receiver is gone.
-                    let _ = self.deliveries.send((Err(error), None));
+                    let _ = self.deliveries.try_send((Err(error), None));
                     return;
                 }
                 End::Broken(error) => {
@@ -194,7 +195,7 @@ impl Follower {
         self.etcd.seen.fetch_max(batch.revision.0, std::sync::atomic::Ordering::SeqCst);
         self.next = batch.revision.next();
         self.last = batch.clone();
-        self.deliveries.send((Ok(batch), room)).is_ok()
+        self.deliveries.try_send((Ok(batch), room)).is_ok()
     }
 }
 
