@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -25,8 +26,8 @@ pub(crate) struct Document {
     pub(crate) file: String,
     /// Line the document starts at, from 1.
     pub(crate) line: usize,
-    pub(crate) text: String,
     pub(crate) value: Value,
+    positions: Arc<Positions>,
 }
 
 impl Document {
@@ -37,9 +38,8 @@ impl Document {
 
     /// Faults at fields of this document, with their places and values.
     pub(crate) fn faults(&self, found: Vec<(String, String)>) -> Vec<Fault> {
-        let positions = Positions::of(&self.text);
         let to_fault = |(path, message): (String, String)| {
-            let place = positions.find(&path);
+            let place = self.positions.find(&path);
             Fault {
                 file: self.file.clone(),
                 line: place.map_or(self.line, |place| place.line + self.line - 1),
@@ -159,8 +159,9 @@ pub(crate) fn parse_into(file: &str, text: &str, input: &mut Input) {
         match parse(part, json) {
             Ok(None) => {}
             Ok(Some(value)) => {
-                let document = Document { file: file.to_owned(), line, text: part.to_owned(), value };
-                let duplicates = Positions::of(part).duplicates;
+                let positions = Arc::new(Positions::of(part));
+                let duplicates = &positions.duplicates;
+                let document = Document { file: file.to_owned(), line, value, positions: Arc::clone(&positions) };
                 let describe = |(pointer, _): (String, _)| (pointer, "this key is written twice".to_owned());
                 for (duplicate, fault) in
                     duplicates.iter().zip(document.faults(duplicates.iter().cloned().map(describe).collect()))

@@ -209,3 +209,76 @@ fn print_changes(context: &Context, change: &Change) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::document::{Input, parse_into};
+
+    fn faults_of(text: &str) -> Vec<String> {
+        let mut input = Input::default();
+        parse_into("x.yaml", text, &mut input);
+        let specs = Specs::from_input(input);
+        let fields = specs.units.iter().flat_map(|unit| app_faults(&specs, unit));
+        specs.faults.iter().cloned().chain(fields).map(|fault| fault.to_line()).collect()
+    }
+
+    #[test]
+    fn fields_of_apps_are_checked_with_their_places() {
+        let faults = faults_of("id: /web\ncmd: x\ncpus: -1\nhealthChecks:\n- protocol: SMOKE\n---\nid: /Bad Id\ncmd: x\n");
+        let places: Vec<&str> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+        assert_eq!(places, ["x.yaml:3:1", "x.yaml:5:3", "x.yaml:7:1"], "{faults:?}");
+    }
+
+    #[test]
+    fn a_sound_app_has_no_faults() {
+        assert_eq!(faults_of("id: /web\ncmd: sleep 1\ncpus: 0.1\nmem: 32\n"), [""; 0]);
+    }
+
+    /// Fragments that specs are made of, sound and broken.
+    fn fragment() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec![
+            "id: /a\n",
+            "id: ",
+            "cmd: x\n",
+            "cpus: 1e999\n",
+            "mem: -0\n",
+            "env: {A: 1, A: 2}\n",
+            "ports: [0, x, 99999]\n",
+            "container:\n  docker:\n    image: i\n",
+            "  network: BRIDGE\n",
+            "- ",
+            "---\n",
+            "...\n",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            "'",
+            "healthChecks: [{protocol: HTTP, path: /}]\n",
+            "groups: [{id: g, apps: [{id: x}]}]\n",
+            "packageName: p\n",
+            "options: &a {x: *a}\n",
+            "<<: *a\n",
+            "? {a: b}\n: c\n",
+            "instances: 18446744073709551616\n",
+            "\t",
+            "#",
+            "!!binary x\n",
+            "constraints: [[hostname, UNIQUE]]\n",
+            "fetch: [{uri: x}]\n",
+            "labels: {\"~/\": null}\n",
+            "upgradeStrategy: 3\n",
+        ])
+    }
+
+    proptest! {
+        #[test]
+        fn no_spec_panics(parts in proptest::collection::vec(fragment(), 0..12)) {
+            let _ = faults_of(&parts.concat());
+        }
+    }
+}
