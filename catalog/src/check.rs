@@ -4,6 +4,7 @@ use crate::compiled::{AnyTemplate, compiled};
 use crate::error::CatalogError;
 use crate::package::Package;
 use crate::render::render;
+use crate::schema;
 use serde_json::{Map, Value};
 
 /// How bad a fault is.
@@ -27,11 +28,14 @@ pub struct Fault {
     pub reason: String,
 }
 
-/// Every fault found: unusable JSON, schema or template; defaults that do not render; names that
+/// Every fault found: departures from the published schemas of package files; unusable JSON, schema or template; defaults that do not render; names that
 /// the template uses and no option declares.
 pub fn check(package: &Package) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut add = |severity, file, reason| faults.push(Fault { severity, file, reason });
+    for (file, reason) in schema::faults(package) {
+        add(Severity::Warning, file, reason);
+    }
     let compiled = compiled(package);
     let mut usable = true;
     for result in [compiled.defaults(package).map(drop), compiled.validator(package).map(drop), package.resource().map(drop)] {

@@ -195,11 +195,5 @@ fn suggestion(lead: &str, names: &[String]) -> String {
 
 /// All faults in one line, each with the option it is about.
 fn schema_faults(errors: &[Value]) -> String {
-    let fault = |error: &Value| {
-        let pointer = error["instance"]["pointer"].as_str().unwrap_or_default();
-        let message = error["message"].as_str().unwrap_or_default();
-        let option = pointer.trim_start_matches('/').replace('/', ".");
-        if option.is_empty() { message.to_owned() } else { format!("{option}: {message}") }
-    };
-    errors.iter().map(fault).collect::<Vec<_>>().join("; ")
+    errors.iter().map(crate::validate::sentence).collect::<Vec<_>>().join("; ")
 }

@@ -43,6 +43,7 @@ mod options;
 mod package;
 mod render;
 mod repository;
+mod schema;
 mod search;
 mod strict;
 pub mod template;
@@ -60,4 +61,5 @@ pub use repository::{
     RepositoryError, RepositoryFault, RepositorySource,
 };
 pub use search::SearchResult;
+pub use strict::{STRICT_BLOCKS_MAX, STRICT_TEMPLATE_BYTES_MAX};
 pub use validate::SCHEMA_FAULTS_MAX;

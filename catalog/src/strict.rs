@@ -1,10 +1,18 @@
 //! Handlebars for packages of our own newer form (`app.json.hbs`): a missing option is an error
 //! instead of nothing, and `{{json x}}` prints any option as JSON.
 
-use crate::template::{RENDERED_BYTES_MAX, TEMPLATE_BYTES_MAX, TemplateError};
+use crate::template::{RENDERED_BYTES_MAX, TemplateError};
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason};
 use serde_json::{Map, Value};
 use std::io::Write;
+
+/// Longest strict template accepted, in bytes.
+pub const STRICT_TEMPLATE_BYTES_MAX: usize = 64 << 10;
+
+/// Most blocks, `else` branches and subexpressions together in one strict template. The engine
+/// recurses with their nesting and would overflow the stack at some 300 levels; counting them
+/// all needs no second parser.
+pub const STRICT_BLOCKS_MAX: usize = 100;
 
 /// The only template in each registry.
 const NAME: &str = "app.json.hbs";
@@ -17,8 +25,13 @@ pub(crate) struct StrictTemplate {
 
 impl StrictTemplate {
     pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.len() > TEMPLATE_BYTES_MAX {
-            return Err(TemplateError::TooLong { bytes: text.len() });
+        if text.len() > STRICT_TEMPLATE_BYTES_MAX {
+            let reason = format!("it is longer than {STRICT_TEMPLATE_BYTES_MAX} bytes");
+            return Err(TemplateError::Strict { reason });
+        }
+        if blocks(text) > STRICT_BLOCKS_MAX {
+            let reason = format!("it has more than {STRICT_BLOCKS_MAX} blocks and subexpressions");
+            return Err(TemplateError::Strict { reason });
         }
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
@@ -30,11 +43,22 @@ impl StrictTemplate {
 
     pub(crate) fn render(&self, context: &Map<String, Value>) -> Result<String, TemplateError> {
         let mut out = Bounded(Vec::new());
-        self.registry
-            .render_to_write(NAME, context, &mut out)
-            .map_err(|error| TemplateError::Strict { reason: error.to_string() })?;
-        String::from_utf8(out.0).map_err(|error| TemplateError::Strict { reason: error.to_string() })
+        self.registry.render_to_write(NAME, context, &mut out).map_err(refused)?;
+        String::from_utf8(out.0).map_err(refused)
     }
+}
+
+fn refused(error: impl std::fmt::Display) -> TemplateError {
+    TemplateError::Strict { reason: error.to_string() }
+}
+
+/// Everything that may nest, wherever it stands.
+fn blocks(text: &str) -> usize {
+    let tags = text.match_indices("{{").filter(|(at, _)| {
+        let inside = text[at + 2..].trim_start_matches(['~', ' ', '\t', '\r', '\n']);
+        inside.starts_with(['#', '^', '{']) || inside.starts_with("else")
+    });
+    tags.count() + text.matches('(').count()
 }
 
 /// `{{json x}}`: the value as JSON, quotes and all.

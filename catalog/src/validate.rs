@@ -43,6 +43,14 @@ pub(crate) fn errors(validator: &Validator, instance: &Value, schema: impl FnOnc
     messages.into_iter().map(Message::into_json).collect()
 }
 
+/// A message in one sentence, after the place it is about.
+pub(crate) fn sentence(error: &Value) -> String {
+    let pointer = error["instance"]["pointer"].as_str().unwrap_or_default();
+    let message = error["message"].as_str().unwrap_or_default();
+    let place = pointer.trim_start_matches('/').replace('/', ".");
+    if place.is_empty() { message.to_owned() } else { format!("{place}: {message}") }
+}
+
 /// One message under construction.
 struct Message {
     keyword: &'static str,

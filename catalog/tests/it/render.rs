@@ -239,6 +239,14 @@ fn strict_templates_refuse_missing_options() {
     assert_eq!(app["each"], json!(["x", "y"]));
     assert_eq!(app["n"].to_string(), "1e+400");
     assert_eq!(app.get("on"), None);
+    let nested = |depth: usize| "{{#if name}}".repeat(depth) + "{}" + &"{{/if}}".repeat(depth);
+    assert!(render(&strict(&nested(20)), json!({})).is_ok());
+    // Whatever the engine says, it must not overflow the stack.
+    for depth in [99, 400, 800, 3000] {
+        let _ = render(&strict(&nested(depth)), json!({}));
+        let _ = render(&strict(&format!("{{{{a {}}}}}", "(a ".repeat(depth) + &")".repeat(depth))), json!({}));
+    }
+    assert_eq!(render(&strict(&" ".repeat(1 << 20)), json!({})).unwrap_err().kind(), "TemplateFailed");
     for template in ["{{missing}}", "{{json missing}}", "{{#if}}", "{{> partial}}"] {
         assert_eq!(render(&strict(template), json!({})).unwrap_err().kind(), "TemplateFailed");
     }
@@ -265,36 +273,41 @@ fn old_describe_answers_leave_out_what_they_cannot_say() {
     }
 }
 
+fn linted(config: &Value, template: &str) -> Vec<(Severity, &'static str, String)> {
+    let package = package(definition("web", "1.0", 3, json!({"config": config, "marathon": marathon(template)})));
+    check(&package).into_iter().map(|fault| (fault.severity, fault.file, fault.reason)).collect()
+}
+
 #[test]
 fn lint_finds_what_stops_an_installation_and_what_looks_wrong() {
-    let severities = |package: &Package| -> Vec<(Severity, &'static str)> {
-        check(package).into_iter().map(|fault| (fault.severity, fault.file)).collect()
+    let template_file = "marathon.json.mustache";
+    let option = json!({"type": "string", "description": "A name", "default": "web"});
+    let config = json!({"type": "object", "properties": {"name": option}});
+    let one = |config: &Value, template: &str| {
+        let faults = linted(config, template);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        faults.into_iter().next().map(|(severity, file, _)| (severity, file)).unwrap()
     };
-    assert_eq!(severities(&service(r#"{"id": "{{name}}"}"#)), []);
-    let template = "marathon.json.mustache";
-    assert_eq!(severities(&service(r#"{"id": "{{nmae}}"}"#)), [(Severity::Warning, template)]);
-    assert_eq!(severities(&service("{}")), [(Severity::Warning, template)]);
-    assert_eq!(severities(&service("{{#a}}")), [(Severity::Error, template)]);
-    assert_eq!(severities(&service("{\"id\": {{name}} }")), [(Severity::Error, template)]);
-    let needs = package(definition(
-        "p",
-        "1",
-        0,
-        json!({
-            "config": {"properties": {"a": {"default": 1}}, "required": ["b"]},
-            "marathon": marathon("{\"id\": \"x\"}"),
-        }),
-    ));
-    assert_eq!(severities(&needs), [(Severity::Warning, "config.json")]);
-    let schema = package(definition(
-        "p",
-        "1",
-        0,
-        json!({
-            "config": {"type": "nonsense"}, "marathon": marathon("{\"id\": \"x\"}"),
-        }),
-    ));
-    assert_eq!(severities(&schema), [(Severity::Error, "config.json")]);
-    let empty = package(definition("p", "1", 0, json!({})));
-    assert_eq!(severities(&empty), [(Severity::Warning, "package.json")]);
+    assert_eq!(linted(&config, r#"{"id": "{{name}}"}"#), []);
+    assert_eq!(one(&config, r#"{"id": "{{nmae}}"}"#), (Severity::Warning, template_file));
+    assert_eq!(one(&config, "{}"), (Severity::Warning, template_file));
+    assert_eq!(one(&config, "{{#a}}"), (Severity::Error, template_file));
+    assert_eq!(one(&config, "{\"id\": {{name}} }"), (Severity::Error, template_file));
+    let mut needs = config.clone();
+    needs["required"] = json!(["other"]);
+    assert_eq!(one(&needs, "{\"id\": \"x\"}"), (Severity::Warning, "config.json"));
+    let mut broken = config.clone();
+    broken["properties"]["name"]["type"] = json!("nonsense");
+    let faults = linted(&broken, "{\"id\": \"x\"}");
+    assert!(faults.iter().any(|fault| (fault.0, fault.1) == (Severity::Error, "config.json")), "{faults:?}");
+}
+
+#[test]
+fn lint_knows_the_published_schemas() {
+    let odd = package(definition("P_1", "1", 0, json!({"licenses": 5, "tags": ["two words"], "unknown": 1})));
+    let faults = check(&odd);
+    assert!(faults.iter().all(|fault| fault.severity == Severity::Warning && fault.file == "package.json"));
+    for part in ["name: ECMA 262 regex", "tags.0: ECMA 262", "licenses: instance type", "unknown", "installs nothing"] {
+        assert!(faults.iter().any(|fault| fault.reason.contains(part)), "{part}: {faults:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{definition, map, source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use orrery_catalog::{Checks, Index, PACKAGE_FILE_BYTES_MAX, Repository, RepositoryError, render};
+use orrery_catalog::{Checks, Index, PACKAGE_FILE_BYTES_MAX, Repository, RepositoryError, check, render};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fs;
@@ -254,4 +254,15 @@ fn a_directory_that_is_no_repository_is_refused() {
     assert!(matches!(read(empty.path()), Err(RepositoryError::NoPackages { .. })));
     let missing = empty.path().join("missing");
     assert!(matches!(read(&missing), Err(RepositoryError::Directory { .. })));
+}
+
+#[test]
+fn our_own_universe_has_no_faults_and_no_warnings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../universe");
+    let repository = directory(&path, Checks::Full);
+    assert_eq!(repository.faults, []);
+    for package in &repository.packages {
+        let faults: Vec<String> = check(package).iter().map(ToString::to_string).collect();
+        assert_eq!(faults, Vec::<String>::new(), "{} {}", package.name, package.version);
+    }
 }
