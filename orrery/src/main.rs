@@ -15,11 +15,14 @@ use arguments::{Arguments, Command};
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// Hidden subcommand with which an agent starts its spawner.
+const SPAWNER: &str = "spawner";
+
 fn main() -> ExitCode {
     // The spawner forks: it must run before any thread exists, so it comes before everything else.
     let mut raw = std::env::args_os().skip(1);
-    if raw.next().is_some_and(|first| first == orrery_agent::SPAWNER_COMMAND) {
-        return orrery_agent::spawner_main(raw.collect());
+    if raw.next().is_some_and(|first| first == SPAWNER) {
+        return orrery_agent::spawner_main(raw);
     }
     let arguments = Arguments::parse();
     match run(arguments) {

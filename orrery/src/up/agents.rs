@@ -3,7 +3,7 @@
 use super::nodes;
 use crate::arguments::UpOptions;
 use anyhow::Context as _;
-use orrery_agent::{Agent, AgentConfig, Link, detect_resources};
+use orrery_agent::{Agent, AgentConfig, Limits, Link, detect_resources};
 use orrery_controller::door::AgentDirectory;
 use orrery_controller::{AgentLink, Handle};
 use std::path::{Path, PathBuf};
@@ -30,25 +30,22 @@ pub(crate) async fn start(options: &UpOptions, data: &Path, cluster_id: &str, ha
     let detected = detect_resources(data);
     let mut started = Agents { agents: Vec::new(), joins: Vec::new() };
     for index in 0..options.agents {
-        let mut executors = vec!["process".to_owned()];
-        if docker.is_some() {
-            executors.push("docker".into());
-        }
-        let facts = nodes::facts(options, index, cluster_id, &detected, &executors)?;
+        let facts = nodes::facts(options, index, cluster_id, &detected)?;
         let id = facts.id.clone();
-        let mut config = AgentConfig::new(data.join(format!("agents/{index}")), facts, std::env::current_exe()?);
-        config.docker.clone_from(&docker);
-        config.framework_id = orrery_api_framework_id(cluster_id);
+        let config = AgentConfig {
+            data_dir: data.join(format!("agents/{index}")),
+            facts,
+            framework_id: format!("{cluster_id}-0001"),
+            docker: docker.clone(),
+            spawner_program: std::env::current_exe()?,
+            limits: Limits::default(),
+        };
         let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);
         directory.insert(&id, agent.routes());
         started.joins.push(tokio::spawn(stay_joined(Arc::clone(&agent), handle.clone())));
         started.agents.push(agent);
     }
     Ok(started)
-}
-
-fn orrery_api_framework_id(cluster_id: &str) -> String {
-    format!("{cluster_id}-0001")
 }
 
 /// Keeps the agent connected: a connection that ends is followed by a new one.
@@ -76,7 +73,7 @@ impl Agents {
     pub(crate) async fn stop_tasks(self) {
         self.joins.iter().for_each(tokio::task::JoinHandle::abort);
         for agent in self.agents {
-            agent.stop_all().await;
+            agent.stop_all("the cluster is stopping").await;
         }
     }
 }

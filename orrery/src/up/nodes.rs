@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Facts of node `index` of `options.agents`, which share `detected`.
-pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected: &Resources, executors: &[String]) -> anyhow::Result<NodeFacts> {
+pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected: &Resources) -> anyhow::Result<NodeFacts> {
     // All of 127.0.0.0/8 is this machine, so that every node has an address and a name of its own.
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8));
     let mut resources = share(detected, index, options.agents);
@@ -24,7 +24,7 @@ pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected:
         region: None,
         zone: None,
         role: "*".into(),
-        executors: executors.to_vec(),
+        executors: Vec::new(),
         version: env!("CARGO_PKG_VERSION").into(),
     })
 }

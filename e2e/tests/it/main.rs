@@ -1,0 +1,6 @@
+//! End to end: the real binaries, real processes, real sockets.
+
+mod apps;
+mod bad_input;
+mod lifecycle;
+mod packages;
