@@ -174,6 +174,15 @@ pub(crate) fn parse_into(file: &str, text: &str, input: &mut Input) {
                 }
             }
             Err((at, column, message)) => {
+                // The parser stops at the first key that is written twice; all of them are told.
+                let duplicates = if message.contains("duplicate") { Positions::of(part).duplicates } else { Vec::new() };
+                for (path, place) in &duplicates {
+                    let fault = bare_fault(file, place.line + line - 1, place.column, "this key is written twice".to_owned());
+                    input.faults.push(Fault { path: path.clone(), ..fault });
+                }
+                if !duplicates.is_empty() {
+                    continue;
+                }
                 input.faults.push(bare_fault(file, if at > 0 { line + at - 1 } else { line }, column, message));
             }
         }
@@ -244,11 +253,25 @@ fn json_message(error: &serde_json::Error) -> String {
 fn parse_yaml(text: &str) -> Result<Value, (usize, usize, String)> {
     serde_yaml::from_str::<Value>(text).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
-        let full = error.to_string();
-        // The place is reported apart.
-        let message = full.split(" at line ").next().unwrap_or(&full).to_owned();
-        (line, column, format!("not valid YAML: {message}"))
+        (line, column, format!("not valid YAML: {}", without_place(&error.to_string())))
     })
+}
+
+/// A parser's message without the place at its end: the place is reported apart, and counted from the file's start.
+fn without_place(message: &str) -> &str {
+    for mark in [" at byte ", " at line ", " (first defined at "] {
+        if let Some((before, after)) = message.rsplit_once(mark) {
+            let words = ["line", "column", "byte", "position"];
+            let place = |word: &str| {
+                let word = word.trim_matches([',', ')', ':', ';']);
+                words.contains(&word) || word.bytes().all(|byte| byte.is_ascii_digit())
+            };
+            if after.split_whitespace().all(place) {
+                return before;
+            }
+        }
+    }
+    message
 }
 
 /// Parses one text that must be a single document, such as an options file.
@@ -297,6 +320,26 @@ mod tests {
         assert_eq!(input.documents.len(), 1);
         assert_eq!(input.faults.len(), 2, "{:?}", input.faults);
         assert!(input.faults[1].line >= 4, "{:?}", input.faults);
+    }
+
+    #[test]
+    fn every_key_that_is_written_twice_is_told() {
+        let input = read("x.yaml", "---\na: 1\nb: {c: 1, c: 2}\na: 2\n");
+        let found: Vec<_> = input.faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
+        assert_eq!(found, [(3, "/b/c"), (4, "/a")]);
+    }
+
+    #[test]
+    fn messages_lose_their_place_and_nothing_else() {
+        let cases = [
+            ("unclosed bracket '[' at byte 6 line 2 column 6", "unclosed bracket '['"),
+            ("found it at line 3 column 1", "found it"),
+            ("look at line breaks", "look at line breaks"),
+            ("", ""),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(without_place(message), expected);
+        }
     }
 
     #[test]

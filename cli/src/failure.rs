@@ -50,6 +50,13 @@ fn plain_status_error(reply: &Reply) -> Error {
                 .cause(message.unwrap_or_else(|| "there may be no leader for the moment".to_owned()))
                 .fix("try again in a few seconds")
         }
+        StatusCode::NOT_IMPLEMENTED | StatusCode::METHOD_NOT_ALLOWED if looks_like_html(&reply.content_type, &reply.body) => {
+            not_a_cluster(&reply.url)
+        }
+        _ if status.is_server_error() && message.is_none() && looks_like_html(&reply.content_type, &reply.body) => {
+            Error::general(format!("{} answered HTTP {} with a page for browsers", reply.url, status.as_u16()))
+                .cause("something between here and the cluster failed, or the address is another server's")
+        }
         _ if status.is_server_error() => {
             Error::general(format!("the cluster failed to answer {} (HTTP {})", reply.url, status.as_u16()))
                 .cause(message.unwrap_or_else(|| reply.text()))
@@ -107,8 +114,9 @@ pub(crate) fn transport_error(url: &str, error: &reqwest::Error) -> Error {
     if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") || lower.contains("corrupt message")
     {
         return unreachable(format!("no secure connection to {host}"))
+            .fix("is the URL right? A server without TLS is reached by http://")
             .fix("trust the cluster's certificate: dcos config set core.ssl_verify PATH-OF-CA.crt")
-            .fix("or, without checking it (insecure): dcos config set core.ssl_verify false");
+            .fix("without checking it (insecure): dcos config set core.ssl_verify false");
     }
     if error.is_timeout() {
         return unreachable(format!("{url} did not answer in time"))

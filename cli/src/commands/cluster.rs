@@ -101,7 +101,11 @@ pub(crate) async fn run(context: &Context, args: ClusterArgs) -> Outcome {
             cluster.set("cluster.name", toml::Value::String(new_name))?;
             cluster.save()?;
         }
-        ClusterCommand::Setup(args) => setup(context, args).await?,
+        ClusterCommand::Setup(args) => setup(context, args).await.map_err(|error| {
+            // There is no configuration yet that could be wrong.
+            let fix = error.fix.iter().filter(|fix| !fix.contains("dcos config")).cloned().collect();
+            Error { fix, ..error }
+        })?,
     }
     Ok(0)
 }
