@@ -42,10 +42,7 @@ fn text(value: &[u8]) -> String {
     {
         return pretty;
     }
-    plain
-        .chars()
-        .flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] })
-        .collect()
+    plain.chars().flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod apply;
 mod compact;
+#[cfg(test)]
+mod disk_test;
 mod lease;
 mod read;
 mod recent;

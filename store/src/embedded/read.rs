@@ -18,9 +18,7 @@ pub(super) fn get(read: &ReadTransaction, key: &str) -> Result<Option<Entry>> {
     let Some(head) = current.get(key.as_bytes()).map_err(broken)? else { return Ok(None) };
     let revision = head.value().1;
     let versions = read.open_table(tables::VERSIONS).map_err(broken)?;
-    at_revision(&versions, key.as_bytes(), revision)?
-        .ok_or_else(|| tables::missing_version(key.as_bytes(), revision))
-        .map(Some)
+    at_revision(&versions, key.as_bytes(), revision)?.ok_or_else(|| tables::missing_version(key.as_bytes(), revision)).map(Some)
 }
 
 /// Reads a page of keys, now or at an older revision.

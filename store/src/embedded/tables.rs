@@ -92,9 +92,7 @@ pub(super) fn key_text(key: &[u8]) -> Result<String> {
 pub(super) fn broken(error: impl Into<redb::Error>) -> Error {
     match error.into() {
         redb::Error::Io(cause) => Error::unavailable(format!("the disk of the data directory failed: {cause}")),
-        redb::Error::PreviousIo => {
-            Error::unavailable("the disk of the data directory failed before; mend it and restart orrery")
-        }
+        redb::Error::PreviousIo => Error::unavailable("the disk of the data directory failed before; mend it and restart orrery"),
         redb::Error::DatabaseClosed => Error::unavailable("it is closed"),
         redb::Error::LockPoisoned(place) => Error::unavailable(format!("a thread that used it panicked ({place})")),
         redb::Error::ValueTooLarge(size) => {

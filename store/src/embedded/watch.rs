@@ -26,8 +26,7 @@ pub(super) fn watch(shared: &Arc<Shared>, prefix: &str, from: Revision) -> Resul
     if next < compacted {
         return Ok(Box::pin(futures::stream::iter([Err(Error::Compacted { revision: compacted })])));
     }
-    let watcher =
-        Watcher { store: Arc::downgrade(shared), latest, prefix: prefix.to_owned(), next, pending: VecDeque::new() };
+    let watcher = Watcher { store: Arc::downgrade(shared), latest, prefix: prefix.to_owned(), next, pending: VecDeque::new() };
     Ok(Box::pin(futures::stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
         match watcher.advance().await {

@@ -68,9 +68,7 @@ fn fails(wanted: &Compare, answer: &TxnOpResponse) -> bool {
 
 fn compare(compare: Compare) -> etcd_client::Compare {
     match compare {
-        Compare::ModRevision { key, revision } => {
-            etcd_client::Compare::mod_revision(key, CompareOp::Equal, wire(revision))
-        }
+        Compare::ModRevision { key, revision } => etcd_client::Compare::mod_revision(key, CompareOp::Equal, wire(revision)),
         Compare::Value { key, value } => etcd_client::Compare::value(key, CompareOp::Equal, value),
     }
 }

@@ -33,8 +33,7 @@ pub(super) fn watch(etcd: Etcd, prefix: &str, from: Revision) -> WatchStream {
     let (deliveries, unread) = channel(MAX_UNREAD_KIB as usize + 1);
     let room = Arc::new(Semaphore::new(MAX_UNREAD_KIB as usize));
     let last = WatchEvents { revision: Revision::NONE, events: Vec::new() };
-    let follower =
-        Follower { etcd, prefix: prefix.to_owned(), next: from, last, certain: [Revision::NONE; 2], deliveries, room };
+    let follower = Follower { etcd, prefix: prefix.to_owned(), next: from, last, certain: [Revision::NONE; 2], deliveries, room };
     tokio::spawn(follower.run());
     Box::pin(ReceiverStream::new(unread).map(|(events, _room): Delivery| events))
 }

@@ -72,7 +72,8 @@ pub(crate) async fn a_failed_compare_writes_nothing(Backend { store, .. }: Backe
 }
 
 pub(crate) async fn prefixes_have_sharp_edges(Backend { store, .. }: Backend) {
-    let all = ["!", "/a", "/a/", "/a/b", "/a/b/c", "/a0", "/ab", "/b", "\u{7f}", "ÿ", "ÿ/x", "\u{ffff}", "\u{10ffff}", "\u{10ffff}x"];
+    let all =
+        ["!", "/a", "/a/", "/a/b", "/a/b/c", "/a0", "/ab", "/b", "\u{7f}", "ÿ", "ÿ/x", "\u{ffff}", "\u{10ffff}", "\u{10ffff}x"];
     let mut transaction = Transaction::new();
     for key in all {
         transaction = transaction.put(key, key);
@@ -134,7 +135,11 @@ pub(crate) async fn old_revisions_stay_readable(Backend { store, .. }: Backend) 
         async move {
             let range = store.range("/", Some(revision), 0, None).await.unwrap();
             assert_eq!(range.revision, revision);
-            range.entries.into_iter().map(|e| format!("{}={}v{}", e.key, String::from_utf8_lossy(&e.value), e.version)).collect::<Vec<_>>()
+            range
+                .entries
+                .into_iter()
+                .map(|e| format!("{}={}v{}", e.key, String::from_utf8_lossy(&e.value), e.version))
+                .collect::<Vec<_>>()
         }
     };
     assert_eq!(at(Revision(1)).await, Vec::<String>::new());
@@ -187,7 +192,8 @@ pub(crate) async fn concurrent_writers_lose_no_update(Backend { store, .. }: Bac
                 loop {
                     let entry = store.get("/counter").await.unwrap().unwrap();
                     let next = std::str::from_utf8(&entry.value).unwrap().parse::<usize>().unwrap() + 1;
-                    let change = Transaction::new().expect_revision("/counter", entry.mod_revision).put("/counter", next.to_string());
+                    let change =
+                        Transaction::new().expect_revision("/counter", entry.mod_revision).put("/counter", next.to_string());
                     match store.transact(change).await {
                         Ok(_) => break,
                         Err(Error::Conflict { key }) => assert_eq!(key, "/counter"),

@@ -41,7 +41,8 @@ pub(crate) async fn operations_are_limited(Backend { store, .. }: Backend) {
     assert!(range.entries.iter().all(|entry| entry.mod_revision == revision));
     let refused = store.transact(fill(MAX_OPERATIONS + 1)).await;
     assert_eq!(refused, Err(Error::TooLarge { what: "the number of operations", actual: 129, limit: 128 }));
-    let compared = |revision| (0..MAX_OPERATIONS).fold(fill(MAX_OPERATIONS), |t, n| t.expect_revision(format!("/k/{n:03}"), revision));
+    let compared =
+        |revision| (0..MAX_OPERATIONS).fold(fill(MAX_OPERATIONS), |t, n| t.expect_revision(format!("/k/{n:03}"), revision));
     store.transact(compared(revision)).await.expect("128 compares and 128 operations");
     assert_eq!(store.transact(compared(revision)).await, Err(Error::Conflict { key: "/k/000".into() }));
     let refused = store.transact(compared(revision).expect_absent("/k/x")).await;
