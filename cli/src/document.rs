@@ -257,21 +257,33 @@ fn parse_yaml(text: &str) -> Result<Value, (usize, usize, String)> {
     })
 }
 
-/// A parser's message without the place at its end: the place is reported apart, and counted from the file's start.
-fn without_place(message: &str) -> &str {
-    for mark in [" at byte ", " at line ", " (first defined at "] {
-        if let Some((before, after)) = message.rsplit_once(mark) {
-            let words = ["line", "column", "byte", "position"];
-            let place = |word: &str| {
-                let word = word.trim_matches([',', ')', ':', ';']);
-                words.contains(&word) || word.bytes().all(|byte| byte.is_ascii_digit())
-            };
-            if after.split_whitespace().all(place) {
-                return before;
+/// A parser's message without places: the place is reported apart, and counted from the file's start.
+fn without_place(message: &str) -> String {
+    let words: Vec<&str> = message.split(' ').collect();
+    let is_number = |at: usize| {
+        let word = words.get(at).map_or("", |word| word.trim_end_matches([',', ':', ')']));
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut kept: Vec<&str> = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let skip = usize::from(words[at] == "at");
+        let named = |at: usize| matches!(words.get(at), Some(&("line" | "column" | "byte"))) && is_number(at + 1);
+        if named(at + skip) {
+            at += skip;
+            while named(at) {
+                at += 2;
             }
+            // What closed the place closes the words before it.
+            if let (Some(last), true) = (kept.last_mut(), words[at - 1].ends_with(',')) {
+                *last = last.trim_end_matches(',');
+            }
+        } else {
+            kept.push(words[at]);
+            at += 1;
         }
     }
-    message
+    kept.join(" ")
 }
 
 /// Parses one text that must be a single document, such as an options file.
@@ -335,6 +347,7 @@ mod tests {
             ("unclosed bracket '[' at byte 6 line 2 column 6", "unclosed bracket '['"),
             ("found it at line 3 column 1", "found it"),
             ("look at line breaks", "look at line breaks"),
+            ("bad token at line 2 column 1, while scanning", "bad token while scanning"),
             ("", ""),
         ];
         for (message, expected) in cases {
