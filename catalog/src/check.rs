@@ -45,8 +45,9 @@ pub fn check(package: &Package) -> Vec<Fault> {
         }
     }
     if !package.has_template() {
-        if package.cli().is_none() && package.field("command").is_none() {
-            let reason = "there is neither a template nor a CLI command, so it installs nothing";
+        let says_something = package.pre_install_notes.is_some() || package.post_install_notes.is_some();
+        if package.cli().is_none() && package.field("command").is_none() && !says_something {
+            let reason = "there is no template, no CLI command and no note, so it installs nothing";
             add(Severity::Warning, "package.json", reason.to_owned());
         }
         return faults;
