@@ -128,7 +128,13 @@ pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: Appl
 fn compare(cluster: &Cluster, wanted: &Wanted) -> Applied {
     let id = wanted.app.id.to_string();
     let Some(current) = cluster.app(&wanted.app.id) else {
-        return Applied { kind: wanted.kind, id, action: "created", changes: vec![json!({ "path": "", "new": write_app(&wanted.app) })], deployment_id: None };
+        return Applied {
+            kind: wanted.kind,
+            id,
+            action: "created",
+            changes: vec![json!({ "path": "", "new": write_app(&wanted.app) })],
+            deployment_id: None,
+        };
     };
     let mut next = wanted.app.clone();
     next.version = current.version;
@@ -149,7 +155,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     async fn document(&mut self, index: usize, value: &Value) {
         let Some(object) = value.as_object() else {
-            self.faults.push((index, Fault::new("/", "a document is an app, a group or a package: an object with an id or a packageName")));
+            self.faults.push((
+                index,
+                Fault::new("/", "a document is an app, a group or a package: an object with an id or a packageName"),
+            ));
             return;
         };
         if object.contains_key("packageName") {
@@ -167,7 +176,9 @@ impl Reader<'_> {
                 self.keep_live(&mut app, value);
                 self.wanted.push(Wanted { kind: "app", app, package: None, document: index });
             }
-            Err(faults) => self.faults.extend(faults.into_iter().map(|fault| (index, Fault { path: format!("{prefix}{}", fault.path), ..fault }))),
+            Err(faults) => self
+                .faults
+                .extend(faults.into_iter().map(|fault| (index, Fault { path: format!("{prefix}{}", fault.path), ..fault }))),
         }
     }
 
@@ -229,11 +240,17 @@ impl Reader<'_> {
                 return;
             }
         };
-        let mut request = PackageRequest { name: text("packageName").unwrap_or_default(), version: text("packageVersion"), options, app_id: text("appId") };
+        let mut request = PackageRequest {
+            name: text("packageName").unwrap_or_default(),
+            version: text("packageVersion"),
+            options,
+            app_id: text("appId"),
+        };
         let mut prepared = prepare(self.handle, self.catalog, &request).await;
         // Without a version, what is installed stays: an upgrade is somebody's decision.
         if let (Ok(latest), None) = (&prepared, &request.version)
-            && let Some(installed) = self.cluster.packages.get(&latest.app.id).filter(|installed| installed.name == latest.instance.name)
+            && let Some(installed) =
+                self.cluster.packages.get(&latest.app.id).filter(|installed| installed.name == latest.instance.name)
             && installed.version != latest.instance.version
         {
             request.version = Some(installed.version.clone());
@@ -244,16 +261,21 @@ impl Reader<'_> {
                 self.keep_live(&mut prepared.app, &prepared.rendered.app);
                 let installed = self.cluster.packages.get(&prepared.app.id);
                 let same = |installed: &PackageInstance| {
-                    installed.name == prepared.instance.name && installed.version == prepared.instance.version && installed.options == prepared.instance.options
+                    installed.name == prepared.instance.name
+                        && installed.version == prepared.instance.version
+                        && installed.options == prepared.instance.options
                 };
                 let package = if installed.is_some_and(|installed| same(installed)) { None } else { Some(prepared.instance) };
                 self.wanted.push(Wanted { kind: "package", app: prepared.app, package, document: index });
             }
             Err(PackageError::App(faults)) => {
-                let own = |fault: Fault| (index, Fault::new("/packageName", format!("the package renders an invalid app: {fault}")));
+                let own =
+                    |fault: Fault| (index, Fault::new("/packageName", format!("the package renders an invalid app: {fault}")));
                 self.faults.extend(faults.into_iter().map(own));
             }
-            Err(PackageError::Catalog(error)) => self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault))),
+            Err(PackageError::Catalog(error)) => {
+                self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault)))
+            }
             Err(PackageError::Control(error)) => self.faults.push((index, Fault::new("/packageName", error.to_string()))),
         }
     }

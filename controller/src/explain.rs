@@ -14,7 +14,8 @@ pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
     let mut because = plan.because;
     let pending = cluster.pending.get(id);
     if let Some(pending) = pending {
-        let sentence = pending.refusals.as_ref().map_or_else(|| "not tried yet".to_owned(), orrery_core::placement::Refusals::sentence);
+        let sentence =
+            pending.refusals.as_ref().map_or_else(|| "not tried yet".to_owned(), orrery_core::placement::Refusals::sentence);
         because.push(format!("{} instances wait for a node since {}: {sentence}", pending.count, pending.since));
     }
     let delay = cluster.delays.get(id).filter(|delay| delay.until > now);

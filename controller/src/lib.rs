@@ -5,8 +5,8 @@
 //! snapshot and only then answers and sends orders. Readers never wait for any of this: they hold
 //! the last published snapshot.
 
-pub mod catalog;
 pub mod apply;
+pub mod catalog;
 mod clock;
 pub mod door;
 mod events;

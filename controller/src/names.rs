@@ -29,7 +29,8 @@ impl Names {
             for id in touched {
                 let (old, new) = (before.instances.get(id), after.instances.get(id));
                 let records = new.and_then(|instance| self.records(after, instance));
-                if let Some(old) = old.filter(|old| new.is_none_or(|new| new.incarnation != old.incarnation) || records.is_none()) {
+                if let Some(old) = old.filter(|old| new.is_none_or(|new| new.incarnation != old.incarnation) || records.is_none())
+                {
                     zone.remove(&self.owner(old));
                 }
                 if let (Some(new), Some(records)) = (new, records) {
@@ -44,7 +45,9 @@ impl Names {
             return;
         }
         for (id, node) in &after.nodes {
-            if before.nodes.get(id).is_none_or(|known| known.facts != node.facts) || zone.records_of(&Owner::Node(id.clone())).is_empty() {
+            if before.nodes.get(id).is_none_or(|known| known.facts != node.facts)
+                || zone.records_of(&Owner::Node(id.clone())).is_empty()
+            {
                 zone.apply(Owner::Node(id.clone()), node_records(&node.facts));
             }
         }

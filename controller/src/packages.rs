@@ -64,7 +64,11 @@ pub fn repositories(cluster: &Cluster, catalog: &CatalogService) -> Vec<Reposito
 ///
 /// # Errors
 /// [`PackageError::Catalog`].
-pub async fn render_package(handle: &Handle, catalog: &Arc<CatalogService>, request: &PackageRequest) -> Result<(Found, Rendered), PackageError> {
+pub async fn render_package(
+    handle: &Handle,
+    catalog: &Arc<CatalogService>,
+    request: &PackageRequest,
+) -> Result<(Found, Rendered), PackageError> {
     let index = catalog.index(&repositories(&handle.cluster(), catalog)).await;
     let found = index.resolve(&request.name, request.version.as_deref())?.clone();
     let request = request.clone();
@@ -126,5 +130,10 @@ pub fn put(draft: &mut Draft, edit: AppEdit, instance: PackageInstance) -> Resul
 /// brought from elsewhere count too.
 pub fn installed(cluster: &Cluster) -> Vec<(AppId, Arc<App>)> {
     let is_package = |app: &App| app.labels.contains_key("DCOS_PACKAGE_NAME");
-    cluster.apps.iter().filter(|(_, record)| is_package(&record.app)).map(|(id, record)| (id.clone(), Arc::clone(&record.app))).collect()
+    cluster
+        .apps
+        .iter()
+        .filter(|(_, record)| is_package(&record.app))
+        .map(|(id, record)| (id.clone(), Arc::clone(&record.app)))
+        .collect()
 }

@@ -51,7 +51,9 @@ impl TestCluster {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("orrery's output");
         self.child = Some(child);
         let url = line.trim().strip_prefix("ready ");
-        self.url = url.unwrap_or_else(|| panic!("orrery up did not become ready; it said {line:?}; its log:\n{}", self.log())).to_owned();
+        self.url = url
+            .unwrap_or_else(|| panic!("orrery up did not become ready; it said {line:?}; its log:\n{}", self.log()))
+            .to_owned();
     }
 
     /// Stops the daemon as `orrery down` does.
@@ -59,7 +61,8 @@ impl TestCluster {
     /// # Panics
     /// When it cannot be stopped.
     pub fn down(&mut self) {
-        let output = Command::new(orrery_binary()).args(["down", "--data-dir"]).arg(self.data()).output().expect("orrery down runs");
+        let output =
+            Command::new(orrery_binary()).args(["down", "--data-dir"]).arg(self.data()).output().expect("orrery down runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         if let Some(mut child) = self.child.take() {
             child.wait().expect("the daemon ends");
@@ -113,7 +116,12 @@ impl TestCluster {
     /// Runs the `dcos` command with text on standard input.
     pub fn dcos_with_input(&self, arguments: &[&str], input: &str) -> crate::Output {
         let mut command = Command::new(dcos_binary());
-        command.args(arguments).env("DCOS_DIR", self.dcos_dir()).env("NO_COLOR", "1").env_remove("DCOS_URL").current_dir(self.scratch());
+        command
+            .args(arguments)
+            .env("DCOS_DIR", self.dcos_dir())
+            .env("NO_COLOR", "1")
+            .env_remove("DCOS_URL")
+            .current_dir(self.scratch());
         crate::Output::of(command, input)
     }
 

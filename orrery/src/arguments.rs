@@ -39,7 +39,9 @@ impl DataDirectory {
         let default = || std::env::var_os("XDG_DATA_HOME").filter(|value| !value.is_empty()).map(PathBuf::from).or_else(home);
         let path = match &self.data_dir {
             Some(path) => path.clone(),
-            None => default().ok_or_else(|| anyhow::anyhow!("there is no home directory; say where with --data-dir"))?.join("orrery"),
+            None => {
+                default().ok_or_else(|| anyhow::anyhow!("there is no home directory; say where with --data-dir"))?.join("orrery")
+            }
         };
         Ok(std::path::absolute(path)?)
     }

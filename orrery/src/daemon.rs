@@ -13,7 +13,11 @@ pub(crate) fn detach(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
     std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
     let log_path = data.join("orrery.log");
-    let log = std::fs::File::options().create(true).append(true).open(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("cannot write {}", log_path.display()))?;
     let log_start = log.metadata()?.len();
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
     let mut command = Command::new(std::env::current_exe()?);

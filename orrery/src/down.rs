@@ -22,7 +22,11 @@ pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
     while started_ticks(running.pid) == Some(running.started_ticks) {
         if Instant::now() > deadline {
-            anyhow::bail!("the cluster (process {}) is still stopping its tasks after {} s; run `orrery down` again to go on waiting", running.pid, options.timeout);
+            anyhow::bail!(
+                "the cluster (process {}) is still stopping its tasks after {} s; run `orrery down` again to go on waiting",
+                running.pid,
+                options.timeout
+            );
         }
         std::thread::sleep(LOOK_AGAIN);
     }

@@ -89,7 +89,8 @@ impl Fetcher {
             Source::Local(path) => {
                 let stamped = path.clone();
                 let stamp = blocking(move || Ok(stamp(&stamped, 0))).await?;
-                let unchanged = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.clone(), stamp) == Some(stamp);
+                let unchanged = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(path.clone(), stamp)
+                    == Some(stamp);
                 match before.filter(|_| unchanged) {
                     Some(before) => Ok(Arc::clone(before)),
                     None => blocking(move || read(source, &path)).await.map(Arc::new),

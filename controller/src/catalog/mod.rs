@@ -136,7 +136,12 @@ impl CatalogService {
     }
 
     async fn refresh(&self, repository: &Repository) -> Option<Arc<Content>> {
-        let before = self.copies.lock().unwrap_or_else(PoisonError::into_inner).get(&key(repository)).and_then(|copy| copy.content.clone());
+        let before = self
+            .copies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key(repository))
+            .and_then(|copy| copy.content.clone());
         let result = self.fetcher.fetch(repository, before.as_ref()).await;
         if let Err(error) = &result {
             tracing::warn!(repository = repository.name, uri = repository.uri, %error, "repository cannot be refreshed; using the last good copy");
@@ -146,7 +151,12 @@ impl CatalogService {
 
     fn keep(&self, repository: &Repository, result: Result<Arc<Content>, FetchError>) -> Option<Arc<Content>> {
         let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = copies.entry(key(repository)).or_insert(Copy { content: None, error: None, checked: Instant::now(), fetching: false });
+        let copy = copies.entry(key(repository)).or_insert(Copy {
+            content: None,
+            error: None,
+            checked: Instant::now(),
+            fetching: false,
+        });
         copy.checked = Instant::now();
         copy.fetching = false;
         match result {

@@ -46,7 +46,11 @@ fn is_local(host: &str) -> bool {
 
 /// A handler that panicked answers 500 and stops nobody else.
 pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
     tracing::error!(panic = text, "a request handler panicked");
     body::answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "message": "an internal error, written to the log of the daemon" }))
 }

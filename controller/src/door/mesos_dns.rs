@@ -18,7 +18,9 @@ async fn answer(State(door): State<Door>, Path(path): Path<String>) -> Response 
         ["version"] => body::ok(&orrery_net::mesos_dns::version()),
         ["config"] => body::ok(&orrery_net::mesos_dns::config(door.facts.dns, &door.facts.dns_upstreams, &zone)),
         ["hosts", host] => body::ok(&orrery_net::mesos_dns::hosts(&zone, host)),
-        ["hosts", _, "ports"] => body::answer(StatusCode::NOT_IMPLEMENTED, &json!({ "message": "ports of hosts are not served" })),
+        ["hosts", _, "ports"] => {
+            body::answer(StatusCode::NOT_IMPLEMENTED, &json!({ "message": "ports of hosts are not served" }))
+        }
         ["services", service] => body::ok(&orrery_net::mesos_dns::services(&zone, service)),
         ["enumerate"] => body::ok(&orrery_net::mesos_dns::enumerate(&zone)),
         ["axfr"] => body::ok(&orrery_net::mesos_dns::axfr(&zone)),

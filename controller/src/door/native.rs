@@ -30,10 +30,16 @@ async fn post_apply(State(door): State<Door>, body: Body) -> Response {
     };
     let request: ApplyRequest = match serde_json::from_slice(&bytes) {
         Ok(request) => request,
-        Err(error) => return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": format!("the request is not valid JSON for apply: {error}") })),
+        Err(error) => {
+            return body::answer(
+                StatusCode::BAD_REQUEST,
+                &json!({ "message": format!("the request is not valid JSON for apply: {error}") }),
+            );
+        }
     };
     if request.documents.len() > DOCUMENTS_MAX {
-        let message = format!("{} documents are more than the {DOCUMENTS_MAX} of one request; split them up", request.documents.len());
+        let message =
+            format!("{} documents are more than the {DOCUMENTS_MAX} of one request; split them up", request.documents.len());
         return body::answer(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "message": message }));
     }
     match apply(&door.handle, &door.catalog, request).await {
@@ -42,8 +48,12 @@ async fn post_apply(State(door): State<Door>, body: Body) -> Response {
             let message = format!("{} faults in the documents; nothing was applied", faults.len());
             body::answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "message": message, "faults": faults }))
         }
-        Err(ApplyError::Control(ControlError::Edit(error))) => body::answer(StatusCode::CONFLICT, &json!({ "message": error.to_string() })),
-        Err(ApplyError::Control(error)) => body::answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": error.to_string() })),
+        Err(ApplyError::Control(ControlError::Edit(error))) => {
+            body::answer(StatusCode::CONFLICT, &json!({ "message": error.to_string() }))
+        }
+        Err(ApplyError::Control(error)) => {
+            body::answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": error.to_string() }))
+        }
     }
 }
 
@@ -52,7 +62,10 @@ async fn get_explain(State(door): State<Door>, Path(path): Path<String>) -> Resp
     let id = path.strip_suffix("/explain").and_then(|id| AppId::parse(id).ok());
     match id.as_ref().and_then(|id| explain(&door.handle.cluster(), id, clock::now())) {
         Some(value) => body::ok(&value),
-        None => body::answer(StatusCode::NOT_FOUND, &json!({ "message": format!("App '/{}' does not exist", path.trim_end_matches("/explain")) })),
+        None => body::answer(
+            StatusCode::NOT_FOUND,
+            &json!({ "message": format!("App '/{}' does not exist", path.trim_end_matches("/explain")) }),
+        ),
     }
 }
 

@@ -49,7 +49,9 @@ impl Committer {
         let mut bytes = 0;
         for (key, value) in writes {
             let size = key.len() + value.as_ref().map_or(0, Vec::len);
-            if !transaction.operations.is_empty() && (transaction.operations.len() >= MAX_OPERATIONS || bytes + size > TRANSACTION_BYTES) {
+            if !transaction.operations.is_empty()
+                && (transaction.operations.len() >= MAX_OPERATIONS || bytes + size > TRANSACTION_BYTES)
+            {
                 self.store.transact(std::mem::replace(&mut transaction, self.fenced())).await?;
                 bytes = 0;
             }

@@ -55,7 +55,18 @@ impl Leader {
     ) -> Self {
         let due = clock::now().plus_millis(node_timeout.as_millis() as i64);
         let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
-        Self { cluster, committer, published, generation, events, names, node_timeout, links: HashMap::new(), absent, wake_at: None }
+        Self {
+            cluster,
+            committer,
+            published,
+            generation,
+            events,
+            names,
+            node_timeout,
+            links: HashMap::new(),
+            absent,
+            wake_at: None,
+        }
     }
 
     /// Names the cluster and looks at everything once, before anybody else may.

@@ -145,7 +145,7 @@ impl Draft {
             return;
         };
         if report.condition.is_terminal() {
-            self.observe_end(node, &instance, report);
+            self.observe_end(node, &instance, &report);
         } else {
             self.observe_change(&instance, report);
         }
@@ -178,7 +178,7 @@ impl Draft {
         }
     }
 
-    fn observe_end(&mut self, node: &NodeId, before: &Arc<Instance>, report: TaskReport) {
+    fn observe_end(&mut self, node: &NodeId, before: &Arc<Instance>, report: &TaskReport) {
         let message = report.message.clone().unwrap_or_default();
         let ended = Arc::new(Instance {
             condition: report.condition,
@@ -194,9 +194,9 @@ impl Draft {
         self.complete(&ended, report.exit, report.reason);
         let wanted = report.condition == Condition::Killed && report.reason == Some(FailureReason::Stopped);
         if !wanted && before.goal == Goal::Running {
-            self.note_failure(node, &ended, &report, message);
+            self.note_failure(node, &ended, report, message);
         }
-        self.release(before, &report, wanted);
+        self.release(before, report, wanted);
     }
 
     /// Puts the instance back in the queue, or forgets it when it is not wanted or outdated.
@@ -275,6 +275,7 @@ impl Draft {
     }
 
     fn complete(&mut self, instance: &Arc<Instance>, exit: Option<crate::assignment::Exit>, reason: Option<FailureReason>) {
+        *self.cluster.ended.entry(instance.condition).or_default() += 1;
         self.cluster.completed.push_back(Arc::new(CompletedTask { instance: Arc::clone(instance), exit, reason, at: self.now }));
         while self.cluster.completed.len() > COMPLETED_MAX {
             self.cluster.completed.pop_front();

@@ -41,9 +41,9 @@ impl Draft {
             let assigned: Vec<AssignedInstance> =
                 self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
             if assigned.is_empty() {
-                self.delete(keys::assignments(&node))
+                self.delete(keys::assignments(&node));
             } else {
-                self.write(keys::assignments(&node), &assigned)
+                self.write(keys::assignments(&node), &assigned);
             }
         }
         self.cluster.generation += 1;

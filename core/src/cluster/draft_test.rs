@@ -28,7 +28,7 @@ impl World {
             seed: 1,
             wake_at: None,
         };
-        world.step(|draft| draft.name_cluster());
+        world.step(Draft::name_cluster);
         for number in 0..nodes {
             let facts = facts(number);
             world.agents.insert(facts.id.clone(), BTreeMap::new());

@@ -30,6 +30,7 @@ pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::Deployment;
+use crate::instance::Condition;
 use crate::node::{Node, NodeId};
 use crate::package::{PackageInstance, Repository};
 use crate::placement::NodeLoad;
@@ -68,6 +69,8 @@ pub struct Cluster {
     pub service_ports: OrdMap<u16, AppId>,
     /// Tasks that ended, oldest first, at most [`pending::COMPLETED_MAX`].
     pub completed: Vector<Arc<CompletedTask>>,
+    /// Tasks that ended since this controller started, by their last state; never falls.
+    pub ended: OrdMap<Condition, u64>,
     /// Counts published steps; a cache key for readers.
     pub generation: u64,
 }

@@ -36,16 +36,14 @@ pub(super) fn assign(cluster: &Cluster, app: &mut App, previous: Option<&App>) -
         let free =
             |port: u16, mine: &[u16]| !mine.contains(&port) && cluster.service_ports.get(&port).is_none_or(|owner| *owner == id);
         let kept = before.get(index).copied().filter(|port| *port != 0 && free(*port, &mine));
-        *port = match kept.or_else(|| search.find(|port| free(*port, &mine))) {
-            Some(found) => found,
-            None => {
-                let message = format!(
-                    "All ports in the range [{SERVICE_PORT_FIRST}-{SERVICE_PORT_LAST}] are already in use; declare fewer ports or remove unused apps"
-                );
-                return Err(Fault::new(format!("/portDefinitions/{index}/port"), message));
-            }
+        let Some(found) = kept.or_else(|| search.find(|port| free(*port, &mine))) else {
+            let message = format!(
+                "All ports in the range [{SERVICE_PORT_FIRST}-{SERVICE_PORT_LAST}] are already in use; declare fewer ports or remove unused apps"
+            );
+            return Err(Fault::new(format!("/portDefinitions/{index}/port"), message));
         };
-        mine.push(*port);
+        *port = found;
+        mine.push(found);
     }
     Ok(())
 }

@@ -129,9 +129,11 @@ fn victims(app: &App, mut instances: Vec<&Instance>) -> Vec<InstanceId> {
     };
     match app.kill_selection {
         KillSelection::YoungestFirst => {
-            instances.sort_by_key(|instance| (rank(instance), Reverse(instance.staged_at), instance.id.clone()))
+            instances.sort_by_key(|instance| (rank(instance), Reverse(instance.staged_at), instance.id.clone()));
         }
-        KillSelection::OldestFirst => instances.sort_by_key(|instance| (rank(instance), instance.staged_at, instance.id.clone())),
+        KillSelection::OldestFirst => {
+            instances.sort_by_key(|instance| (rank(instance), instance.staged_at, instance.id.clone()));
+        }
     }
     instances.into_iter().map(|instance| instance.id.clone()).collect()
 }

@@ -57,7 +57,9 @@ fn roll(target: &App, mut world: Vec<Instance>, minimum: usize, maximum: usize) 
         let serving = world.iter().filter(|instance| instance.is_serving()).count();
         assert!(serving >= minimum.min(serving_at_start), "round {round}: {serving} serving < {minimum}");
         world.retain(|instance| instance.goal != Goal::Decommissioned || instance.condition == Condition::Killing);
-        world.iter_mut().for_each(|instance| instance.condition = Condition::Running);
+        for instance in &mut world {
+            instance.condition = Condition::Running;
+        }
     }
     panic!("never done");
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 /// What a deployment does to an app, in Marathon's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::enum_variant_names, reason = "the wire words of Marathon")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ActionKind {
     StartApplication,

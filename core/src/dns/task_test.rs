@@ -156,7 +156,8 @@ fn only_running_tasks_have_names() {
 
 #[test]
 fn names_that_do_not_fit_are_cut_or_left_out() {
-    for id in [format!("/{}", "a".repeat(63)), format!("/{}", "a".repeat(200)), format!("/{}/{}", "a".repeat(120), "b".repeat(120))]
+    for id in
+        [format!("/{}", "a".repeat(63)), format!("/{}", "a".repeat(200)), format!("/{}/{}", "a".repeat(120), "b".repeat(120))]
     {
         let mut app = app(&id);
         app.port_definitions = vec![port(Some(&"p".repeat(100)), Protocol::Both)];

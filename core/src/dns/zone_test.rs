@@ -98,6 +98,7 @@ fn any_record() -> impl Strategy<Value = Record> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(80))]
     #[test]
     fn changing_equals_rebuilding(changes in prop::collection::vec((0..6_u8, prop::collection::vec(any_record(), 0..90)), 1..25)) {
         let mut zone = Zone::new();

@@ -26,7 +26,7 @@ pub(crate) struct Constraints<'a>(Vec<Prepared<'a>>);
 impl<'a> Constraints<'a> {
     /// Prepares the constraints of `app`; `placed` are the nodes of instances that count, in order
     /// of their ids, `usable` all nodes that accept tasks.
-    pub(crate) fn new<'n>(app: &'a App, placed: &[&'n Node], usable: impl Iterator<Item = &'n Node> + Clone) -> Self {
+    pub(crate) fn new(app: &'a App, placed: &[&Node], usable: &[&Node]) -> Self {
         let prepare = |constraint: &'a Constraint| {
             let values = placed.iter().filter_map(|node| node.field(&constraint.field));
             let mut counts: BTreeMap<String, u32> = BTreeMap::new();
@@ -39,7 +39,7 @@ impl<'a> Constraints<'a> {
                 _ => None,
             };
             let groups = match constraint.operator {
-                Operator::GroupBy => usable.clone().filter_map(|node| node.field(&constraint.field)).map(str::to_owned).collect(),
+                Operator::GroupBy => usable.iter().filter_map(|node| node.field(&constraint.field)).map(str::to_owned).collect(),
                 _ => BTreeSet::new(),
             };
             Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups }
@@ -100,7 +100,7 @@ impl Prepared<'_> {
 /// Scalars compare by value: `1` is `1.0` (Mesos prints three decimals at most).
 fn same_number(left: &str, right: &str) -> bool {
     match (left.parse::<f64>(), right.parse::<f64>()) {
-        (Ok(left), Ok(right)) => (left * 1000.0).round() == (right * 1000.0).round(),
+        (Ok(left), Ok(right)) => (left * 1000.0).round() as i64 == (right * 1000.0).round() as i64,
         _ => false,
     }
 }

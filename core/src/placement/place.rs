@@ -24,15 +24,15 @@ pub struct Candidate<'a> {
 /// `placed` are the nodes of instances of the same configuration, in order of their ids. Equal
 /// tasks are placed in one go; the first refusal ends it, since what refused one refuses the rest.
 /// The node with the fewest instances of the app wins, then the least loaded, then the lowest id.
-pub fn place<'a>(
+pub fn place(
     app: &App,
     count: usize,
-    mut candidates: Vec<Candidate<'a>>,
+    mut candidates: Vec<Candidate<'_>>,
     placed: &[&Node],
     salt: u64,
 ) -> (Vec<Seat>, Option<Refusals>) {
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
-    let mut constraints = Constraints::new(app, placed, usable.iter().copied());
+    let mut constraints = Constraints::new(app, placed, &usable);
     let mut seats = Vec::new();
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };

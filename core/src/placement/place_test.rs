@@ -56,6 +56,9 @@ fn counts(nodes: &[Node], app: &App, count: usize) -> (BTreeMap<String, usize>, 
     (by_node, refusals.is_some())
 }
 
+/// Field, operator, value, count asked for, seats by node, whether one was refused.
+type Row = (&'static str, Operator, Option<&'static str>, usize, &'static [usize; 4], bool);
+
 #[test]
 fn operators() {
     let nodes = [
@@ -64,7 +67,7 @@ fn operators() {
         node(2, 4, &[("rack", "b")]),
         node(3, 4, &[]),
     ];
-    let table: &[(&str, Operator, Option<&str>, usize, &[usize; 4], bool)] = &[
+    let table: &[Row] = &[
         ("hostname", Operator::Unique, None, 9, &[1, 1, 1, 1], true),
         ("rack", Operator::Unique, None, 9, &[1, 0, 1, 0], true),
         ("rack", Operator::Cluster, Some("b"), 2, &[0, 0, 2, 0], false),

@@ -67,7 +67,7 @@ impl Refusals {
         let details: Vec<String> = self.details.iter().map(|(detail, count)| format!("{detail} refused {count}")).collect();
         let mut text = format!("none of {} nodes fits: {}", self.nodes, parts.join(", "));
         if !details.is_empty() {
-            text.push_str(&format!(" ({})", details.join("; ")));
+            text = format!("{text} ({})", details.join("; "));
         }
         if let Some(hint) = &self.hint {
             text.push_str("; ");

@@ -41,11 +41,15 @@ async fn a_dead_task_is_replaced_in_the_same_instance() {
     let cluster = TestCluster::start(&[]);
     cluster.create(&json!({ "id": "/pid", "cmd": "echo $$ > pid; exec sleep 1000", "cpus": 0.01, "mem": 16 })).await;
     let before = cluster.tasks("/pid").await.remove(0);
-    let (status, _) = cluster.send("DELETE", &format!("/v2/apps/pid/tasks/{}", before["id"].as_str().unwrap()), &Value::Null).await;
+    let (status, _) =
+        cluster.send("DELETE", &format!("/v2/apps/pid/tasks/{}", before["id"].as_str().unwrap()), &Value::Null).await;
     assert_eq!(status, 200);
     let after = eventually("another task runs", async || {
         let tasks = cluster.tasks("/pid").await;
-        tasks.into_iter().find(|task| task["id"] != before["id"] && task["state"] == "TASK_RUNNING").ok_or_else(|| "none".to_owned())
+        tasks
+            .into_iter()
+            .find(|task| task["id"] != before["id"] && task["state"] == "TASK_RUNNING")
+            .ok_or_else(|| "none".to_owned())
     })
     .await;
     let instance = |task: &Value| task["id"].as_str().unwrap().rsplit_once("._app").unwrap().0.to_owned();
@@ -54,7 +58,8 @@ async fn a_dead_task_is_replaced_in_the_same_instance() {
 
 #[tokio::test]
 async fn why_an_app_waits_is_told_with_counts() {
-    let cluster = TestCluster::start(&["--agents", "3", "--attributes", "rack:a", "--attributes", "rack:b", "--attributes", "rack:b"]);
+    let cluster =
+        TestCluster::start(&["--agents", "3", "--attributes", "rack:a", "--attributes", "rack:b", "--attributes", "rack:b"]);
     let app = json!({ "id": "/picky", "cmd": "true", "cpus": 1000, "mem": 16, "constraints": [["rack", "LIKE", "b"]] });
     let (status, _) = cluster.send("POST", "/v2/apps", &app).await;
     assert_eq!(status, 201);

@@ -11,7 +11,11 @@ async fn everything_comes_back_after_a_stop() {
     cluster.up();
     eventually("both tasks run again", async || {
         let tasks = cluster.tasks("/keep").await;
-        if tasks.len() == 2 && tasks.iter().all(|task| task["state"] == "TASK_RUNNING") { Ok(()) } else { Err(format!("{tasks:?}")) }
+        if tasks.len() == 2 && tasks.iter().all(|task| task["state"] == "TASK_RUNNING") {
+            Ok(())
+        } else {
+            Err(format!("{tasks:?}"))
+        }
     })
     .await;
 }
@@ -25,7 +29,11 @@ async fn tasks_outlive_a_killed_daemon_and_are_adopted() {
     cluster.up();
     let after = eventually("the task is known again", async || {
         let tasks = cluster.tasks("/survivor").await;
-        if tasks.iter().all(|task| task["state"] == "TASK_RUNNING") && tasks.len() == 1 { Ok(tasks) } else { Err(format!("{tasks:?}")) }
+        if tasks.iter().all(|task| task["state"] == "TASK_RUNNING") && tasks.len() == 1 {
+            Ok(tasks)
+        } else {
+            Err(format!("{tasks:?}"))
+        }
     })
     .await;
     assert_eq!(before[0]["id"], after[0]["id"], "the same task, not a new one");

@@ -25,7 +25,13 @@ pub(crate) struct Agents {
 }
 
 /// Starts the agents; they take back tasks that run already.
-pub(crate) async fn start(options: &UpOptions, data: &Path, cluster_id: &str, handle: &Handle, directory: &AgentDirectory) -> anyhow::Result<Agents> {
+pub(crate) async fn start(
+    options: &UpOptions,
+    data: &Path,
+    cluster_id: &str,
+    handle: &Handle,
+    directory: &AgentDirectory,
+) -> anyhow::Result<Agents> {
     let docker = docker_socket(options);
     let detected = detect_resources(data);
     let mut started = Agents { agents: Vec::new(), joins: Vec::new() };

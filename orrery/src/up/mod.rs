@@ -35,26 +35,39 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
     create_private(&data)?;
     if let Some(running) = InstanceFile::read(&data) {
-        anyhow::bail!("a cluster already runs on {} at {}; stop it with `orrery down` or choose another --data-dir", data.display(), running.url);
+        anyhow::bail!(
+            "a cluster already runs on {} at {}; stop it with `orrery down` or choose another --data-dir",
+            data.display(),
+            running.url
+        );
     }
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     let store = Arc::new(Embedded::open(data.join(STORE_FILE)).context("the store cannot be opened")?);
-    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", options.listen))?;
+    let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", options.listen)
+    })?;
     let address = listener.local_addr()?;
     let zone = ZoneHandle::new();
     let upstreams = (!options.dns_upstream.is_empty()).then(|| options.dns_upstream.clone());
     let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(options.dns_listen) }, zone.clone(), &stop).await?;
 
     let builtin = tokio::task::spawn_blocking(universe::builtin).await?;
-    let catalog = Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
+    let catalog =
+        Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
     let leader = LeaderOptions { store, zone: zone.clone(), address, node_timeout: NODE_TIMEOUT };
     let (handle, leading) = start(leader, stop.clone()).await?;
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());
     let agents = agents::start(&options, &data, &cluster_id, &handle, &directory).await?;
 
-    let facts = ClusterFacts { name: options.name.clone(), address, dns: dns.local_addr, dns_upstreams: dns.upstreams.clone(), started_at: now() };
+    let facts = ClusterFacts {
+        name: options.name.clone(),
+        address,
+        dns: dns.local_addr,
+        dns_upstreams: dns.upstreams.clone(),
+        started_at: now(),
+    };
     let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts) };
     let closing = stop.clone();
     let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
@@ -111,7 +124,11 @@ fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
 
 fn create_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path).with_context(|| format!("cannot create {}", path.display()))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn now() -> Timestamp {

@@ -55,7 +55,10 @@ fn pairs(text: &str) -> impl Iterator<Item = anyhow::Result<(&str, &str)>> {
 }
 
 fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = options.attributes.get(usize::from(index)).or_else(|| options.attributes.first().filter(|_| options.attributes.len() == 1));
+    let text = options
+        .attributes
+        .get(usize::from(index))
+        .or_else(|| options.attributes.first().filter(|_| options.attributes.len() == 1));
     pairs(text.map_or("", String::as_str)).map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
 }
 
@@ -94,7 +97,10 @@ mod tests {
     fn resources_are_overridden_or_refused() {
         let mut resources = Resources::default();
         override_resources(&mut resources, "cpus:4;mem:2048.5;ports:[1000-1003]", 0, 1).unwrap();
-        assert_eq!((resources.cpus, resources.mem.to_string(), resources.ports.len()), (Scalar::from_units(4), "2048.5".into(), 4));
+        assert_eq!(
+            (resources.cpus, resources.mem.to_string(), resources.ports.len()),
+            (Scalar::from_units(4), "2048.5".into(), 4)
+        );
         for text in ["cpus:-1", "cpus:nan", "cpu:1", "cpus", "ports:[9-1]"] {
             assert!(override_resources(&mut resources, text, 0, 1).is_err(), "{text}");
         }

@@ -219,7 +219,11 @@ fn app_tasks(call: &Call, id: &AppId) -> Response {
 
 fn subtree_tasks(call: &Call, group: &str) -> Response {
     let cluster = call.door.handle.cluster();
-    let below = cluster.instances.values().map(AsRef::as_ref).filter(|instance: &&orrery_core::Instance| instance.app_id().is_below(group));
+    let below = cluster
+        .instances
+        .values()
+        .map(AsRef::as_ref)
+        .filter(|instance: &&orrery_core::Instance| instance.app_id().is_below(group));
     body::ok(&tasks_json(&cluster, below))
 }
 

@@ -11,7 +11,8 @@ pub(super) async fn answer(call: Call, rest: &str) -> Response {
     let id = rest.trim_matches('/').to_owned();
     match (call.method.clone(), id.is_empty()) {
         (Method::GET | Method::HEAD, true) => body::ok(&deployments_json(&call.door.handle.cluster())),
-        (Method::DELETE, false) if call.flag("force", false) => match call.door.handle.edit(move |draft| draft.cancel(&id)).await {
+        (Method::DELETE, false) if call.flag("force", false) => match call.door.handle.edit(move |draft| draft.cancel(&id)).await
+        {
             Ok(()) => StatusCode::ACCEPTED.into_response(),
             Err(problem) => refused(&problem),
         },

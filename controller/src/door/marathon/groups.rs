@@ -5,7 +5,9 @@ use crate::clock;
 use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use orrery_api::marathon::{GroupEdit, GroupEmbed, GroupPath, error, group_exists, group_info, parse_group_id, parse_group_path, read_group};
+use orrery_api::marathon::{
+    GroupEdit, GroupEmbed, GroupPath, error, group_exists, group_info, parse_group_id, parse_group_path, read_group,
+};
 use orrery_core::cluster::{AppEdit, Draft, EditError};
 use orrery_core::{App, Fault};
 use serde_json::{Value, json};
@@ -27,7 +29,9 @@ pub(super) async fn answer(mut call: Call, rest: &str) -> Response {
             change(call, group, value).await
         }
         (Method::DELETE, GroupPath::Group(group)) => remove(call, group).await,
-        (Method::GET, GroupPath::Versions(group) | GroupPath::Version(group, _)) => failed(error::no_path(&format!("{group}/versions"))),
+        (Method::GET, GroupPath::Versions(group) | GroupPath::Version(group, _)) => {
+            failed(error::no_path(&format!("{group}/versions")))
+        }
         _ => failed(error::wrong_method()),
     }
 }
@@ -48,12 +52,18 @@ fn apps(call: &Call, group: &str) -> Response {
 }
 
 fn edits_of(draft: &Draft, group: &str, value: &Value, create: bool) -> Result<Vec<AppEdit>, EditError> {
-    let below: Vec<&Arc<App>> = draft.cluster().apps.iter().filter(|(id, _)| id.is_below(group)).map(|(_, record)| &record.app).collect();
+    let below: Vec<&Arc<App>> =
+        draft.cluster().apps.iter().filter(|(id, _)| id.is_below(group)).map(|(_, record)| &record.app).collect();
     if create && !below.is_empty() && group != "/" {
-        return Err(EditError::Invalid(vec![Fault::new("/id", format!("Group {group} is already created. Use PUT to change this group."))]));
+        return Err(EditError::Invalid(vec![Fault::new(
+            "/id",
+            format!("Group {group} is already created. Use PUT to change this group."),
+        )]));
     }
     Ok(match read_group(value, group, &below).map_err(EditError::Invalid)? {
-        GroupEdit::Change(put, remove) => put.into_iter().map(AppEdit::Put).chain(remove.into_iter().map(AppEdit::Remove)).collect(),
+        GroupEdit::Change(put, remove) => {
+            put.into_iter().map(AppEdit::Put).chain(remove.into_iter().map(AppEdit::Remove)).collect()
+        }
         GroupEdit::Scale(scales) => scales.into_iter().map(|(id, instances)| AppEdit::Scale(id, instances)).collect(),
         GroupEdit::Rollback(version) => below
             .iter()

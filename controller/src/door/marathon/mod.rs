@@ -61,7 +61,15 @@ impl Call {
         let (parts, body) = request.into_parts();
         let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let client = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        Self { door, method: parts.method, path: rest.trim_start_matches('/').to_owned(), query, headers: parts.headers, client, body }
+        Self {
+            door,
+            method: parts.method,
+            path: rest.trim_start_matches('/').to_owned(),
+            query,
+            headers: parts.headers,
+            client,
+            body,
+        }
     }
 
     async fn answer(self) -> Response {
@@ -77,7 +85,8 @@ impl Call {
 
     async fn dispatch(self) -> Response {
         let path = self.path.clone();
-        let (root, rest) = path.strip_prefix("v2/").map_or((path.as_str(), ""), |path| path.split_once('/').unwrap_or((path, "")));
+        let (root, rest) =
+            path.strip_prefix("v2/").map_or((path.as_str(), ""), |path| path.split_once('/').unwrap_or((path, "")));
         let is_v2 = path.starts_with("v2/");
         match (is_v2, root) {
             (true, "apps") => apps::answer(self, rest).await,
@@ -90,7 +99,9 @@ impl Call {
             (true, "leader") => others::leader(&self),
             (true, "plugins") => body::ok(&serde_json::json!({ "plugins": [] })),
             (false, "ping") => others::ping(&self),
-            (false, "metrics") => body::ok(&serde_json::json!({ "version": "3.0.0", "gauges": {}, "counters": {}, "histograms": {}, "meters": {}, "timers": {} })),
+            (false, "metrics") => body::ok(
+                &serde_json::json!({ "version": "3.0.0", "gauges": {}, "counters": {}, "histograms": {}, "meters": {}, "timers": {} }),
+            ),
             (false, "" | "ui/" | "ui") => axum::response::Redirect::temporary("/").into_response(),
             _ => failed(error::unmapped_path()),
         }

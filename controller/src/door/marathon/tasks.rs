@@ -51,9 +51,17 @@ pub(super) async fn kill_of_app(call: Call, id: AppId) -> Response {
     let host = call.value("host").filter(|host| *host != "*").map(str::to_owned);
     let on_host = |instance: &&std::sync::Arc<Instance>| match &host {
         None => true,
-        Some(host) => instance.node().and_then(|node| cluster.nodes.get(node)).is_some_and(|node| node.facts.hostname.contains(host.as_str())),
+        Some(host) => instance
+            .node()
+            .and_then(|node| cluster.nodes.get(node))
+            .is_some_and(|node| node.facts.hostname.contains(host.as_str())),
     };
-    let tasks = cluster.instances_of(&id).filter(|instance| instance.seat.is_some()).filter(on_host).map(|instance| instance.task_id()).collect();
+    let tasks = cluster
+        .instances_of(&id)
+        .filter(|instance| instance.seat.is_some())
+        .filter(on_host)
+        .map(|instance| instance.task_id())
+        .collect();
     kill(call, tasks, true, |tasks| json!({ "tasks": tasks })).await
 }
 
@@ -62,7 +70,8 @@ pub(super) async fn kill_one(call: Call, id: AppId, task: TaskId) -> Response {
     if cluster.app(&id).is_none() {
         return failed(error::no_app(id.as_str(), None));
     }
-    kill(call, vec![task], false, |mut tasks| json!({ "task": if tasks.is_empty() { Value::Null } else { tasks.remove(0) } })).await
+    kill(call, vec![task], false, |mut tasks| json!({ "task": if tasks.is_empty() { Value::Null } else { tasks.remove(0) } }))
+        .await
 }
 
 /// Kills and answers with the tasks as they were; with `scale`, with the deployment.
@@ -74,7 +83,9 @@ async fn kill(call: Call, tasks: Vec<TaskId>, none_is_fine: bool, shape: impl Fn
     let cluster = call.door.handle.cluster();
     let found: Vec<Value> = tasks
         .iter()
-        .filter_map(|task| task.split().ok().and_then(|(id, _)| cluster.instances.get(&id)).filter(|instance| instance.task_id() == *task))
+        .filter_map(|task| {
+            task.split().ok().and_then(|(id, _)| cluster.instances.get(&id)).filter(|instance| instance.task_id() == *task)
+        })
         .filter_map(|instance| task_json(&cluster, instance))
         .collect();
     if found.is_empty() {
