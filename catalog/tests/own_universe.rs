@@ -51,12 +51,11 @@ fn versions() -> Vec<PathBuf> {
     letters.iter().flat_map(|letter| list(letter)).flat_map(|name| list(&name)).collect()
 }
 
-fn options_of(name: &str) -> Option<Map<String, Value>> {
+/// Options that differ from the defaults; every package with a template has some.
+fn options_of(name: &str) -> Map<String, Value> {
     let path = root().join("universe/tests").join(format!("{name}.options.json"));
-    match json(&path) {
-        Value::Object(options) => Some(options),
-        _ => None,
-    }
+    let Value::Object(options) = json(&path) else { panic!("{}: not an object", path.display()) };
+    options
 }
 
 #[test]
@@ -126,7 +125,7 @@ fn every_version_renders_a_valid_app() {
     let mut wrong = Vec::new();
     for package in repository().packages.iter().filter(|package| package.has_template()) {
         let place = format!("{} {}", package.name, package.version);
-        let own = options_of(&package.name).unwrap_or_default();
+        let own = options_of(&package.name);
         for options in [Map::new(), own] {
             let (app, mut faults) = rendered(package, &options, &app_schema);
             wrong.append(&mut faults);
@@ -146,7 +145,7 @@ fn every_version_renders_a_valid_app() {
 #[test]
 fn options_reach_the_task_unharmed() {
     let repository = repository();
-    let options = options_of("hello-world").expect("hello-world has test options");
+    let options = options_of("hello-world");
     for package in repository.packages.iter().filter(|package| package.name == "hello-world") {
         let app = render(package, "builtin:universe", &options, None).expect("it renders").app;
         assert_eq!(app["env"]["GREETING"], options["page"]["greeting"], "{}", package.version);
