@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 
 /// As many masters as make answers long enough to be truncated.
 static ZONE: LazyLock<Zone> = LazyLock::new(|| {
-    let masters: Vec<SocketAddr> =
-        (0..100_u8).flat_map(|last| [([10, 0, 0, last], 80).into(), ([0, 0, 0, 0, 0, 0, 1, u16::from(last)], 80).into()]).collect();
+    let masters: Vec<SocketAddr> = (0..100_u8)
+        .flat_map(|last| [([10, 0, 0, last], 80).into(), ([0, 0, 0, 0, 0, 0, 1, u16::from(last)], 80).into()])
+        .collect();
     let mut zone = Zone::new();
     zone.apply(Owner::Masters, master_records(&masters, masters.first().copied()));
     zone

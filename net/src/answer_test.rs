@@ -57,10 +57,7 @@ fn zone(instances: u32) -> ZoneHandle {
             vec![
                 record("web.marathon.mesos", address.clone()),
                 record(&canonical, address),
-                record(
-                    "_web._tcp.marathon.mesos",
-                    RecordData::Srv(Service { target: canonical.as_str().into(), port: 31_000 }),
-                ),
+                record("_web._tcp.marathon.mesos", RecordData::Srv(Service { target: canonical.as_str().into(), port: 31_000 })),
             ],
         );
     }
@@ -139,7 +136,9 @@ fn what_is_not_there() {
         let soa = format!("{apex} 1 IN SOA ns1.mesos. root.ns1.mesos. 2 60 600 86400 1");
         assert_eq!(texts(&reply.authorities), [soa], "{name}");
     }
-    for (name, kind) in [("example.com", A), ("xmesos", A), ("", NS), ("mesos.example", A), ("mesos", AXFR), ("web.marathon.mesos", 251)] {
+    for (name, kind) in
+        [("example.com", A), ("xmesos", A), ("", NS), ("mesos.example", A), ("mesos", AXFR), ("web.marathon.mesos", 251)]
+    {
         let reply = ask(&zone, name, kind);
         assert_eq!(reply.metadata.response_code, ResponseCode::Refused, "{name}");
         assert!(!reply.metadata.authoritative && reply.answers.is_empty());

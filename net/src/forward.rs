@@ -104,8 +104,7 @@ async fn ask(upstream: SocketAddr, query: &[u8], transport: Transport) -> io::Re
 /// A socket of its own for each query: its random port is the better half of what makes forged
 /// replies hard.
 async fn ask_over_udp(upstream: SocketAddr, asked: &[u8]) -> io::Result<Vec<u8>> {
-    let any: SocketAddr =
-        if upstream.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let any: SocketAddr = if upstream.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(upstream).await?;
     socket.send(asked).await?;

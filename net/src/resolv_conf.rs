@@ -46,8 +46,7 @@ mod tests {
     #[test]
     fn nameserver_lines() {
         let text = "# nameserver 9.9.9.9\nsearch example.com\nnameserver 10.0.0.1\n  nameserver\t::1 # x\nnameserver\nnameserver x\nnameserver 1.1.1.1\nnameserver 2.2.2.2\n";
-        let want: Vec<SocketAddr> =
-            ["10.0.0.1:53", "[::1]:53", "1.1.1.1:53"].iter().map(|text| text.parse().unwrap()).collect();
+        let want: Vec<SocketAddr> = ["10.0.0.1:53", "[::1]:53", "1.1.1.1:53"].iter().map(|text| text.parse().unwrap()).collect();
         assert_eq!(parse(text), want);
         assert!(parse("").is_empty());
     }

@@ -77,8 +77,7 @@ pub(crate) fn work(socket: &Arc<Socket>, service: &Arc<Service>) {
 
         let mut sent = 0;
         while sent < clients.len() {
-            let slices: Vec<[IoSlice<'_>; 1]> =
-                replies[sent..clients.len()].iter().map(|reply| [IoSlice::new(reply)]).collect();
+            let slices: Vec<[IoSlice<'_>; 1]> = replies[sent..clients.len()].iter().map(|reply| [IoSlice::new(reply)]).collect();
             match sendmmsg(descriptor, &mut send_headers, slices.iter(), &clients[sent..], [], MsgFlags::empty()) {
                 Ok(results) => sent += results.count().max(1),
                 Err(Errno::EINTR) => {}
