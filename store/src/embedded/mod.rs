@@ -99,7 +99,10 @@ impl Embedded {
         let file = file.map_err(refused)?;
         let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.display().to_string() },
-            other => broken(other),
+            other => match broken(other) {
+                Error::Corrupt { reason } => Error::corrupt(format!("{}: {reason}", path.display())),
+                other => other,
+            },
         })?;
         Self::start(database, options)
     }

@@ -91,6 +91,7 @@ pub(super) fn key_text(key: &[u8]) -> Result<String> {
 /// Maps redb's errors: what the disk refuses may pass, the rest is damage.
 pub(super) fn broken(error: impl Into<redb::Error>) -> Error {
     match error.into() {
+        redb::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => Error::corrupt(cause),
         redb::Error::Io(cause) => Error::unavailable(format!("the disk of the data directory failed: {cause}")),
         redb::Error::PreviousIo => Error::unavailable("the disk of the data directory failed before; mend it and restart orrery"),
         redb::Error::DatabaseClosed => Error::unavailable("it is closed"),

@@ -97,8 +97,19 @@ impl Etcd {
     /// Makes one call with the time limit.
     async fn call<T>(&self, about: About, call: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T> {
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer.map_err(|error| fault(error, about)),
+            Ok(answer) => answer.map_err(|error| self.place(fault(error, about))),
             Err(_) => Err(self.late()),
+        }
+    }
+
+    /// Says where to look: the client's own words name no address.
+    fn place(&self, error: Error) -> Error {
+        match error {
+            Error::Unavailable { reason } => Error::unavailable(format!(
+                "{reason} (etcd at {}; check that it runs and that address, scheme and certificates are right)",
+                self.endpoints
+            )),
+            other => other,
         }
     }
 
@@ -118,7 +129,7 @@ impl Etcd {
         loop {
             let error = match tokio::time::timeout_at(deadline, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => fault(error, about),
+                Ok(Err(error)) => self.place(fault(error, about)),
                 Err(_) => return Err(self.late()),
             };
             if !error.is_retryable() || Instant::now() + pause >= deadline {

@@ -43,19 +43,54 @@ pub(crate) struct Server {
     client_port: u16,
     peer_port: u16,
     process: Child,
+    /// Certificates and their key, when the clients' door is TLS.
+    tls: Option<Certificates>,
+}
+
+/// One authority and one certificate, which server and clients share.
+pub(crate) struct Certificates {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Certificates {
+    pub(crate) fn generate() -> Self {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+        Self { authority, certificate, key: key.serialize_pem() }
+    }
 }
 
 impl Server {
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// Starts with a door that asks clients for a certificate of the authority.
+    pub(crate) fn start_with(tls: Option<Certificates>) -> Option<Self> {
         let binary = find()?;
         let dir = tempfile::tempdir().unwrap();
+        if let Some(Certificates { authority, certificate, key }) = &tls {
+            for (name, text) in [("ca.pem", authority), ("cert.pem", certificate), ("key.pem", key)] {
+                std::fs::write(dir.path().join(name), text).unwrap();
+            }
+        }
         let (client_port, peer_port) = free_ports();
-        let process = launch(&binary, dir.path(), client_port, peer_port);
-        Some(Self { binary, dir, client_port, peer_port, process })
+        let process = launch(&binary, dir.path(), client_port, peer_port, tls.is_some());
+        Some(Self { binary, dir, client_port, peer_port, process, tls })
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.client_port)
     }
 
     /// Connects as soon as the process answers.
@@ -72,7 +107,7 @@ impl Server {
 
     /// Starts it again on the same data and ports.
     pub(crate) fn restart(&mut self) {
-        self.process = launch(&self.binary, self.dir.path(), self.client_port, self.peer_port);
+        self.process = launch(&self.binary, self.dir.path(), self.client_port, self.peer_port, self.tls.is_some());
     }
 }
 
@@ -103,8 +138,8 @@ fn free_ports() -> (u16, u16) {
     (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
 }
 
-fn launch(binary: &Path, dir: &Path, client_port: u16, peer_port: u16) -> Child {
-    let client = format!("http://127.0.0.1:{client_port}");
+fn launch(binary: &Path, dir: &Path, client_port: u16, peer_port: u16, tls: bool) -> Child {
+    let client = format!("{}://127.0.0.1:{client_port}", if tls { "https" } else { "http" });
     let peer = format!("http://127.0.0.1:{peer_port}");
     // The kernel ends the server when a killed test can't.
     let guard = Path::new("/usr/bin/setpriv");
@@ -115,6 +150,10 @@ fn launch(binary: &Path, dir: &Path, client_port: u16, peer_port: u16) -> Child 
     } else {
         Command::new(binary)
     };
+    if tls {
+        command.args(["--client-cert-auth", "--trusted-ca-file"]).arg(dir.join("ca.pem"));
+        command.arg("--cert-file").arg(dir.join("cert.pem")).arg("--key-file").arg(dir.join("key.pem"));
+    }
     command
         .args(["--name", "test", "--data-dir"])
         .arg(dir.join("data"))

@@ -61,7 +61,7 @@ async fn damage_is_reported() {
     let path = dir.path().join("store.redb");
     std::fs::write(&path, "this is no database, but long enough to be looked at\n".repeat(200)).unwrap();
     let error = Embedded::open(&path).unwrap_err();
-    assert!(!error.is_retryable() || matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(matches!(&error, Error::Corrupt { reason } if reason.contains("store.redb")), "{error}");
     let error = Embedded::open(dir.path()).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use orrery_store::{Error, Etcd, EtcdOptions, Revision, Store, Transaction, list};
+use orrery_store::{Error, Etcd, EtcdOptions, EtcdTls, Revision, Store, Transaction, list};
 
-use crate::backend::{Server, soon};
+use crate::backend::{Certificates, Server, soon};
 use crate::cases::put;
 use crate::watches::{next, short};
 
@@ -112,7 +112,7 @@ async fn a_silent_cluster_is_unavailable() {
         store.grant(Duration::from_secs(5)).await.unwrap_err(),
         store.revision().await.unwrap_err(),
     ] {
-        assert!(error.is_retryable(), "{error}");
+        assert!(error.is_retryable() && error.to_string().contains(&server.endpoint()), "{error}");
     }
     let nobody = EtcdOptions { timeout: Duration::from_secs(1), ..EtcdOptions::default() };
     let error = Etcd::connect(&[server.endpoint()], &nobody).await.unwrap_err();
@@ -137,4 +137,32 @@ async fn users_are_authenticated() {
         assert!(matches!(refused, Err(Error::Unauthorized { .. })), "{refused:?}");
     }
     assert!(!format!("{:?}", user("secret")).contains("secret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked_both_ways() {
+    let good = Certificates::generate();
+    let tls = |authority: &Certificates, identity: Option<&Certificates>| EtcdOptions {
+        tls: Some(EtcdTls {
+            authority: authority.authority.clone().into_bytes(),
+            identity: identity.map(|own| (own.certificate.clone().into_bytes(), own.key.clone().into_bytes())),
+            server_name: None,
+        }),
+        timeout: Duration::from_secs(10),
+        ..EtcdOptions::default()
+    };
+    let stranger = Certificates::generate();
+    let trusted = tls(&good, Some(&good));
+    let refused = [tls(&stranger, Some(&good)), tls(&good, None), tls(&good, Some(&stranger))];
+    let Some(server) = Server::start_with(Some(good)) else { return };
+    let store = Etcd::connect(&[server.endpoint()], &trusted).await.unwrap();
+    let mut watch = store.watch("/", Revision::NONE).await.unwrap();
+    let revision = put(&store, "/a", "x").await;
+    assert_eq!(next(&mut watch).await.revision, revision);
+    for mut options in refused {
+        options.timeout = Duration::from_secs(2);
+        let error = Etcd::connect(&[server.endpoint()], &options).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    }
+    assert!(!format!("{trusted:?}").contains("PRIVATE"));
 }
