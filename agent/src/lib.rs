@@ -1,1 +1,25 @@
-//! orrery-agent
+//! Makes one machine match its assignment: starts, watches, checks and stops tasks.
+//!
+//! Tasks outlive the agent. What is needed to take them up again lies in files; their output goes
+//! to files without passing through the agent; their ends are recorded by their own small init.
+
+mod agent;
+mod cgroup;
+mod checkpoint;
+mod config;
+mod docker;
+mod error;
+mod fetch;
+mod health;
+mod lifecycle;
+mod process;
+mod resources;
+mod spawner;
+mod state;
+mod volume;
+
+pub use agent::{Agent, Link};
+pub use config::{AgentConfig, Limits};
+pub use error::Error;
+pub use resources::detect_resources;
+pub use spawner::spawner_main;

@@ -1,0 +1,344 @@
+//! The agent: takes orders over a link, runs their tasks, says what is true of them.
+
+use crate::checkpoint::{Record, Run, boot_id, directory_name, write_atomically};
+use crate::config::AgentConfig;
+use crate::docker::Engine;
+use crate::fetch::Fetcher;
+use crate::health::Prober;
+use crate::lifecycle::drive;
+use crate::process::{Executor, Spawner};
+use crate::state::{Entry, Shared, first_report, now};
+use crate::{Error, cgroup};
+use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, Up};
+use orrery_core::instance::Condition;
+use orrery_core::node::NodeFacts;
+use orrery_core::task::{Action, Known, StopCause, Wanted, plan, plan_snapshot};
+use orrery_core::{NodeId, TaskId};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// Most reports in one message.
+const REPORT_BATCH_MAX: usize = 512;
+/// Pause between signs of life on an idle link.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Time the container engine has to answer when the agent starts.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection with a controller. Both channels are bounded by whoever creates them.
+#[derive(Debug)]
+pub struct Link {
+    /// Orders.
+    pub down: mpsc::Receiver<Down>,
+    /// Reports.
+    pub up: mpsc::Sender<Up>,
+}
+
+/// An agent: makes one node match its assignment. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub(crate) shared: Arc<Shared>,
+    /// Held for as long as the agent lives: two agents in one directory would run everything twice.
+    _lock: Arc<nix::fcntl::Flock<File>>,
+}
+
+fn lock(config: &AgentConfig) -> Result<nix::fcntl::Flock<File>, Error> {
+    fs::create_dir_all(&config.data_dir).map_err(Error::file("create", &config.data_dir))?;
+    let path = config.data_dir.join("lock");
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(Error::file("open", &path))?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
+        .map_err(|_| Error::Locked(config.data_dir.clone()))
+}
+
+/// The node keeps the id of its first start.
+fn node_id(config: &AgentConfig) -> Result<NodeId, Error> {
+    let path = config.data_dir.join("node-id");
+    if let Some(id) = fs::read_to_string(&path).ok().and_then(|text| NodeId::parse(text.trim()).ok()) {
+        return Ok(id);
+    }
+    write_atomically(&path, config.facts.id.as_str().as_bytes()).map_err(Error::file("write", &path))?;
+    Ok(config.facts.id.clone())
+}
+
+impl Agent {
+    /// Starts an agent: takes up the tasks that run from before, attaches to the spawner or starts
+    /// it, and finds out which executors work. Needs no controller.
+    pub async fn start(mut config: AgentConfig) -> Result<Self, Error> {
+        // Relative paths would mean something else to the spawner.
+        config.data_dir = std::path::absolute(&config.data_dir).map_err(Error::file("find", &config.data_dir))?;
+        let lock = lock(&config)?;
+        config.facts.id = node_id(&config)?;
+        for directory in [config.records_dir(), config.executors_dir(), config.volumes_dir(), config.cache_dir()] {
+            fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
+        }
+        let (cgroups, complaint) = cgroup::Cgroups::set_up(config.facts.id.as_str());
+        if let Some(complaint) = complaint {
+            tracing::warn!("CPU and memory limits are not enforced: {complaint}");
+        }
+        let spawner = Spawner::attach(config.data_dir.join("spawner"), config.spawner_program.clone()).await?;
+        if !spawner.facts.isolated {
+            tracing::warn!("tasks share the node's process and mount namespaces: {}", spawner.facts.because);
+        }
+        config.facts.executors = vec!["process".into()];
+        let docker = match &config.docker {
+            Some(socket) => {
+                let connected = tokio::time::timeout(ENGINE_TIMEOUT, Engine::connect(socket.clone(), &config)).await;
+                match connected.unwrap_or_else(|_| Err("it does not answer".into())) {
+                    Ok(engine) => {
+                        config.facts.executors.push("docker".into());
+                        Some(engine)
+                    }
+                    Err(message) => {
+                        tracing::warn!("tasks with images cannot run here: Docker at {}: {message}", socket.display());
+                        None
+                    }
+                }
+            }
+            None => None,
+        };
+        let epoch = fs::read_to_string(config.data_dir.join("epoch")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let executor = Executor { spawner, cgroups, address: config.facts.address };
+        let fetcher = Fetcher::new(&config).map_err(Error::Spawner)?;
+        let prober = Prober::new(config.limits.probes).map_err(Error::Spawner)?;
+        let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));
+        let agent = Self { shared, _lock: Arc::new(lock) };
+        agent.take_up()?;
+        Ok(agent)
+    }
+
+    /// Takes up what the records tell of.
+    fn take_up(&self) -> Result<(), Error> {
+        let directory = self.shared.config.records_dir();
+        let (records, complaints) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
+        for complaint in complaints {
+            tracing::warn!("a task record cannot be read and is left alone: {complaint}");
+        }
+        for record in records {
+            let mut report = first_report(record.task(), record.created_at);
+            report.container = record.docker.clone().or(Some(record.run.container.clone()));
+            report.sandbox = Some(record.run.sandbox.display().to_string());
+            report.started_at = record.started_at;
+            report.health.clone_from(&record.health);
+            let over = record.end.is_some();
+            self.shared.enter(&record, record.end.clone().unwrap_or(report));
+            if !over {
+                tokio::spawn(drive(self.shared.clone(), record, true));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the node says of itself, with its lasting id and the executors that work.
+    pub fn facts(&self) -> &NodeFacts {
+        &self.shared.config.facts
+    }
+
+    /// Serves one connection until it ends: registers, then reports what changes and carries out
+    /// orders. Call it again with a new link after a disconnect. Returns `Ok` after
+    /// [`Agent::stop_all`], when all reports have been sent.
+    pub async fn serve(&self, link: Link) -> Result<(), Error> {
+        let Link { mut down, up } = link;
+        let tasks = {
+            let mut board = self.shared.board();
+            board.unsent.clear();
+            board.tasks.values().map(|entry| entry.report.clone()).collect()
+        };
+        let facts = Box::new(self.shared.config.facts.clone());
+        let register = Up::Register { protocol: PROTOCOL_VERSION, facts, tasks };
+        up.send(register).await.map_err(|_| Error::Disconnected)?;
+        let receive = async {
+            while let Some(message) = down.recv().await {
+                self.obey(message);
+            }
+            Err(Error::Disconnected)
+        };
+        // Orders are read while reports wait for room, so that neither side can block the other.
+        tokio::select! {
+            ended = receive => ended,
+            ended = self.send_reports(&up) => ended,
+        }
+    }
+
+    async fn send_reports(&self, up: &mpsc::Sender<Up>) -> Result<(), Error> {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let tasks = self.shared.take_unsent(REPORT_BATCH_MAX);
+            let message = if tasks.is_empty() {
+                if self.shared.leaving.is_cancelled() && self.active() == 0 {
+                    up.send(Up::Goodbye).await.map_err(|_| Error::Disconnected)?;
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = self.shared.news.notified() => continue,
+                    () = up.closed() => return Err(Error::Disconnected),
+                    _ = heartbeat.tick() => Up::Heartbeat,
+                }
+            } else {
+                Up::Reports { tasks }
+            };
+            up.send(message).await.map_err(|_| Error::Disconnected)?;
+        }
+    }
+
+    fn active(&self) -> usize {
+        self.shared.board().tasks.values().filter(|entry| entry.known() != Known::Ended).count()
+    }
+
+    /// Whether an order of `epoch` counts; higher epochs are remembered.
+    fn admits(&self, epoch: u64) -> bool {
+        let before = self.shared.epoch.fetch_max(epoch, Ordering::SeqCst);
+        if before < epoch {
+            let path = self.shared.config.data_dir.join("epoch");
+            if let Err(error) = write_atomically(&path, epoch.to_string().as_bytes()) {
+                tracing::warn!("cannot remember the epoch: {error}");
+            }
+        } else if before > epoch {
+            tracing::warn!(epoch, newest = before, "an order of a deposed leader is ignored");
+        }
+        before <= epoch
+    }
+
+    fn obey(&self, message: Down) {
+        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) = &message;
+        if !self.admits(*epoch) {
+            return;
+        }
+        match message {
+            Down::Snapshot { assignments, stopping, .. } => self.obey_snapshot(assignments, stopping),
+            Down::Run { assignment, .. } => {
+                let task = assignment.task_id();
+                self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
+            }
+            Down::Stop { task, because, .. } => self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because),
+            Down::Forget { tasks, .. } => {
+                for task in tasks {
+                    self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");
+                }
+            }
+        }
+    }
+
+    fn obey_snapshot(&self, assignments: Vec<Assignment>, stopping: Vec<TaskId>) {
+        let states: BTreeMap<TaskId, Known> =
+            self.shared.board().tasks.iter().map(|(task, entry)| (task.clone(), entry.known())).collect();
+        let mut assignments: BTreeMap<TaskId, Assignment> =
+            assignments.into_iter().map(|assignment| (assignment.task_id(), assignment)).collect();
+        let assigned: Vec<TaskId> = assignments.keys().cloned().collect();
+        let state = |task: &TaskId| states.get(task).copied().unwrap_or(Known::Nothing);
+        for (task, action) in plan_snapshot(assigned, stopping, states.keys(), state) {
+            let assignment = assignments.remove(&task);
+            let because = if assignment.is_some() { "" } else { "the cluster no longer assigns it to this node" };
+            self.act(&task, action, assignment, because);
+        }
+    }
+
+    fn known(&self, task: &TaskId) -> Known {
+        self.shared.board().tasks.get(task).map_or(Known::Nothing, Entry::known)
+    }
+
+    fn act(&self, task: &TaskId, action: Action, assignment: Option<Assignment>, because: &str) {
+        match action {
+            Action::Start => {
+                if let Some(assignment) = assignment
+                    && !self.shared.leaving.is_cancelled()
+                {
+                    self.begin(assignment);
+                }
+            }
+            Action::Stop => self.shared.stop(task, StopCause::Asked(because.to_owned())),
+            Action::Report => self.shared.repeat(task),
+            Action::ReportNeverRan => self.never_ran(task, because),
+            Action::Reap => self.reap(task),
+            Action::Nothing => {}
+        }
+    }
+
+    fn begin(&self, assignment: Assignment) {
+        let task = assignment.task_id();
+        let config = &self.shared.config;
+        let (container, name) = (uuid(), directory_name(&task));
+        let sandbox = config.executors_dir().join(&name).join("runs").join(&container);
+        let run = Run { sandbox, record: config.records_dir().join(&name), container };
+        let mut report = first_report(task, now());
+        report.container = Some(run.container.clone());
+        report.sandbox = Some(run.sandbox.display().to_string());
+        let record = Record {
+            assignment,
+            run,
+            created_at: report.at,
+            boot: self.shared.boot.clone(),
+            started_at: None,
+            docker: None,
+            stop: None,
+            health: Vec::new(),
+            ready: false,
+            end: None,
+        };
+        self.shared.enter(&record, report);
+        tokio::spawn(drive(self.shared.clone(), record, false));
+    }
+
+    fn never_ran(&self, task: &TaskId, because: &str) {
+        let mut report = first_report(task.clone(), now());
+        report.condition = Condition::Killed;
+        report.reason = Some(FailureReason::Stopped);
+        let because = if because.is_empty() { String::new() } else { format!("; {because}") };
+        report.message = Some(format!("Stopped before it started{because}"));
+        let entry = Entry { assignment: None, run: None, report, stop: watch::Sender::new(None) };
+        self.shared.board().tasks.insert(task.clone(), entry);
+        self.shared.repeat(task);
+    }
+
+    /// Drops the record of an ended task; its sandbox stays until it is collected.
+    fn reap(&self, task: &TaskId) {
+        let entry = {
+            let mut board = self.shared.board();
+            board.unsent.remove(task);
+            board.tasks.remove(task)
+        };
+        if let Some(run) = entry.and_then(|entry| entry.run) {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = fs::remove_dir_all(&run.record) {
+                    tracing::warn!("cannot remove {}: {error}", run.record.display());
+                }
+            });
+        }
+    }
+
+    /// Stops all tasks and waits until they have ended, then ends the spawner. A link that is being
+    /// served says goodbye. No new tasks are taken from then on.
+    pub async fn stop_all(&self, because: &str) {
+        self.shared.leaving.cancel();
+        let tasks: Vec<TaskId> = self.shared.board().tasks.keys().cloned().collect();
+        for task in tasks {
+            self.shared.stop(&task, StopCause::Asked(because.to_owned()));
+        }
+        loop {
+            let ended = self.shared.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.active() == 0 {
+                break;
+            }
+            ended.await;
+        }
+        self.shared.news.notify_one();
+        self.shared.process.spawner.quit().await;
+    }
+
+    /// Leaves without touching the tasks: they run on, and the next agent in the same directory
+    /// takes them up.
+    pub async fn shutdown(&self) {
+        self.shared.abandon.cancel();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A random UUID for a run.
+fn uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,289 @@
+//! Control groups, version 1 and 2: which files hold a task's limits and its usage.
+
+use crate::spawner::CgroupSetup;
+use orrery_core::assignment::ContainerSpec;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// CPU shares of one CPU (the kernel's default, as Mesos counts).
+const SHARES_PER_CPU: i64 = 1024;
+/// Smallest share the kernel takes.
+const SHARES_MIN: i64 = 2;
+/// Period of CPU quotas, microseconds.
+const PERIOD_US: i64 = 100_000;
+/// Smallest quota the kernel takes, microseconds.
+const QUOTA_MIN_US: i64 = 1_000;
+/// Memory below which not even a shell starts, bytes; smaller limits are raised to it.
+const MEMORY_MIN_BYTES: i64 = 8 << 20;
+/// Processes and threads of one task; a fork bomb ends here.
+const PIDS_MAX: u32 = 16_384;
+/// Parent of all our groups.
+const ROOT: &str = "orrery";
+/// Controllers used.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "memory", "pids", "freezer"];
+
+/// What the kernel offers here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Layout {
+    /// Directory of each controller, one hierarchy each.
+    V1(Vec<(&'static str, PathBuf)>),
+    /// The unified hierarchy.
+    V2(PathBuf),
+    /// None usable.
+    None,
+}
+
+/// The groups of one node's tasks.
+#[derive(Debug, Clone)]
+pub(crate) struct Cgroups {
+    layout: Layout,
+    /// `orrery/<node>`.
+    group: String,
+}
+
+/// Usage counters of one task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Usage {
+    pub(crate) cpu_user_seconds: f64,
+    pub(crate) cpu_system_seconds: f64,
+    pub(crate) periods: u64,
+    pub(crate) throttled: u64,
+    pub(crate) throttled_seconds: f64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) rss_bytes: u64,
+    pub(crate) cache_bytes: u64,
+    pub(crate) mapped_bytes: u64,
+    pub(crate) processes: u64,
+}
+
+/// Finds the mount points of cgroup file systems in the text of `/proc/self/mountinfo`.
+fn layout(mountinfo: &str) -> Layout {
+    let (mut first, mut second) = (Vec::new(), None);
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let Some(point) = left.split(' ').nth(4) else { continue };
+        let mut right = right.split(' ');
+        match right.next() {
+            Some("cgroup") => {
+                let options = right.nth(1).unwrap_or("");
+                for controller in CONTROLLERS {
+                    if options.split(',').any(|option| option == controller) {
+                        first.push((controller, PathBuf::from(point)));
+                    }
+                }
+            }
+            Some("cgroup2") => second = Some(PathBuf::from(point)),
+            _ => {}
+        }
+    }
+    match second {
+        _ if first.iter().any(|(controller, _)| *controller == "memory") => Layout::V1(first),
+        Some(point) => Layout::V2(point),
+        None => Layout::None,
+    }
+}
+
+impl Cgroups {
+    /// Creates the node's groups. The text says why there are none, if so.
+    pub(crate) fn set_up(node: &str) -> (Self, Option<String>) {
+        let layout = layout(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+        let cgroups = Self { layout, group: format!("{ROOT}/{node}") };
+        match cgroups.create() {
+            Ok(()) => (cgroups, None),
+            Err(because) => (Self { layout: Layout::None, ..cgroups }, Some(because)),
+        }
+    }
+
+    fn create(&self) -> Result<(), String> {
+        let fail = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+        match &self.layout {
+            Layout::None => Err("no cgroup file system is mounted".into()),
+            Layout::V1(controllers) => controllers.iter().try_for_each(|(controller, point)| {
+                let group = point.join(&self.group);
+                fs::create_dir_all(&group).map_err(|error| fail(&group, error))?;
+                if *controller == "memory" {
+                    // The default on most systems; fails where it already holds.
+                    let _ = fs::write(point.join(ROOT).join("memory.use_hierarchy"), "1");
+                }
+                let probe = group.join("probe");
+                fs::create_dir_all(&probe).and_then(|()| fs::remove_dir(&probe)).map_err(|error| fail(&probe, error))
+            }),
+            Layout::V2(point) => {
+                let group = point.join(&self.group);
+                fs::create_dir_all(&group).map_err(|error| fail(&group, error))?;
+                for directory in [point.clone(), point.join(ROOT), group] {
+                    let file = directory.join("cgroup.subtree_control");
+                    fs::write(&file, "+cpu +memory +pids").map_err(|error| fail(&file, error))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether limits can be enforced.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.layout != Layout::None
+    }
+
+    /// Directories of a task's groups, each once.
+    pub(crate) fn directories(&self, container: &str) -> Vec<PathBuf> {
+        let of = |point: &Path| point.join(&self.group).join(container);
+        match &self.layout {
+            Layout::V1(controllers) => {
+                let mut directories: Vec<PathBuf> = controllers.iter().map(|(_, point)| of(point)).collect();
+                directories.sort();
+                directories.dedup();
+                directories
+            }
+            Layout::V2(point) => vec![of(point)],
+            Layout::None => Vec::new(),
+        }
+    }
+
+    fn directory(&self, controller: &str, container: &str) -> Option<PathBuf> {
+        match &self.layout {
+            Layout::V1(controllers) => {
+                let (_, point) = controllers.iter().find(|(name, _)| *name == controller)?;
+                Some(point.join(&self.group).join(container))
+            }
+            Layout::V2(point) => Some(point.join(&self.group).join(container)),
+            Layout::None => None,
+        }
+    }
+
+    /// The groups of a task with its limits.
+    pub(crate) fn setups(&self, container: &str, spec: &ContainerSpec) -> Vec<CgroupSetup> {
+        let shares = (spec.cpus.thousandths() * SHARES_PER_CPU / 1000).max(SHARES_MIN);
+        let quota = spec.cpus_limit.map(|limit| (limit.thousandths() * PERIOD_US / 1000).max(QUOTA_MIN_US));
+        let memory = spec.mem_limit.map(|limit| (limit.thousandths() * (1 << 20) / 1000).max(MEMORY_MIN_BYTES));
+        let version_1 = matches!(self.layout, Layout::V1(_));
+        let mut setups: Vec<CgroupSetup> =
+            self.directories(container).into_iter().map(|directory| CgroupSetup { directory, files: Vec::new() }).collect();
+        let mut add = |controller: &str, name: &str, content: String| {
+            let directory = self.directory(controller, container);
+            if let Some(setup) = setups.iter_mut().find(|setup| Some(&setup.directory) == directory.as_ref()) {
+                setup.files.push((name.to_owned(), content));
+            }
+        };
+        if version_1 {
+            add("cpu", "cpu.shares", shares.to_string());
+            if let Some(quota) = quota {
+                add("cpu", "cpu.cfs_period_us", PERIOD_US.to_string());
+                add("cpu", "cpu.cfs_quota_us", quota.to_string());
+            }
+            if let Some(memory) = memory {
+                add("memory", "memory.limit_in_bytes", memory.to_string());
+            }
+        } else {
+            // The kernel's own conversion between the two scales.
+            add("cpu", "cpu.weight", (1 + (shares.min(262_144) - 2) * 9_999 / 262_142).to_string());
+            if let Some(quota) = quota {
+                add("cpu", "cpu.max", format!("{quota} {PERIOD_US}"));
+            }
+            if let Some(memory) = memory {
+                add("memory", "memory.max", memory.to_string());
+            }
+        }
+        add("pids", "pids.max", PIDS_MAX.to_string());
+        setups
+    }
+
+    /// Whether the kernel killed one of the task's processes for memory.
+    pub(crate) fn out_of_memory(&self, container: &str) -> bool {
+        let name = if matches!(self.layout, Layout::V2(_)) { "memory.events" } else { "memory.oom_control" };
+        self.directory("memory", container)
+            .and_then(|directory| fs::read_to_string(directory.join(name)).ok())
+            .is_some_and(|text| keyed(&text, "oom_kill") > 0)
+    }
+
+    /// Removes the groups of a task that has ended; `false` when one is still busy.
+    pub(crate) fn remove(&self, container: &str) -> bool {
+        let mut clean = true;
+        for directory in self.directories(container) {
+            if let Err(error) = fs::remove_dir(&directory)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                clean = false;
+                // Something outlived its init, which only a process outside the namespace can.
+                for process in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
+                    if let Ok(process) = process.parse() {
+                        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL);
+                    }
+                }
+            }
+        }
+        clean
+    }
+
+    /// Usage of a running task.
+    pub(crate) fn usage(&self, container: &str) -> Usage {
+        let read = |controller: &str, name: &str| {
+            let directory = self.directory(controller, container);
+            directory.and_then(|directory| fs::read_to_string(directory.join(name)).ok()).unwrap_or_default()
+        };
+        let number = |text: String| text.trim().parse().unwrap_or(0);
+        let processes = read("memory", "cgroup.procs").lines().count() as u64;
+        if matches!(self.layout, Layout::V2(_)) {
+            let (cpu, memory) = (read("cpu", "cpu.stat"), read("memory", "memory.stat"));
+            return Usage {
+                cpu_user_seconds: keyed(&cpu, "user_usec") as f64 / 1e6,
+                cpu_system_seconds: keyed(&cpu, "system_usec") as f64 / 1e6,
+                periods: keyed(&cpu, "nr_periods"),
+                throttled: keyed(&cpu, "nr_throttled"),
+                throttled_seconds: keyed(&cpu, "throttled_usec") as f64 / 1e6,
+                memory_bytes: number(read("memory", "memory.current")),
+                rss_bytes: keyed(&memory, "anon"),
+                cache_bytes: keyed(&memory, "file"),
+                mapped_bytes: keyed(&memory, "file_mapped"),
+                processes,
+            };
+        }
+        let (cpu, memory) = (read("cpu", "cpu.stat"), read("memory", "memory.stat"));
+        Usage {
+            cpu_user_seconds: number(read("cpuacct", "cpuacct.usage_user")) as f64 / 1e9,
+            cpu_system_seconds: number(read("cpuacct", "cpuacct.usage_sys")) as f64 / 1e9,
+            periods: keyed(&cpu, "nr_periods"),
+            throttled: keyed(&cpu, "nr_throttled"),
+            throttled_seconds: keyed(&cpu, "throttled_time") as f64 / 1e9,
+            memory_bytes: number(read("memory", "memory.usage_in_bytes")),
+            rss_bytes: keyed(&memory, "total_rss"),
+            cache_bytes: keyed(&memory, "total_cache"),
+            mapped_bytes: keyed(&memory, "total_mapped_file"),
+            processes,
+        }
+    }
+}
+
+/// Number after `key` in a file of `key number` lines.
+fn keyed(text: &str, key: &str) -> u64 {
+    let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    found.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_hierarchies() {
+        let hybrid = "30 24 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+                      31 24 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let Layout::V1(found) = layout(hybrid) else { panic!("version 1 expected") };
+        assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["cpu", "cpuacct", "memory"]);
+        let cgroups = Cgroups { layout: Layout::V1(found), group: "orrery/n".into() };
+        assert_eq!(
+            cgroups.directories("c"),
+            [Path::new("/sys/fs/cgroup/cpu,cpuacct/orrery/n/c"), Path::new("/sys/fs/cgroup/memory/orrery/n/c")]
+        );
+        assert_eq!(layout("32 24 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), Layout::V2("/sys/fs/cgroup".into()));
+        assert_eq!(layout("1 2 3"), Layout::None);
+    }
+
+    #[test]
+    fn reads_keyed_files() {
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(keyed(text, "oom_kill"), 3);
+        assert_eq!(keyed(text, "absent"), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! What an agent must know to take its tasks up again: one small file per task.
+
+use orrery_core::assignment::{Assignment, TaskReport};
+use orrery_core::health::Health;
+use orrery_core::task::StopCause;
+use orrery_core::{TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Name of a task's record in its record directory.
+const RECORD_FILE: &str = "task.json";
+/// Longest directory name made from a task id, bytes (the file system's limit is 255).
+const NAME_MAX_BYTES: usize = 200;
+
+/// Where one run of a task lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Id of the run: a UUID.
+    pub(crate) container: String,
+    /// Working directory and logs.
+    pub(crate) sandbox: PathBuf,
+    /// Directory of the records, out of the task's reach.
+    pub(crate) record: PathBuf,
+}
+
+/// The record of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) assignment: Assignment,
+    pub(crate) run: Run,
+    /// When the agent got it.
+    pub(crate) created_at: Timestamp,
+    /// Boot of the machine it was started in.
+    pub(crate) boot: String,
+    pub(crate) started_at: Option<Timestamp>,
+    /// Id at the container engine.
+    #[serde(default)]
+    pub(crate) docker: Option<String>,
+    /// Why it is being stopped: (unhealthy, text).
+    #[serde(default)]
+    pub(crate) stop: Option<(bool, String)>,
+    #[serde(default)]
+    pub(crate) health: Vec<Health>,
+    #[serde(default)]
+    pub(crate) ready: bool,
+    /// Its last report, once it has ended.
+    #[serde(default)]
+    pub(crate) end: Option<TaskReport>,
+}
+
+impl Record {
+    /// The task.
+    pub(crate) fn task(&self) -> TaskId {
+        self.assignment.task_id()
+    }
+
+    /// Why it is being stopped.
+    pub(crate) fn stop_cause(&self) -> Option<StopCause> {
+        self.stop.clone().map(|(unhealthy, text)| if unhealthy { StopCause::Unhealthy(text) } else { StopCause::Asked(text) })
+    }
+
+    /// Writes the record, whole or not at all.
+    pub(crate) fn write(&self) -> io::Result<()> {
+        write_atomically(&self.run.record.join(RECORD_FILE), &serde_json::to_vec(self)?)
+    }
+
+    /// Reads all records below `directory`; unreadable ones are returned as complaints.
+    pub(crate) fn read_all(directory: &Path) -> io::Result<(Vec<Self>, Vec<String>)> {
+        let (mut records, mut complaints) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path().join(RECORD_FILE);
+            let read = fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
+            match read {
+                Ok(record) => records.push(record),
+                Err(error) => complaints.push(format!("{}: {error}", path.display())),
+            }
+        }
+        Ok((records, complaints))
+    }
+}
+
+/// Replaces a file by way of a temporary one beside it. Readable by the agent's user only.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    fs::rename(temporary, path)
+}
+
+/// A directory name for a task id: itself, or cut and marked by a digest when it is too long.
+pub(crate) fn directory_name(task: &TaskId) -> String {
+    let text = task.as_str();
+    if text.len() <= NAME_MAX_BYTES {
+        return text.to_owned();
+    }
+    let digest: String = Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{digest}", &text[..NAME_MAX_BYTES])
+}
+
+/// Id of the current boot of the machine.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Creates the directories of a run and points `latest` at it.
+pub(crate) fn create_directories(run: &Run) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::create_dir_all(&run.record)?;
+    let runs = run.sandbox.parent().unwrap_or(&run.sandbox);
+    fs::create_dir_all(runs)?;
+    fs::DirBuilder::new().mode(0o700).create(&run.sandbox)?;
+    let (latest, link) = (runs.join("latest"), runs.join(".latest"));
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(&run.container, &link)?;
+    fs::rename(link, latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_task_ids_get_short_directories() {
+        let task = |path: &str| TaskId::parse(&format!("{path}.instance-0a._app.1")).unwrap();
+        assert_eq!(directory_name(&task("web")), "web.instance-0a._app.1");
+        let (one, two) = (directory_name(&task(&"a".repeat(250))), directory_name(&task(&format!("{}b", "a".repeat(249)))));
+        assert!(one.len() < 255 && one != two, "{one} {two}");
+    }
+}

@@ -1,0 +1,404 @@
+//! The life of one task on this node, from its assignment to its last report.
+
+use crate::checkpoint::{Record, create_directories};
+use crate::docker::DockerRun;
+use crate::health::{self, Event, Subject};
+use crate::process::{Found, ProcessRun, chown_tree, lookup};
+use crate::spawner::Identity;
+use crate::state::{Shared, now};
+use crate::volume::{self, Resolved};
+use orrery_core::assignment::{ContainerSpec, ExecutorKind, Exit, FailureReason, TaskReport};
+use orrery_core::health::Verdict;
+use orrery_core::instance::Condition;
+use orrery_core::task::{Ending, StopCause, conclude};
+use orrery_core::{TaskId, Timestamp};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Time a task's init has beyond the grace period, and again, before stronger means are used.
+const ESCALATION: Duration = Duration::from_secs(5);
+
+/// A task that has been started.
+#[derive(Debug, Clone)]
+pub(crate) enum Running {
+    Process(ProcessRun),
+    Docker(DockerRun),
+}
+
+/// Why a task could not be started.
+struct Failure {
+    reason: FailureReason,
+    message: String,
+}
+
+impl Failure {
+    fn launch(message: impl Into<String>) -> Self {
+        Self { reason: FailureReason::LaunchFailed, message: message.into() }
+    }
+}
+
+/// What preparation found out for the start.
+struct Prepared {
+    identity: Option<Identity>,
+    volumes: Vec<Resolved>,
+}
+
+/// Carries a task through its life. Returns early, leaving the task alone, when the agent goes.
+pub(crate) async fn drive(shared: Arc<Shared>, record: Record, adopted: bool) {
+    let abandon = shared.abandon.clone();
+    tokio::select! {
+        () = abandon.cancelled() => {}
+        () = live(shared, record, adopted) => {}
+    }
+}
+
+async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
+    let task = record.task();
+    let Some(stop) = shared.board().tasks.get(&task).map(|entry| entry.stop.subscribe()) else { return };
+    let started = if adopted { adopt(&shared, &record).await } else { begin(&shared, &mut record, stop.clone()).await };
+    match started {
+        Ok(Some(running)) => {
+            watch(&shared, &mut record, running.clone(), stop).await;
+            let report = finish(&shared, &record, Some(&running)).await;
+            end(&shared, record, report).await;
+        }
+        Ok(None) => {
+            let report = if adopted { finish(&shared, &record, None).await } else { stopped_early(&record, &stop) };
+            end(&shared, record, report).await;
+        }
+        Err(failure) => {
+            let change = move |report: &mut TaskReport| {
+                report.condition = Condition::Failed;
+                report.at = now();
+                report.reason = Some(failure.reason);
+                report.message = Some(failure.message);
+            };
+            end(&shared, record, Box::new(change)).await;
+        }
+    }
+}
+
+type Change = Box<dyn FnOnce(&mut TaskReport) + Send>;
+
+fn container(record: &Record) -> Result<Arc<ContainerSpec>, Failure> {
+    match record.assignment.containers.as_slice() {
+        [one] => Ok(Arc::new(one.clone())),
+        [] => Err(Failure::launch("the assignment has no container")),
+        _ => Err(Failure::launch("this agent cannot run several containers as one task yet")),
+    }
+}
+
+/// Writes a record without holding up other tasks.
+async fn save(record: &Record) -> Result<(), Failure> {
+    let record = record.clone();
+    blocking(move || record.write().map_err(|error| format!("cannot write the task's record: {error}"))).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Failure::launch),
+        Err(error) => Err(Failure::launch(format!("an internal step failed: {error}"))),
+    }
+}
+
+/// Prepares and starts a new task. `None` when it was told to stop before it started.
+async fn begin(shared: &Arc<Shared>, record: &mut Record, mut stop: watch::Receiver<Option<StopCause>>) -> Result<Option<Running>, Failure> {
+    let spec = container(record)?;
+    let prepared = tokio::select! {
+        biased;
+        _ = stop.wait_for(Option::is_some) => return Ok(None),
+        prepared = prepare(shared, record, &spec) => prepared?,
+    };
+    let _permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
+    if stop.borrow().is_some() {
+        return Ok(None);
+    }
+    let grace = record.assignment.kill_grace_ms;
+    let running = match spec.executor {
+        ExecutorKind::Process => {
+            let started = shared.process.start(&spec, &record.run, prepared.identity, &prepared.volumes, grace).await;
+            Running::Process(started.map_err(Failure::launch)?)
+        }
+        ExecutorKind::Docker => {
+            let engine = shared.docker.as_ref().ok_or_else(|| {
+                Failure::launch("this agent has no container engine, and the task has an image; start Docker on the node or restart the agent with its socket")
+            })?;
+            let run = engine.start(record, &prepared.volumes).await.map_err(Failure::launch)?;
+            record.docker = Some(run.id().to_owned());
+            Running::Docker(run)
+        }
+    };
+    record.started_at = Some(now());
+    if let Err(failure) = save(record).await {
+        // The task runs and its init has its own record; only the time would be lost.
+        tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
+    }
+    Ok(Some(running))
+}
+
+async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
+    let permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
+    let (first, container, volumes_dir) = (record.clone(), spec.clone(), shared.config.volumes_dir());
+    let prepared = blocking(move || {
+        create_directories(&first.run).map_err(|error| format!("cannot create the sandbox: {error}"))?;
+        first.write().map_err(|error| format!("cannot write the task's record: {error}"))?;
+        // In an image users are the image's own.
+        let user = if container.executor == ExecutorKind::Process { container.user.as_deref() } else { None };
+        let identity = lookup(user)?;
+        let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox)?;
+        volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
+        if let Some(identity) = &identity {
+            chown_tree(&first.run.sandbox, identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))?;
+        }
+        Ok(Prepared { identity, volumes })
+    })
+    .await?;
+    drop(permit);
+    if !spec.fetch.is_empty() {
+        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox).await;
+        fetched.map_err(|message| Failure { reason: FailureReason::FetchFailed, message })?;
+        if let Some(identity) = prepared.identity.clone() {
+            let sandbox = record.run.sandbox.clone();
+            blocking(move || chown_tree(&sandbox, &identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))).await?;
+        }
+    }
+    if let (ExecutorKind::Docker, Some(engine)) = (spec.executor, &shared.docker) {
+        engine.pull(record).await.map_err(|(reason, message)| Failure { reason, message })?;
+    }
+    shared.report(&record.task(), |report| {
+        report.condition = Condition::Starting;
+        report.at = now();
+    });
+    Ok(prepared)
+}
+
+/// Takes hold of a task that was started before the agent was. `None` when it has ended.
+async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>, Failure> {
+    if record.boot != shared.boot && record.docker.is_none() {
+        return Ok(None);
+    }
+    let spec = container(record)?;
+    match spec.executor {
+        ExecutorKind::Process => match shared.process.adopt(&record.run) {
+            Ok((_, Found::Running(run))) => Ok(Some(Running::Process(run))),
+            Ok((_, Found::Ended)) => Ok(None),
+            Err(error) => Err(Failure::launch(format!("cannot find out what became of it: {error}"))),
+        },
+        ExecutorKind::Docker => match &shared.docker {
+            Some(engine) => Ok(engine.adopt(record).await.map(Running::Docker)),
+            None => Err(Failure { reason: FailureReason::Unknown, message: "the container engine that ran it is gone".into() }),
+        },
+    }
+}
+
+/// Reports the task as running, checks and stops it, until it has ended.
+async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut stop: watch::Receiver<Option<StopCause>>) {
+    let Ok(spec) = container(record) else { return };
+    let started_at = *record.started_at.get_or_insert(record.created_at);
+    let addresses = match &running {
+        Running::Process(_) => Vec::new(),
+        Running::Docker(run) => run.addresses(),
+    };
+    record.ready |= spec.readiness_checks.is_empty();
+    record.health.resize(spec.health_checks.len(), orrery_core::health::Health::default());
+    report_running(shared, record, started_at, &addresses);
+    let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
+    let subject = Subject {
+        shared: shared.clone(),
+        container: spec.clone(),
+        run: record.run.clone(),
+        running: running.clone(),
+        identity: tokio::task::spawn_blocking(move || lookup(user.as_deref())).await.ok().and_then(Result::ok).flatten(),
+        addresses,
+        started_at,
+        ever_healthy: record.health.iter().map(|health| health.first_success.is_some()).collect(),
+    };
+    let (checks, mut events) = health::start(Arc::new(subject), record.ready);
+    let mut checks = Some(checks);
+    let mut ready = vec![false; spec.readiness_checks.len()];
+    let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
+    let mut escalation: Option<(Instant, u32)> = None;
+    let task = record.task();
+    // A pinned future would borrow `running`; each turn of the loop asks anew, which is cheap.
+    loop {
+        let stopping = stop.borrow_and_update().clone();
+        if let Some(cause) = stopping
+            && escalation.is_none()
+        {
+            checks = None;
+            record.stop = Some(match cause {
+                StopCause::Asked(text) => (false, text),
+                StopCause::Unhealthy(text) => (true, text),
+            });
+            shared.report(&task, |report| {
+                report.condition = Condition::Killing;
+                report.at = now();
+            });
+            terminate(&running, grace);
+            escalation = Some((Instant::now() + grace + ESCALATION, 0));
+            if let Err(failure) = save(record).await {
+                tracing::warn!(%task, message = failure.message, "cannot save");
+            }
+        }
+        let deadline = escalation.map_or_else(|| Instant::now() + Duration::from_secs(3600), |(at, _)| at);
+        tokio::select! {
+            () = ended(&running) => return,
+            _ = stop.changed(), if escalation.is_none() => {}
+            event = events.recv(), if checks.is_some() => match event {
+                Some(event) => observe(shared, record, &spec, event, &mut ready, started_at).await,
+                // All checks are done: readiness only.
+                None => checks = None,
+            },
+            () = tokio::time::sleep_until(deadline), if escalation.is_some() => {
+                let step = escalation.map_or(0, |(_, step)| step);
+                escalate(&running, step).await;
+                escalation = Some((Instant::now() + ESCALATION, step + 1));
+            }
+        }
+    }
+}
+
+async fn ended(running: &Running) {
+    match running {
+        Running::Process(run) => run.ended().await,
+        Running::Docker(run) => run.ended().await,
+    }
+}
+
+fn terminate(running: &Running, grace: Duration) {
+    match running {
+        Running::Process(run) => run.terminate(),
+        Running::Docker(run) => {
+            // The engine answers when the container has ended, which may take the whole grace.
+            let run = run.clone();
+            tokio::spawn(async move { run.terminate(grace).await });
+        }
+    }
+}
+
+async fn escalate(running: &Running, step: u32) {
+    match running {
+        Running::Process(run) if step == 0 => run.end_now(),
+        Running::Process(run) => run.kill(),
+        Running::Docker(run) => run.kill().await,
+    }
+}
+
+fn report_running(shared: &Shared, record: &Record, started_at: Timestamp, addresses: &[IpAddr]) {
+    shared.report(&record.task(), |report| {
+        report.condition = Condition::Running;
+        report.at = started_at;
+        report.started_at = Some(started_at);
+        report.health.clone_from(&record.health);
+        report.ready = record.ready;
+        report.addresses = addresses.to_vec();
+        if let Some(id) = &record.docker {
+            report.container = Some(id.clone());
+        }
+    });
+}
+
+/// Takes in a result. Only what the controller would decide on leaves the node: changes of life and
+/// of the number of failures, not every success.
+async fn observe(shared: &Arc<Shared>, record: &mut Record, spec: &ContainerSpec, event: Event, ready: &mut [bool], started_at: Timestamp) {
+    let task = record.task();
+    let changed = match event {
+        Event::Ready(index) => {
+            if let Some(one) = ready.get_mut(index) {
+                *one = true;
+            }
+            record.ready = ready.iter().all(|one| *one);
+            record.ready
+        }
+        Event::Health(index, probe) => {
+            let (Some(target), Some(health)) = (spec.health_checks.get(index), record.health.get_mut(index)) else { return };
+            let before = health.clone();
+            let verdict = health.observe(&target.check, probe, started_at, now());
+            let changed = before.is_alive() != health.is_alive() || before.consecutive_failures != health.consecutive_failures;
+            if verdict == Verdict::Kill {
+                let cause = health.last_failure_cause.clone().unwrap_or_default();
+                let times = health.consecutive_failures;
+                shared.stop(&task, StopCause::Unhealthy(format!("{cause} ({times} in a row)")));
+            }
+            changed
+        }
+    };
+    if changed {
+        shared.report(&task, |report| {
+            report.health.clone_from(&record.health);
+            report.ready = record.ready;
+        });
+        if let Err(failure) = save(record).await {
+            tracing::warn!(%task, message = failure.message, "cannot save");
+        }
+    }
+}
+
+fn stopped_early(record: &Record, stop: &watch::Receiver<Option<StopCause>>) -> Change {
+    let because = match stop.borrow().clone() {
+        Some(StopCause::Asked(text) | StopCause::Unhealthy(text)) if !text.is_empty() => format!("; {text}"),
+        _ => String::new(),
+    };
+    let task: TaskId = record.task();
+    tracing::debug!(%task, "stopped before it started");
+    Box::new(move |report| {
+        report.condition = Condition::Killed;
+        report.at = now();
+        report.reason = Some(FailureReason::Stopped);
+        report.message = Some(format!("Stopped before it started{because}"));
+    })
+}
+
+/// Collects how a task ended, and cleans up after it.
+async fn finish(shared: &Arc<Shared>, record: &Record, running: Option<&Running>) -> Change {
+    let spec = container(record).ok();
+    let mut ending = Ending {
+        mem_limit: spec.as_ref().and_then(|spec| spec.mem_limit),
+        stop: record.stop_cause(),
+        other_boot: record.boot != shared.boot,
+        ..Ending::default()
+    };
+    let (mut at, mut told) = (now(), None);
+    if let Some(Running::Docker(run)) = running {
+        let end = run.finish().await;
+        (ending.exit, ending.out_of_memory, told) = (end.exit, end.out_of_memory, end.message);
+    } else {
+        let (shared, run) = (shared.clone(), record.run.clone());
+        let found = tokio::task::spawn_blocking(move || shared.process.finish(&run)).await;
+        let (exit, out_of_memory) = found.unwrap_or((None, false));
+        ending.out_of_memory = out_of_memory;
+        if let Some(exit) = exit {
+            at = Timestamp::from_millis(exit.at_ms);
+            ending.exit = exit.code.map(Exit::Code).or(exit.signal.map(Exit::Signal));
+            told = exit.error;
+            if exit.lost_log_bytes > 0 {
+                tracing::warn!(task = %record.task(), bytes = exit.lost_log_bytes, "output was lost: the disk is full");
+            }
+        }
+    }
+    let conclusion = conclude(&ending);
+    Box::new(move |report| {
+        report.condition = conclusion.condition;
+        report.at = at;
+        report.reason = Some(conclusion.reason);
+        report.message = Some(told.unwrap_or(conclusion.message));
+        report.exit = ending.exit;
+    })
+}
+
+/// Makes the last report durable, then sends it.
+async fn end(shared: &Arc<Shared>, mut record: Record, change: Change) {
+    let task = record.task();
+    let report = shared.board().tasks.get(&task).map(|entry| entry.report.clone());
+    let Some(mut report) = report else { return };
+    change(&mut report);
+    report.health.clone_from(&record.health);
+    record.end = Some(report.clone());
+    if let Err(failure) = save(&record).await {
+        tracing::warn!(%task, message = failure.message, "cannot save");
+    }
+    shared.report(&task, |current| *current = report);
+}

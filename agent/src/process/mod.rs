@@ -1,0 +1,11 @@
+//! The process executor: tasks as isolated process groups of this node.
+
+mod client;
+mod environment;
+mod identity;
+mod launch;
+mod watch;
+
+pub(crate) use client::Spawner;
+pub(crate) use identity::{chown_tree, lookup};
+pub(crate) use launch::{Executor, Found, ProcessRun};

@@ -1,0 +1,297 @@
+//! The init of one task: starts the command, moves its output to files, reaps, and records the end.
+//!
+//! It is a fork of the small spawner, never an execution of the whole program, so that it costs
+//! little memory. It needs neither the agent nor the spawner once it runs.
+
+use super::command::{Command, become_command};
+use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_time};
+use super::logfile::LogFile;
+use super::{mounts, privilege, read_request, report};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long the pipes are emptied after everything has been killed. Only a process that escaped
+/// with a pipe in its hands can make it last this long.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// The signal by which the agent asks for an end without grace.
+pub(crate) const END_NOW: Signal = Signal::SIGUSR1;
+/// Descriptor the status pipe is moved to, below all others.
+const STATUS: i32 = 3;
+
+/// Runs the task described by `request`. The process ends with the task.
+pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool) {
+    let launch: Launch = match read_request(request) {
+        Ok(launch) => launch,
+        Err(message) => return report(&status, "E", &message),
+    };
+    let status = keep_only(status);
+    if let Err(message) = start(&launch, status, isolated) {
+        // The status pipe has been answered; the record is for an agent that has gone since.
+        let record = ExitRecord { code: None, signal: None, at_ms: now_ms(), error: Some(message), lost_log_bytes: 0 };
+        let _ = record.write(&launch.record);
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Closes everything but the standard streams and the status pipe. Where the kernel refuses, the
+/// extra descriptors stay; they close when the command executes.
+fn keep_only(status: OwnedFd) -> OwnedFd {
+    let number = status.into_raw_fd();
+    if number != STATUS {
+        // SAFETY: this process was cloned for one task; no other code uses descriptor 3.
+        let moved = unsafe { libc::dup3(number, STATUS, libc::O_CLOEXEC) };
+        if moved < 0 {
+            // SAFETY: the number comes from an owned descriptor and is still open.
+            return unsafe { OwnedFd::from_raw_fd(number) };
+        }
+    }
+    // SAFETY: the descriptors above belong to this process' copy of the spawner's table; nothing
+    // here uses them again, the process ends by _exit.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, STATUS + 1, libc::c_uint::MAX, 0) };
+    // SAFETY: descriptor 3 is open and owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(STATUS) }
+}
+
+fn enter_cgroup(setup: &CgroupSetup) -> Result<(), String> {
+    let fail = |what: &str, error: std::io::Error| format!("cannot {what} cgroup {}: {error}", setup.directory.display());
+    std::fs::create_dir_all(&setup.directory).map_err(|error| fail("create", error))?;
+    for (name, content) in &setup.files {
+        std::fs::write(setup.directory.join(name), content).map_err(|error| fail(&format!("set {name}={content} of"), error))?;
+    }
+    std::fs::write(setup.directory.join("cgroup.procs"), "0").map_err(|error| fail("enter", error))
+}
+
+fn prepare(launch: &Launch, isolated: bool) -> Result<(), String> {
+    let _ = setsid();
+    // Before /proc is replaced it shows this process under its number on the node.
+    let pid = std::fs::read_link("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?;
+    let pid = pid.to_string_lossy().parse().map_err(|_| "cannot read /proc/self".to_owned())?;
+    let start_time = process_start_time("self").ok_or("cannot read /proc/self/stat")?;
+    launch.cgroups.iter().try_for_each(enter_cgroup)?;
+    let created = PidRecord { pid, start_time }.create(&launch.record);
+    match created {
+        Ok(true) => {}
+        Ok(false) => return Err("the launch was given up before it began".into()),
+        Err(error) => return Err(format!("cannot write {}: {error}", launch.record.display())),
+    }
+    if isolated {
+        mounts::set_up(&launch.sandbox, &launch.mounts)?;
+    } else {
+        privilege::adopt_orphans().map_err(|error| format!("cannot become the reaper of its children: {}", error.desc()))?;
+    }
+    Ok(())
+}
+
+struct Streams {
+    /// Our ends: standard output and error, or a terminal alone.
+    ours: Vec<OwnedFd>,
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    terminal: bool,
+}
+
+fn streams(terminal: bool) -> Result<Streams, Errno> {
+    if terminal {
+        let pair = nix::pty::openpty(None, None)?;
+        let (stdout, stderr) = (pair.slave.try_clone(), pair.slave.try_clone());
+        let (stdout, stderr) = (stdout.map_err(|_| Errno::EMFILE)?, stderr.map_err(|_| Errno::EMFILE)?);
+        return Ok(Streams { ours: vec![pair.master], stdin: pair.slave, stdout, stderr, terminal });
+    }
+    let null = File::open("/dev/null").map_err(|_| Errno::ENOENT)?;
+    let (output, stdout) = pipe2(OFlag::O_CLOEXEC)?;
+    let (error, stderr) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok(Streams { ours: vec![output, error], stdin: null.into(), stdout, stderr, terminal })
+}
+
+fn start(launch: &Launch, status: OwnedFd, isolated: bool) -> Result<(), String> {
+    let refuse = |message: String| {
+        report(&status, "E", &message);
+        message
+    };
+    let blocked = SigSet::all();
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let signals = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None)
+        // SAFETY: the default disposition runs no code of ours. The spawner ignores SIGCHLD.
+        .and_then(|()| unsafe { sigaction(Signal::SIGCHLD, &default) })
+        .and_then(|_| SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
+        .map_err(|error| refuse(format!("cannot block signals: {}", error.desc())))?;
+    prepare(launch, isolated).map_err(&refuse)?;
+    let directory = File::open(&launch.sandbox)
+        .map_err(|error| refuse(format!("cannot open the sandbox {}: {error}", launch.sandbox.display())))?;
+    let streams = streams(launch.tty).map_err(|error| refuse(format!("cannot create its output: {}", error.desc())))?;
+    let mut logs = Vec::new();
+    for name in ["stdout", "stderr"] {
+        let log = LogFile::open(directory.as_fd(), name, launch.identity.as_ref());
+        logs.push(log.map_err(|error| refuse(format!("cannot open the file {name} in the sandbox: {}", error.desc())))?);
+    }
+    let child = spawn_command(launch, &streams).map_err(&refuse)?;
+    report(&status, "R", "");
+    drop(status);
+    let Streams { ours, stdin, stdout, stderr, .. } = streams;
+    drop((stdin, stdout, stderr));
+    let task = Task { command: child, isolated, grace: Duration::from_millis(u64::from(launch.kill_grace_ms)) };
+    let ended = task.watch(&signals, ours, &mut logs)?;
+    let lost_log_bytes = logs.iter().map(|log| log.lost).sum();
+    let (code, signal) = match ended {
+        Some(WaitStatus::Exited(_, code)) => (Some(code), None),
+        Some(WaitStatus::Signaled(_, signal, _)) => (None, Some(signal as i32)),
+        _ => (None, None),
+    };
+    let record = ExitRecord { code, signal, at_ms: now_ms(), error: None, lost_log_bytes };
+    record.write(&launch.record).map_err(|error| error.to_string())
+}
+
+/// Forks the command and waits until it executes.
+fn spawn_command(launch: &Launch, streams: &Streams) -> Result<Pid, String> {
+    let (failure, told) = pipe2(OFlag::O_CLOEXEC).map_err(|error| format!("cannot create a pipe: {}", error.desc()))?;
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.map_err(|error| format!("cannot fork: {}", error.desc()))? {
+        ForkResult::Child => {
+            let _ = privilege::die_with_parent();
+            let command = Command {
+                sandbox: &launch.sandbox,
+                arguments: &launch.arguments,
+                environment: &launch.environment,
+                identity: launch.identity.as_ref(),
+                stdin: streams.stdin.as_fd(),
+                stdout: streams.stdout.as_fd(),
+                stderr: streams.stderr.as_fd(),
+                terminal: streams.terminal,
+            };
+            let message = become_command(&command);
+            report(&told, "", &message);
+            super::leave(1)
+        }
+        ForkResult::Parent { child } => {
+            drop(told);
+            let mut message = String::new();
+            let read = std::io::Read::read_to_string(&mut File::from(failure), &mut message);
+            if read.is_ok() && message.is_empty() { Ok(child) } else { Err(message) }
+        }
+    }
+}
+
+struct Task {
+    command: Pid,
+    isolated: bool,
+    grace: Duration,
+}
+
+impl Task {
+    /// Everything of the task but this process.
+    fn signal_all(&self, signal: Signal) {
+        if self.isolated {
+            let _ = kill(Pid::from_raw(-1), signal);
+            return;
+        }
+        let _ = kill(Pid::from_raw(-self.command.as_raw()), signal);
+        if signal == Signal::SIGKILL {
+            // What left the process group comes back as a child of this process once its parent is
+            // dead; each round of reaping kills the next generation.
+            let me = std::process::id();
+            let children = std::fs::read_to_string(format!("/proc/self/task/{me}/children")).unwrap_or_default();
+            for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+                let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Until the command has ended, nothing of it is left and its output has been written.
+    fn watch(&self, signals: &SignalFd, pipes: Vec<OwnedFd>, logs: &mut [LogFile<'_>]) -> Result<Option<WaitStatus>, String> {
+        for pipe in &pipes {
+            let _ = fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        }
+        let mut pipes: Vec<Option<OwnedFd>> = pipes.into_iter().map(Some).collect();
+        let mut ended: Option<WaitStatus> = None;
+        let (mut alone, mut kill_at, mut drain_until) = (false, None::<Instant>, None::<Instant>);
+        loop {
+            if let Some(until) = drain_until
+                && (Instant::now() >= until || (alone && pipes.iter().all(Option::is_none)))
+            {
+                return Ok(ended);
+            }
+            let timeout = poll_timeout(kill_at.into_iter().chain(drain_until).min());
+            let ready = wait(signals.as_fd(), &pipes, timeout)?;
+            for ((pipe, log), ready) in pipes.iter_mut().zip(logs.iter_mut()).zip(&ready[1..]) {
+                if *ready && pipe.as_ref().is_some_and(|open| !log.pump(open)) {
+                    *pipe = None;
+                }
+            }
+            while let Ok(Some(signal)) = signals.read_signal() {
+                match signal.ssi_signo as i32 {
+                    libc::SIGTERM if kill_at.is_none() && ended.is_none() => {
+                        self.signal_all(Signal::SIGTERM);
+                        kill_at = Some(Instant::now() + self.grace);
+                    }
+                    number if number == END_NOW as i32 => self.signal_all(Signal::SIGKILL),
+                    _ => {}
+                }
+            }
+            if kill_at.is_some_and(|at| Instant::now() >= at) {
+                kill_at = None;
+                self.signal_all(Signal::SIGKILL);
+            }
+            alone = self.reap(&mut ended);
+            if ended.is_some() {
+                if drain_until.is_none() {
+                    kill_at = None;
+                    drain_until = Some(Instant::now() + DRAIN_LIMIT);
+                }
+                if !alone {
+                    self.signal_all(Signal::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Collects dead children. `true` when there are no children left.
+    fn reap(&self, ended: &mut Option<WaitStatus>) -> bool {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => return false,
+                Ok(status) if status.pid() == Some(self.command) => *ended = Some(status),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return true,
+            }
+        }
+    }
+}
+
+fn poll_timeout(at: Option<Instant>) -> PollTimeout {
+    // One millisecond more, so that the deadline has passed when poll returns.
+    let left = at.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+    left.map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))
+}
+
+fn wait(signals: BorrowedFd<'_>, pipes: &[Option<OwnedFd>], timeout: PollTimeout) -> Result<Vec<bool>, String> {
+    // A closed pipe keeps its place in the answer.
+    let mut places = vec![0];
+    let mut polled = vec![PollFd::new(signals, PollFlags::POLLIN)];
+    for (index, pipe) in pipes.iter().enumerate() {
+        if let Some(pipe) = pipe {
+            places.push(index + 1);
+            polled.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+        }
+    }
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(format!("cannot wait for events: {}", error.desc())),
+    }
+    let mut ready = vec![false; pipes.len() + 1];
+    for (place, source) in places.into_iter().zip(&polled) {
+        ready[place] = source.revents().is_some_and(|events| !events.is_empty());
+    }
+    Ok(ready)
+}

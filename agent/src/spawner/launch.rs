@@ -1,0 +1,173 @@
+//! What the agent tells the spawner, and the records a task leaves beside its sandbox.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Version of these messages. An agent replaces a spawner that speaks another one; running tasks
+/// do not notice.
+pub(crate) const SPAWNER_VERSION: u32 = 1;
+
+/// Largest launch or helper request, bytes. Linux bounds arguments and environment to 2 MiB.
+pub(crate) const REQUEST_MAX_BYTES: u64 = 4 << 20;
+
+/// One byte at the start of every message on the spawner's socket.
+pub(crate) mod operation {
+    /// Says [`super::SpawnerFacts`].
+    pub(crate) const HELLO: u8 = b'V';
+    /// Start a task: descriptors of a [`super::Launch`] and of the status pipe.
+    pub(crate) const TASK: u8 = b'T';
+    /// Run a helper in a task: descriptors of a [`super::Helper`] and of the status pipe.
+    pub(crate) const HELPER: u8 = b'X';
+    /// End. Tasks run on.
+    pub(crate) const QUIT: u8 = b'Q';
+}
+
+/// What a spawner says of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SpawnerFacts {
+    /// [`SPAWNER_VERSION`] of its program.
+    pub(crate) version: u32,
+    /// Tasks get namespaces of their own.
+    pub(crate) isolated: bool,
+    /// Why not, when not.
+    pub(crate) because: String,
+}
+
+/// A user to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+/// One cgroup directory to create and enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CgroupSetup {
+    pub(crate) directory: PathBuf,
+    /// File name and content, written in order.
+    pub(crate) files: Vec<(String, String)>,
+}
+
+/// One bind mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MountSetup {
+    pub(crate) source: PathBuf,
+    /// Absolute, or relative to the sandbox.
+    pub(crate) target: PathBuf,
+    pub(crate) read_only: bool,
+}
+
+/// A task to start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Launch {
+    /// Working directory, where `stdout` and `stderr` go.
+    pub(crate) sandbox: PathBuf,
+    /// Directory for `pid.json` and `exit.json`.
+    pub(crate) record: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) cgroups: Vec<CgroupSetup>,
+    pub(crate) mounts: Vec<MountSetup>,
+    pub(crate) kill_grace_ms: u32,
+    pub(crate) tty: bool,
+}
+
+/// A command to run inside a running task, for command health checks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Helper {
+    /// The task's init.
+    pub(crate) pid: i32,
+    /// Its start time, so that a reused process id is noticed.
+    pub(crate) start_time: u64,
+    pub(crate) sandbox: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) cgroups: Vec<PathBuf>,
+    pub(crate) timeout_ms: u64,
+}
+
+/// What a helper's status pipe carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HelperResult {
+    /// Exit status, absent when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) timed_out: bool,
+    /// Tail of its standard output and error.
+    pub(crate) output: String,
+}
+
+/// Which process is the init of a task: `pid.json`. Created before the command starts, and only if
+/// absent: whoever creates it first, init or an agent that gives the launch up, wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PidRecord {
+    /// Process id; 0 when the launch was given up.
+    pub(crate) pid: i32,
+    /// Start time in clock ticks since boot, from `/proc/<pid>/stat`.
+    pub(crate) start_time: u64,
+}
+
+/// How the command ended: `exit.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExitRecord {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) at_ms: i64,
+    /// Set when the command never started.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    /// Output that could not be written, bytes (a full disk).
+    #[serde(default)]
+    pub(crate) lost_log_bytes: u64,
+}
+
+/// Name of the pid record.
+pub(crate) const PID_FILE: &str = "pid.json";
+/// Name of the exit record.
+pub(crate) const EXIT_FILE: &str = "exit.json";
+
+impl PidRecord {
+    /// Writes the record unless there is one; `false` when there is.
+    pub(crate) fn create(self, directory: &Path) -> std::io::Result<bool> {
+        let temporary = directory.join(format!(".pid.{}", self.pid));
+        std::fs::write(&temporary, serde_json::to_vec(&self)?)?;
+        let linked = std::fs::hard_link(&temporary, directory.join(PID_FILE));
+        std::fs::remove_file(&temporary)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the record; `None` when there is none.
+    pub(crate) fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(directory.join(PID_FILE)).ok()?).ok()
+    }
+}
+
+impl ExitRecord {
+    /// Writes the record, whole or not at all.
+    pub(crate) fn write(&self, directory: &Path) -> std::io::Result<()> {
+        let temporary = directory.join(".exit");
+        std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+        std::fs::rename(temporary, directory.join(EXIT_FILE))
+    }
+
+    /// Reads the record; `None` when there is none.
+    pub(crate) fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(directory.join(EXIT_FILE)).ok()?).ok()
+    }
+}
+
+/// Start time of a process in clock ticks since boot; `None` when there is no such process.
+pub(crate) fn process_start_time(pid: impl std::fmt::Display) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may contain anything; field 22 counts from before it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}

@@ -1,0 +1,97 @@
+//! The mount namespace of a task: its own `/proc` and its volumes.
+
+use super::launch::MountSetup;
+use nix::mount::{MsFlags, mount};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const NONE: Option<&str> = None;
+
+/// Makes `/proc` show the task's own processes and binds its volumes. Runs in a fresh mount
+/// namespace.
+pub(super) fn set_up(sandbox: &Path, mounts: &[MountSetup]) -> Result<(), String> {
+    // Mounts made on the node later still show up in here; none made here shows up there.
+    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)
+        .map_err(|error| format!("cannot separate its mounts from the node's: {}", error.desc()))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(|error| format!("cannot mount /proc: {}", error.desc()))?;
+    mounts.iter().try_for_each(|volume| bind(sandbox, volume))
+}
+
+fn bind(sandbox: &Path, volume: &MountSetup) -> Result<(), String> {
+    let fail = |what: &str, error: &dyn std::fmt::Display| {
+        format!("cannot mount volume {} on {}: {what}: {error}", volume.source.display(), volume.target.display())
+    };
+    let source = fs::metadata(&volume.source).map_err(|error| fail("its host path cannot be read", &error))?;
+    let target = mount_point(sandbox, &volume.target, source.is_dir())?;
+    mount(Some(&volume.source), &target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
+        .map_err(|error| fail("bind", &error.desc()))?;
+    if volume.read_only {
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+        mount(NONE, &target, NONE, flags, NONE).map_err(|error| fail("make it read-only", &error.desc()))?;
+    }
+    Ok(())
+}
+
+/// The place to mount on. Created when it is below the sandbox; elsewhere it must exist, because
+/// creating it would change the node.
+fn mount_point(sandbox: &Path, target: &Path, directory: bool) -> Result<PathBuf, String> {
+    let wanted = sandbox.join(target);
+    if !wanted.starts_with(sandbox) {
+        return match fs::metadata(&wanted) {
+            Ok(found) if found.is_dir() == directory => Ok(wanted),
+            Ok(_) => Err(format!(
+                "cannot mount a volume on {}: one of the volume and that path is a directory, the other a file",
+                wanted.display()
+            )),
+            Err(_) => Err(format!(
+                "cannot mount a volume on {}: the node has no such path; create it there, use a path relative to the sandbox, or run an image",
+                wanted.display()
+            )),
+        };
+    }
+    let fail = |error: std::io::Error| format!("cannot create the mount point {}: {error}", wanted.display());
+    let root = sandbox.canonicalize().map_err(fail)?;
+    let parent = if directory { wanted.as_path() } else { wanted.parent().unwrap_or(sandbox) };
+    // One step at a time, so that a link in the sandbox never makes us create something outside.
+    let mut made = root.clone();
+    for part in parent.strip_prefix(sandbox).unwrap_or(Path::new("")).components() {
+        made.push(part);
+        match fs::create_dir(&made) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(error)),
+            _ => {}
+        }
+        made = made.canonicalize().map_err(fail)?;
+        if !made.starts_with(&root) {
+            return Err(format!("cannot create the mount point {}: a link on the way leads out of the sandbox", wanted.display()));
+        }
+    }
+    if directory {
+        return Ok(made);
+    }
+    let file = made.join(wanted.file_name().unwrap_or_default());
+    match fs::OpenOptions::new().write(true).create_new(true).open(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(fail(error)),
+        _ => Ok(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_stay_in_the_sandbox() {
+        let sandbox = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let made = mount_point(sandbox.path(), Path::new("a/b"), true).unwrap();
+        assert!(made.is_dir());
+        assert!(mount_point(sandbox.path(), Path::new("a/f"), false).unwrap().is_file());
+        std::os::unix::fs::symlink(outside.path(), sandbox.path().join("out")).unwrap();
+        let error = mount_point(sandbox.path(), Path::new("out/new/deep"), true).unwrap_err();
+        assert!(error.contains("out of the sandbox"), "{error}");
+        assert!(!outside.path().join("new").exists());
+        assert!(mount_point(sandbox.path(), Path::new("/no/such/path"), true).unwrap_err().contains("no such path"));
+        assert!(mount_point(sandbox.path(), Path::new("/etc"), false).unwrap_err().contains("directory"));
+    }
+}

@@ -1,0 +1,86 @@
+//! What a task's command loses before it starts: identity, capabilities, the right to gain more.
+
+use super::launch::Identity;
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+
+/// Capabilities a task run as root keeps, by number: Docker's default set.
+/// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE, NET_RAW,
+/// SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP.
+const KEPT: &[u32] = &[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+/// No kernel knows a higher capability yet; the first unknown one ends the loop.
+const HIGHEST: u32 = 63;
+/// `_LINUX_CAPABILITY_VERSION_3`.
+const VERSION_3: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<(), Errno> {
+    let zero: libc::c_ulong = 0;
+    // SAFETY: the options used here take plain numbers and touch no memory of ours.
+    let result = unsafe { libc::prctl(option, argument, zero, zero, zero) };
+    Errno::result(result).map(drop)
+}
+
+/// Lowers the bounding set and, for root, the current sets to [`KEPT`].
+pub(super) fn drop_capabilities() -> Result<(), Errno> {
+    for capability in 0..=HIGHEST {
+        if KEPT.contains(&capability) {
+            continue;
+        }
+        match prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability)) {
+            Ok(()) => {}
+            Err(Errno::EINVAL) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Sets permitted and effective capabilities to [`KEPT`]; for commands that stay root.
+pub(super) fn keep_default_capabilities() -> Result<(), Errno> {
+    let mask = KEPT.iter().fold(0u32, |mask, capability| mask | 1 << capability);
+    let header = Header { version: VERSION_3, pid: 0 };
+    let data = [
+        Data { effective: mask, permitted: mask, inheritable: 0 },
+        Data { effective: 0, permitted: 0, inheritable: 0 },
+    ];
+    // SAFETY: version 3 reads one header and two data blocks, both alive and laid out as in C.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// The process and its children can never gain privileges by executing a file.
+pub(super) fn no_new_privileges() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// The process is killed when its parent dies.
+pub(super) fn die_with_parent() -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)
+}
+
+/// Orphans among its descendants become children of the calling process.
+pub(super) fn adopt_orphans() -> Result<(), Errno> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Becomes `identity` for good.
+pub(super) fn become_user(identity: &Identity) -> Result<(), Errno> {
+    let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+    setgroups(&groups)?;
+    setgid(Gid::from_raw(identity.gid))?;
+    setuid(Uid::from_raw(identity.uid))
+}

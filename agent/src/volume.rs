@@ -1,0 +1,118 @@
+//! Volumes of a container, resolved to directories of the node.
+
+use orrery_core::AppId;
+use orrery_core::app::{Volume, VolumeMode};
+use std::path::{Component, Path, PathBuf};
+
+/// One volume with its place on the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) source: PathBuf,
+    /// As the user wrote it: relative ones lie in the sandbox.
+    pub(crate) target: PathBuf,
+    pub(crate) read_only: bool,
+    /// The directory is ours and is created on first use.
+    pub(crate) persistent: bool,
+}
+
+/// Whether `path` stays where it starts: no `..`.
+fn stays(path: &Path) -> bool {
+    !path.components().any(|part| matches!(part, Component::ParentDir))
+}
+
+/// Where a container's volumes are; all faults at once.
+///
+/// Persistent volumes lie in `<volumes>/<app path>/<container path>` and are shared by all tasks of
+/// the app on this node. A relative host path lies in the sandbox, as in Mesos.
+pub(crate) fn resolve(volumes: &[Volume], directory: &Path, app: &AppId, sandbox: &Path) -> Result<Vec<Resolved>, String> {
+    let (mut resolved, mut faults) = (Vec::new(), Vec::new());
+    for volume in volumes {
+        match resolve_one(volume, directory, app, sandbox) {
+            Ok(one) => resolved.push(one),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(resolved) } else { Err(faults.join("; ")) }
+}
+
+fn resolve_one(volume: &Volume, directory: &Path, app: &AppId, sandbox: &Path) -> Result<Resolved, String> {
+    let target = PathBuf::from(&volume.container_path);
+    if volume.container_path.is_empty() || !stays(&target) {
+        return Err(format!("volume path \"{}\" is not allowed: it is empty or contains \"..\"", volume.container_path));
+    }
+    let read_only = volume.mode == Some(VolumeMode::ReadOnly);
+    if volume.external.is_some() {
+        return Err(format!("volume {}: external volumes need a storage provider, and this agent has none", target.display()));
+    }
+    if volume.secret.is_some() {
+        return Err(format!("volume {}: secret volumes are not available on this agent", target.display()));
+    }
+    if volume.persistent.is_some() {
+        let name = volume.container_path.trim_matches('/').replace('/', "_");
+        let source = directory.join(&app.as_str()[1..]).join("_volumes").join(name);
+        return Ok(Resolved { source, target, read_only, persistent: true });
+    }
+    let Some(host) = &volume.host_path else {
+        return Err(format!("volume {}: give \"hostPath\" or \"persistent\"", target.display()));
+    };
+    if host.is_empty() || !stays(Path::new(host)) {
+        return Err(format!("volume {}: host path \"{host}\" is not allowed: it is empty or contains \"..\"", target.display()));
+    }
+    Ok(Resolved { source: sandbox.join(host), target, read_only, persistent: false })
+}
+
+/// Creates what belongs to us: directories of persistent volumes, and of host paths in the sandbox.
+pub(crate) fn create(volumes: &[Resolved], sandbox: &Path, identity: Option<&crate::spawner::Identity>) -> Result<(), String> {
+    for volume in volumes {
+        if !volume.persistent && !volume.source.starts_with(sandbox) || volume.source.exists() {
+            continue;
+        }
+        let fail = |error: std::io::Error| format!("cannot create volume directory {}: {error}", volume.source.display());
+        std::fs::create_dir_all(&volume.source).map_err(fail)?;
+        if let Some(identity) = identity {
+            std::os::unix::fs::chown(&volume.source, Some(identity.uid), Some(identity.gid)).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_core::app::PersistentVolume;
+
+    fn run(volume: Volume) -> Result<Resolved, String> {
+        let app = AppId::parse("/shop/db").unwrap();
+        resolve(&[volume], Path::new("/data/volumes"), &app, Path::new("/sandbox")).map(|mut all| all.remove(0))
+    }
+
+    #[test]
+    fn places() {
+        let host = run(Volume::host("data", "/srv/data", VolumeMode::ReadOnly)).unwrap();
+        assert_eq!((host.source.to_str(), host.read_only, host.persistent), (Some("/srv/data"), true, false));
+        let relative = run(Volume::host("/mnt/x", "x", VolumeMode::ReadWrite)).unwrap();
+        assert_eq!(relative.source, Path::new("/sandbox/x"));
+        let persistent = PersistentVolume {
+            kind: None,
+            size: orrery_core::Scalar::ONE,
+            max_size: None,
+            profile_name: None,
+            constraints: Vec::new(),
+        };
+        let volume = Volume { container_path: "pg".into(), persistent: Some(persistent), ..Volume::default() };
+        assert_eq!(run(volume).unwrap().source, Path::new("/data/volumes/shop/db/_volumes/pg"));
+    }
+
+    #[test]
+    fn refusals_name_the_volume() {
+        for (volume, text) in [
+            (Volume::host("../x", "/a", VolumeMode::ReadWrite), "../x"),
+            (Volume::host("x", "/a/../../b", VolumeMode::ReadWrite), "/a/../../b"),
+            (Volume { container_path: "y".into(), ..Volume::default() }, "hostPath"),
+            (Volume { container_path: "z".into(), secret: Some("s".into()), ..Volume::default() }, "secret"),
+        ] {
+            let error = run(volume).unwrap_err();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}
