@@ -5,6 +5,9 @@
 #[cfg(test)]
 mod fixture;
 mod json;
+pub mod logs;
 pub mod marathon;
+pub mod mesos;
+pub mod metadata;
 
 pub use json::without_nulls;

@@ -1,0 +1,99 @@
+//! Nodes as agents (platform.md 2.2, slave object).
+
+use super::resources::{Amounts, by_reservation, nothing};
+use super::{MasterFacts, agent_pid, agent_port};
+use orrery_core::Node;
+use orrery_core::cluster::Cluster;
+use orrery_core::node::NodeFacts;
+use serde_json::{Map, Value, json};
+
+/// What agents here can do, in the words of Mesos.
+pub(super) const CAPABILITIES: [&str; 2] = ["MULTI_ROLE", "HIERARCHICAL_ROLE"];
+
+/// `GET /slaves`, all of them or the one with an id.
+pub fn slaves(facts: &MasterFacts, cluster: &Cluster, slave_id: Option<&str>) -> Value {
+    let nodes = cluster.nodes.values().filter(|node| slave_id.is_none_or(|id| node.facts.id.as_str() == id));
+    let slaves: Vec<Value> = nodes
+        .map(|node| {
+            let mut slave = slave(facts, cluster, node);
+            put_full(&mut slave, cluster, node);
+            Value::Object(slave)
+        })
+        .collect();
+    json!({ "slaves": slaves, "recovered_slaves": [] })
+}
+
+/// The object that all answers share.
+pub(super) fn slave(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Map<String, Value> {
+    let total = Amounts::of_node(&node.facts.resources);
+    let (reserved, unreserved) = by_reservation(&total, &node.facts.role);
+    let mut slave = Map::new();
+    let mut put = |key: &str, value: Value| slave.insert(key.to_owned(), value);
+    put("id", json!(node.facts.id));
+    put("hostname", json!(node.facts.hostname));
+    put("port", json!(agent_port(&node.facts)));
+    put("attributes", attributes(&node.facts));
+    if let Some(domain) = domain(&node.facts) {
+        put("domain", domain);
+    }
+    put("pid", json!(agent_pid(&node.facts)));
+    put("registered_time", json!(node.registered_at.as_secs_f64()));
+    if node.since > node.registered_at {
+        put("reregistered_time", json!(node.since.as_secs_f64()));
+    }
+    put("resources", total.map());
+    put("used_resources", used(cluster, node).map());
+    put("offered_resources", nothing());
+    put("reserved_resources", Value::Object(reserved));
+    put("unreserved_resources", unreserved.map());
+    put("active", json!(node.accepts_tasks()));
+    put("deactivated", json!(node.deactivated));
+    put("version", json!(version(facts, &node.facts)));
+    put("capabilities", json!(CAPABILITIES));
+    slave
+}
+
+/// What is taken on a node.
+pub(super) fn used(cluster: &Cluster, node: &Node) -> Amounts {
+    cluster.loads.get(&node.facts.id).map(Amounts::of_load).unwrap_or_default()
+}
+
+/// Version of an agent; those in the master's own process may not say.
+pub(super) fn version<'a>(facts: &'a MasterFacts, node: &'a NodeFacts) -> &'a str {
+    if node.version.is_empty() { &facts.version } else { &node.version }
+}
+
+/// Attributes: numbers as numbers, all else as text.
+fn attributes(node: &NodeFacts) -> Value {
+    Value::Object(node.attributes.iter().map(|(name, text)| (name.clone(), attribute(text))).collect())
+}
+
+fn attribute(text: &str) -> Value {
+    number(text).map_or_else(|| json!(text), |number| json!(number))
+}
+
+/// The number that an attribute is, if it is one.
+pub(super) fn number(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|number| number.is_finite())
+}
+
+/// Region and zone; Mesos knows them only together.
+pub(super) fn domain(node: &NodeFacts) -> Option<Value> {
+    if node.region.is_none() && node.zone.is_none() {
+        return None;
+    }
+    let name = |name: &Option<String>| json!({ "name": name.as_deref().unwrap_or_default() });
+    Some(json!({ "fault_domain": { "region": name(&node.region), "zone": name(&node.zone) } }))
+}
+
+/// Typed resources, which only `/slaves` shows.
+fn put_full(slave: &mut Map<String, Value>, cluster: &Cluster, node: &Node) {
+    let total = Amounts::of_node(&node.facts.resources);
+    let role = node.facts.role.as_str();
+    let (reserved, unreserved) = by_reservation(&total, role);
+    let reserved: Map<String, Value> = reserved.into_iter().map(|(role, _)| (role.clone(), total.list(&role, None))).collect();
+    slave.insert("reserved_resources_full".into(), Value::Object(reserved));
+    slave.insert("unreserved_resources_full".into(), unreserved.list(role, None));
+    slave.insert("used_resources_full".into(), used(cluster, node).list(role, None));
+    slave.insert("offered_resources_full".into(), json!([]));
+}
