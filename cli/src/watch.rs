@@ -1,6 +1,7 @@
 //! Waiting for apps and deployments: a pure judgement of what the cluster says, and the loop that asks again
 //! whenever the cluster reports an event.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,11 +18,15 @@ use crate::progress::{Reporter, Row, timed_out};
 
 /// Events that come close together lead to one look.
 const GATHER: Duration = Duration::from_millis(30);
+/// The same while many apps are watched, because each look costs the cluster more.
+const GATHER_MANY: Duration = Duration::from_millis(300);
+/// Apps that are read one by one; more are read as one list.
+const FEW_APPS: usize = 8;
 /// How long to trust a silent event stream: reasons of waiting change without events.
 const QUIET_LOOK: Duration = Duration::from_secs(5);
 /// How often to look when the cluster offers no event stream.
 const BLIND_LOOK: Duration = Duration::from_secs(1);
-/// Most apps that one wait reads one by one.
+/// Most apps that one wait watches.
 const MAX_APPS: usize = 10_000;
 
 /// What is waited for.
@@ -160,10 +165,11 @@ async fn follow(context: &Context, client: &Client, mut goal: Goal, timeout: Opt
             }
             Verdict::Waiting => {}
         }
+        let gather = if goal.apps.len() > FEW_APPS { GATHER_MANY } else { GATHER };
         let pause = if events.is_open() { QUIET_LOOK } else { BLIND_LOOK };
         tokio::select! {
-            found = events.next() => failed.extend(found.iter().filter_map(failed_deployment)),
-            () = sleep(pause) => if !events.is_open() { events = Events::open(client).await },
+            found = events.next(gather) => failed.extend(found.iter().filter_map(failed_deployment)),
+            () = sleep(pause) => if !events.is_open() { events.reopen(client).await },
             () = until(deadline) => {
                 return Err(timed_out("the rollout is", timeout.unwrap_or_default(), &problems, again));
             }
@@ -196,11 +202,17 @@ async fn look(client: &Client, goal: &mut Goal) -> Result<Snapshot, Error> {
             }
         }
     }
-    let mut apps = Vec::new();
-    for id in &goal.apps {
-        let app = client.find(&app_path(id)).await?.and_then(|answer| answer.get("app").cloned());
-        apps.push((id.clone(), app));
-    }
+    let apps = if goal.apps.len() > FEW_APPS {
+        let all = client.get(&format!("{V2}/apps?embed=apps.counts&embed=apps.lastTaskFailure")).await?;
+        let by_id: HashMap<&str, &Value> = list(&all, "apps").iter().map(|app| (text(app, "id"), app)).collect();
+        goal.apps.iter().map(|id| (id.clone(), by_id.get(id.as_str()).map(|app| (*app).clone()))).collect()
+    } else {
+        let one = async |id: &String| {
+            let answer = client.find(&app_path(id)).await?;
+            Ok::<_, Error>((id.clone(), answer.and_then(|answer| answer.get("app").cloned())))
+        };
+        futures::future::try_join_all(goal.apps.iter().map(one)).await?
+    };
     // The queue only explains; without it the wait goes on.
     let queue = client.get(&format!("{V2}/queue")).await.unwrap_or_default();
     Ok(Snapshot { deployments, apps, queue: list(&queue, "queue").to_vec(), failed: Vec::new() })
@@ -212,6 +224,7 @@ type Chunks = futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>
 struct Events {
     stream: Option<Chunks>,
     decoder: Decoder,
+    gathered: Vec<Event>,
 }
 
 impl Events {
@@ -232,33 +245,39 @@ impl Events {
         let response = client.open(Method::GET, &path, &[("accept", "text/event-stream")], None).await;
         let stream =
             response.ok().filter(|response| response.status().is_success()).map(|response| response.bytes_stream().boxed());
-        Self { stream, decoder: Decoder::default() }
+        Self { stream, decoder: Decoder::default(), gathered: Vec::new() }
+    }
+
+    /// Tries again after the stream has ended; half an event of the old one is forgotten.
+    async fn reopen(&mut self, client: &Client) {
+        let gathered = std::mem::take(&mut self.gathered);
+        *self = Self { gathered, ..Self::open(client).await };
     }
 
     fn is_open(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// The next events, a short time's worth at once; never returns without a stream.
-    async fn next(&mut self) -> Vec<Event> {
-        let mut found = Vec::new();
+    /// The next events, those of a short time at once; never returns without a stream. What was gathered when the
+    /// caller turned to something else is kept for the next call.
+    async fn next(&mut self, gather: Duration) -> Vec<Event> {
+        let mut end = None;
         loop {
+            if end.is_none() && !self.gathered.is_empty() {
+                end = Some(Instant::now() + gather);
+            }
             let Some(stream) = &mut self.stream else {
-                if found.is_empty() {
-                    return std::future::pending().await;
+                if self.gathered.is_empty() {
+                    std::future::pending::<()>().await;
                 }
-                return found;
+                return std::mem::take(&mut self.gathered);
             };
-            let chunk = if found.is_empty() {
-                stream.next().await
-            } else {
-                match tokio::time::timeout(GATHER, stream.next()).await {
-                    Ok(chunk) => chunk,
-                    Err(_) => return found,
-                }
+            let chunk = tokio::select! {
+                chunk = stream.next() => chunk,
+                () = until(end) => return std::mem::take(&mut self.gathered),
             };
             match chunk {
-                Some(Ok(bytes)) => found.extend(self.decoder.push(&bytes)),
+                Some(Ok(bytes)) => self.gathered.extend(self.decoder.push(&bytes)),
                 Some(Err(_)) | None => self.stream = None,
             }
         }
