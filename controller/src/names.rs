@@ -44,6 +44,9 @@ impl Names {
         if before.nodes.ptr_eq(&after.nodes) {
             return;
         }
+        for id in before.nodes.keys().filter(|id| !after.nodes.contains_key(*id)) {
+            zone.remove(&Owner::Node(id.clone()));
+        }
         for (id, node) in &after.nodes {
             if before.nodes.get(id).is_none_or(|known| known.facts != node.facts)
                 || zone.records_of(&Owner::Node(id.clone())).is_empty()
