@@ -2,6 +2,7 @@
 //! the nouns of `orrery-core`. Functions from values to values: no I/O, no clock, no randomness.
 //! Every oddity of an old interface lives here, in one named place, and nowhere else.
 
+pub mod cosmos;
 #[cfg(test)]
 mod fixture;
 mod json;

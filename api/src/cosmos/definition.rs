@@ -1,0 +1,72 @@
+//! Package definitions in the two forms of `describe`.
+
+use super::resource::rewrite_resources;
+use super::{CosmosError, ResourceProxy};
+use crate::without_nulls;
+use serde_json::{Map, Value, json};
+
+/// Fields of the flat old form.
+const V2_FIELDS: [&str; 18] = [
+    "packagingVersion",
+    "name",
+    "version",
+    "maintainer",
+    "description",
+    "tags",
+    "selected",
+    "scm",
+    "website",
+    "framework",
+    "preInstallNotes",
+    "postInstallNotes",
+    "postUninstallNotes",
+    "licenses",
+    "minDcosReleaseVersion",
+    "marathon",
+    "resource",
+    "config",
+];
+
+/// `{"package": …}` with everything, nulls dropped at any depth as Cosmos did.
+pub fn describe_v3(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Value {
+    json!({"package": prepared(definition, proxy)})
+}
+
+fn prepared(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Value {
+    let mut definition = without_nulls(definition.clone());
+    if let (Some(resource), Some(proxy)) = (definition.get_mut("resource"), proxy) {
+        rewrite_resources(resource, proxy);
+    }
+    definition
+}
+
+/// The flat old form, for clients before DC/OS 1.10.
+///
+/// # Errors
+/// When the package says things the old form has no place for: version 5, or upgrade paths.
+pub fn describe_v2(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Result<Value, CosmosError> {
+    let packaging = definition.get("packagingVersion").and_then(Value::as_str).unwrap_or_default();
+    let has_entries = |key: &str| definition.get(key).and_then(Value::as_array).is_some_and(|entries| !entries.is_empty());
+    if packaging.starts_with('5') || has_entries("upgradesFrom") || has_entries("downgradesTo") {
+        return Err(CosmosError::no_v2_describe());
+    }
+    let prepared = prepared(definition, proxy);
+    let mut flat = Map::new();
+    for key in V2_FIELDS.into_iter().chain(["command"]) {
+        if let Some(value) = prepared.get(key) {
+            flat.insert(key.to_owned(), value.clone());
+        }
+    }
+    if packaging.starts_with('4') {
+        flat.insert("packagingVersion".to_owned(), json!("3.0"));
+    }
+    for key in ["selected", "framework"] {
+        flat.entry(key).or_insert(Value::Bool(false));
+    }
+    Ok(Value::Object(flat))
+}
+
+/// Whether a packaging version is one there is.
+pub fn is_package_label_version(version: &str) -> bool {
+    matches!(version, "2.0" | "3.0" | "4.0" | "5.0")
+}
