@@ -11,7 +11,7 @@ use orrery_core::cluster::Cluster;
 use serde_json::{Map, Value, json};
 
 /// The two forms of bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Media {
     Json,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 macro_rules! call_types {
     ($($name:ident $word:literal $number:literal;)*) => {
         /// The calls that clients send; the words and numbers are those of Mesos.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "the names are Mesos' words")]
         pub enum CallType { $($name),* }
 
