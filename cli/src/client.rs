@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
-use crate::config::{Cluster, Environment, effective};
+use crate::config::{Cluster, Environment, effective, variables_of};
 use crate::error::{Error, Kind};
 use crate::failure::{chain, looks_like_html, not_a_cluster, status_error, transport_error};
 use crate::output::print_note;
@@ -95,6 +95,10 @@ impl Client {
         };
         let timeout = property("core.timeout").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let token = property("core.dcos_acs_token").filter(|token| !token.is_empty());
+        // A token of the file is for the file's address, not for one that a variable names.
+        let given = variables_of("core.dcos_acs_token").iter().any(|name| environment(name).is_some());
+        let at_home = cluster.url().is_none_or(|url| same_origin(&url, &base));
+        let token = token.filter(|_| given || at_home);
         let mut client = Self::new(&base, &verification, timeout, token, debug)?;
         if let Some(url) = property("marathon.url") {
             client.marathon = crate::config::normalize_url(&url)?;

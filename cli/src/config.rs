@@ -212,17 +212,23 @@ impl Directory {
         if let Some(cluster) = attached.pop() {
             return Ok(cluster);
         }
+        let named = environment("DCOS_URL").or_else(|| environment("DCOS_DCOS_URL")).is_some();
+        if !named && environment("DCOS_CONFIG").is_none() {
+            // The only cluster there is needs no choice.
+            let mut all = self.clusters()?;
+            if all.len() == 1 {
+                return all.pop().ok_or_else(no_cluster);
+            }
+        }
         if let Some(file) = environment("DCOS_CONFIG").map(PathBuf::from) {
             let properties = if file.exists() { read(&file)? } else { Table::new() };
             return Ok(Cluster { directory: None, file, attached: true, properties });
         }
-        if environment("DCOS_URL").or_else(|| environment("DCOS_DCOS_URL")).is_some() {
+        if named {
             let file = self.root.join("dcos.toml");
             return Ok(Cluster { directory: None, file, attached: true, properties: Table::new() });
         }
-        Err(Error::usage("No cluster is attached.")
-            .fix("dcos cluster setup http://HOST:PORT   (once for each cluster)")
-            .fix("dcos cluster attach NAME              (one of `dcos cluster list`)"))
+        Err(no_cluster())
     }
 
     /// Makes one cluster the attached one.
@@ -239,6 +245,12 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+fn no_cluster() -> Error {
+    Error::usage("No cluster is attached.")
+        .fix("dcos cluster setup http://HOST:PORT   (once for each cluster)")
+        .fix("dcos cluster attach NAME              (one of `dcos cluster list`)")
 }
 
 fn read(file: &Path) -> Result<Table, Error> {
@@ -350,6 +362,14 @@ mod tests {
         assert!(directory.cluster("a").unwrap_err().summary.contains("more than one"));
         assert!(directory.cluster("x").unwrap_err().summary.contains("does not exist"));
         assert_eq!(directory.current(None, &none).unwrap().name(), "two");
+    }
+
+    #[test]
+    fn the_only_cluster_needs_no_choice() {
+        let (_keep, directory) = directory_with(&[("a", "one", false)]);
+        assert_eq!(directory.current(None, &none).unwrap().name(), "one");
+        let (_keep, directory) = directory_with(&[("a", "one", false), ("b", "two", false)]);
+        assert!(directory.current(None, &none).is_err());
     }
 
     #[test]

@@ -90,7 +90,11 @@ impl Context {
 
     /// A client of that cluster.
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        Client::for_cluster(&self.cluster()?, &process_environment, self.debug())
+        // A cluster that was chosen by name is not overruled by a URL lying around in the environment.
+        let chosen = self.globals.cluster.as_deref().is_some_and(|name| !name.is_empty());
+        let environment =
+            |name: &str| process_environment(name).filter(|_| !(chosen && matches!(name, "DCOS_URL" | "DCOS_DCOS_URL")));
+        Client::for_cluster(&self.cluster()?, &environment, self.debug())
     }
 
     /// Whether requests are shown.

@@ -82,6 +82,17 @@ impl Table {
         lines.join("\n")
     }
 
+    /// Prints the table. An empty one prints nothing, as the original did, but says so to a person.
+    pub(crate) fn print(&self, when_empty: &str) -> Result<(), Error> {
+        if !self.is_empty() {
+            return print_line(&self.render());
+        }
+        if io::stderr().is_terminal() {
+            print_note(when_empty);
+        }
+        Ok(())
+    }
+
     fn line(&self, cells: &[&str], widths: &[usize]) -> String {
         let mut line = String::new();
         for ((cell, width), (_, align)) in cells.iter().zip(widths).zip(&self.columns) {

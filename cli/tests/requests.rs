@@ -334,6 +334,24 @@ fn the_token_goes_to_the_cluster_in_its_own_form() {
 }
 
 #[test]
+fn a_token_of_the_file_stays_with_the_address_of_the_file() {
+    let server = serve(&[("GET /service/marathon/v2/info", 200, json!({"name": "marathon"}))]);
+    let directory = server.home.path().join(".dcos/clusters/c");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("attached"), "").unwrap();
+    let write = |url: &str| {
+        let text = format!("[core]\ndcos_url = \"{url}\"\ndcos_acs_token = \"secret\"\n");
+        std::fs::write(directory.join("dcos.toml"), text).unwrap();
+    };
+    write("http://elsewhere.invalid");
+    assert_eq!(server.run(&["marathon", "about"]).status.code(), Some(0));
+    write(&server.url);
+    assert_eq!(server.run(&["marathon", "about"]).status.code(), Some(0));
+    let tokens: Vec<String> = server.seen().iter().map(|seen| seen.header("authorization").to_owned()).collect();
+    assert_eq!(tokens, ["", "token=secret"]);
+}
+
+#[test]
 fn task_logs_ask_for_the_last_lines() {
     let state = json!({"frameworks": [{"user": "root", "tasks": [{"id": "web.1", "name": "web", "state": "TASK_RUNNING"}]}]});
     let server = serve(&[

@@ -153,7 +153,7 @@ async fn list(context: &Context, attached: bool, quiet: bool) -> Result<(), Erro
         ]);
     }
     table.sort_by_column(1);
-    print_line(&table.render())
+    table.print("No cluster is set up; start with: dcos cluster setup http://HOST:PORT")
 }
 
 fn describe(cluster: &Cluster, version: Option<String>) -> Value {

@@ -123,7 +123,7 @@ async fn leader(context: &Context) -> Result<(), Error> {
     for host in known {
         table.push(vec![text(host, "host").to_owned(), text(host, "ip").to_owned()]);
     }
-    print_line(&table.render())
+    table.print("There is nothing to list.")
 }
 
 /// Asks as often as there are masters, because a balancer may send each request to another.
@@ -158,5 +158,5 @@ async fn plugins(context: &Context) -> Result<(), Error> {
         table.push(["id", "implementation", "plugin"].map(|key| text(plugin, key).to_owned()).to_vec());
     }
     table.sort_by_column(0);
-    print_line(&table.render())
+    table.print("There is nothing to list.")
 }

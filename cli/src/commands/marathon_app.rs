@@ -352,7 +352,7 @@ async fn list_apps(context: &Context, client: &Client, quiet: bool) -> Outcome {
     let (deployments, queue) = (format!("{V2}/deployments"), format!("{V2}/queue"));
     let (deployments, queue) = futures::try_join!(client.get(&deployments), client.get(&queue))?;
     let deployments = deployments.as_array().cloned().unwrap_or_default();
-    print_line(&app_table(apps, &deployments, list(&queue, "queue")).render())?;
+    app_table(apps, &deployments, list(&queue, "queue")).print("There are no apps.")?;
     Ok(0)
 }
 

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::error::{Error, Outcome};
 use crate::marathon::{V2, count, list, normalize_id, queued_id, text};
-use crate::output::{Align, EMPTY, Table, cell, print_line};
+use crate::output::{Align, EMPTY, Table, cell};
 
 /// Arguments of `dcos marathon debug`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, args: DebugArgs) -> Outcome {
             if context.structured() {
                 context.print(&json!(list(&queue, "queue")))?;
             } else {
-                print_line(&queue_table(list(&queue, "queue")).render())?;
+                queue_table(list(&queue, "queue")).print("Nothing waits to be launched.")?;
             }
         }
         DebugCommand::Summary { app_id } => {
@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &Context, args: DebugArgs) -> Outcome {
             if context.structured() {
                 context.print(&entry)?;
             } else {
-                print_line(&summary_table(&entry).render())?;
+                summary_table(&entry).print("Nothing waits to be launched.")?;
             }
         }
         DebugCommand::Details { app_id } => {
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &Context, args: DebugArgs) -> Outcome {
             if context.structured() {
                 context.print(&entry)?;
             } else {
-                print_line(&details_table(list(&entry, "lastUnusedOffers")).render())?;
+                details_table(list(&entry, "lastUnusedOffers")).print("Nothing waits to be launched.")?;
             }
         }
     }

@@ -85,7 +85,7 @@ pub(crate) async fn run(context: &Context, args: DeploymentArgs) -> Outcome {
                 deployments.iter().try_for_each(|deployment| print_line(text(deployment, "id")))?;
                 return Ok(0);
             }
-            print_line(&deployment_table(&deployments).render())?;
+            deployment_table(&deployments).print("There are no deployments.")?;
         }
         DeploymentCommand::Rollback { id } => {
             let answer = client.json(Method::DELETE, &format!("{V2}/deployments/{}", encode(&id)), None).await?;

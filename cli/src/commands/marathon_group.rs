@@ -100,7 +100,7 @@ pub(crate) async fn run(context: &Context, args: GroupArgs) -> Outcome {
                 for (id, apps) in counts {
                     table.push(vec![id, apps.to_string()]);
                 }
-                print_line(&table.render())?;
+                table.print("There are no groups.")?;
             }
             Ok(0)
         }

@@ -86,7 +86,7 @@ pub(crate) async fn run(context: &Context, args: TaskArgs) -> Outcome {
             } else if quiet {
                 tasks.iter().try_for_each(|task| print_line(text(task, "id")))?;
             } else {
-                print_line(&task_table(tasks).render())?;
+                task_table(tasks).print("There are no tasks.")?;
             }
         }
         TaskCommand::Show { task_id } => {

@@ -66,7 +66,7 @@ pub(crate) async fn run(context: &Context, args: NodeArgs) -> Outcome {
         print_note("No agents found.");
         return Ok(0);
     }
-    print_line(&node_table(&nodes, &args.field)?.render())?;
+    node_table(&nodes, &args.field)?.print("There are no nodes.")?;
     Ok(0)
 }
 

@@ -96,7 +96,7 @@ async fn search(context: &Context, query: Option<String>, quiet: bool) -> Outcom
         packages.iter().try_for_each(|package| print_line(text(package, "name")))?;
         return Ok(0);
     }
-    print_line(&search_table(packages).render())?;
+    search_table(packages).print("There are no packages.")?;
     Ok(0)
 }
 
@@ -170,7 +170,13 @@ pub(crate) async fn installed_packages(
             merged.insert((plugin.clone(), version), package);
         }
     }
-    Ok(merged.into_values().map(Value::Object).collect())
+    let by_id = |mut package: Map<String, Value>| {
+        if let Some(apps) = package.get_mut("apps").and_then(Value::as_array_mut) {
+            apps.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+        }
+        Value::Object(package)
+    };
+    Ok(merged.into_values().map(by_id).collect())
 }
 
 async fn installed(context: &Context, args: ListArgs) -> Outcome {
@@ -192,7 +198,7 @@ async fn installed(context: &Context, args: ListArgs) -> Outcome {
         packages.iter().try_for_each(|package| print_line(text(package, "name")))?;
         return Ok(0);
     }
-    print_line(&package_table(&packages).render())?;
+    package_table(&packages).print("There are no packages.")?;
     Ok(0)
 }
 

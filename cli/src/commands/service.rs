@@ -100,5 +100,5 @@ fn print_table(services: &[&Value]) -> Result<(), Error> {
         ]);
     }
     table.sort_by_column(0);
-    print_line(&table.render())
+    table.print("There are no services.")
 }

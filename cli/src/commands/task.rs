@@ -135,13 +135,22 @@ async fn list(context: &Context, args: &ListArgs) -> Outcome {
     let state = mesos::state(&context.client()?).await?;
     let tasks = mesos::tasks(&state, args.task.as_deref(), args.which.which());
     if context.structured() {
-        context.print(&json!(tasks.into_iter().map(|task| task.value).collect::<Vec<_>>()))?;
+        context.print(&json!(tasks.into_iter().map(with_domain).collect::<Vec<_>>()))?;
     } else if args.quiet {
         tasks.iter().try_for_each(|task| print_line(task.id()))?;
     } else {
-        print_line(&task_table(&tasks).render())?;
+        task_table(&tasks).print("There are no tasks.")?;
     }
     Ok(0)
+}
+
+/// A task with its node's fault domain, as the original printed it.
+fn with_domain(task: Task) -> Value {
+    let mut value = task.value;
+    if let (Some(map), Some(domain)) = (value.as_object_mut(), task.node.as_ref().and_then(|node| node.get("domain"))) {
+        map.insert("domain".to_owned(), domain.clone());
+    }
+    value
 }
 
 fn task_table(tasks: &[Task]) -> Table {
@@ -239,7 +248,7 @@ async fn ls(context: &Context, which: WhichArgs, long: bool, task: Option<&str>,
             print_line(&format!("===> {} <===", task.id()))?;
         }
         if long {
-            print_line(&long_table(&files).render())?;
+            long_table(&files).print("The directory is empty.")?;
         } else {
             let names: Vec<&str> = files.iter().map(|file| base_name(text(file, "path"))).collect();
             print_line(&names.join("  "))?;
