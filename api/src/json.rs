@@ -187,6 +187,12 @@ pub(crate) fn is_sensitive(path: &str) -> bool {
     }
 }
 
+/// Whether a text of the form `NAME=value` may hold a secret by its name, as in `--env` parameters.
+pub(crate) fn is_sensitive_assignment(text: &str) -> bool {
+    let name = text.split_once('=').map(|(name, _)| name.to_ascii_uppercase());
+    name.is_some_and(|name| SENSITIVE_WORDS.iter().any(|word| name.contains(word)))
+}
+
 /// The value as text, containers only by their kind: a fault shows what was given, not all of it.
 pub(crate) fn brief(value: &Value) -> String {
     match value {

@@ -52,6 +52,8 @@ fn requests() {
     for body in [&b"[]"[..], b"3", b"{", b"\"x\""] {
         assert_eq!(parse_body(body).unwrap_err().kind, "not_parsed");
     }
+    let deep = "[".repeat(100_000);
+    assert_eq!(parse_body(format!("{{\"options\":{deep}").as_bytes()).unwrap_err().kind, "not_parsed");
     let install =
         InstallRequest::read(&json!({"packageName": "a", "packageVersion": null, "options": {"x": 1}, "extra": 1})).unwrap();
     assert_eq!((install.package_name.as_str(), install.package_version), ("a", None));

@@ -135,7 +135,7 @@ impl CosmosError {
 
     /// Options do not fit the schema. Each entry keeps the words old clients read: `unwanted`,
     /// `found`, `expected`, `missing`, `minimum`, `instance.pointer`.
-    pub fn schema_mismatch(errors: Value) -> Self {
+    pub fn schema_mismatch(errors: &[Value]) -> Self {
         Self::bad("JsonSchemaMismatch", "Options JSON failed validation", json!({"errors": errors}))
     }
 

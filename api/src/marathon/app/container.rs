@@ -11,6 +11,8 @@ pub(super) struct RawContainer<'a> {
     pub(super) container: Container,
     /// `portMappings`, wherever written; `None` = not given.
     pub(super) port_mappings: Option<Vec<PortMapping>>,
+    /// They were written inside `docker`.
+    pub(super) has_legacy_mappings: bool,
     /// Legacy `docker.network`.
     pub(super) docker_network: Option<Cursor<'a>>,
 }
@@ -31,6 +33,7 @@ pub(super) fn read_container<'a>(reader: &mut Reader, at: &Cursor<'a>) -> Option
     if let (Some(_), Some(legacy)) = (&current, &legacy) {
         reader.fault(legacy.path.clone(), "is the old form of container.portMappings; give only one of the two");
     }
+    let has_legacy_mappings = current.is_none() && legacy.is_some();
     let port_mappings = current.or(legacy).and_then(|cursor| reader.list(&cursor, read_port_mapping));
     // A `docker` block that only carried the network says nothing once that has been taken out.
     let docker = docker.filter(|docker| kind == ContainerKind::Docker || *docker != DockerOptions::default());
@@ -43,6 +46,7 @@ pub(super) fn read_container<'a>(reader: &mut Reader, at: &Cursor<'a>) -> Option
             linux_info: object.get("linuxInfo").map(|cursor| cursor.value.clone()),
         },
         port_mappings,
+        has_legacy_mappings,
         docker_network: docker_object.and_then(|docker| docker.get("network")),
     })
 }

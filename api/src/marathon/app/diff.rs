@@ -1,7 +1,7 @@
 //! What differs between two versions of an app, for people.
 
 use super::write_app;
-use crate::json::is_sensitive;
+use crate::json::{is_sensitive, is_sensitive_assignment};
 use orrery_core::App;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,8 +22,8 @@ pub struct Change {
     pub new: Option<Value>,
 }
 
-/// All fields that differ, deepest paths first found first, versions left out. Values of variables
-/// and labels that are secret by their names are [`REDACTED`].
+/// All fields that differ, in the order in which they are printed, versions left out. Values of
+/// variables, labels and parameters that are secret by their names are [`REDACTED`].
 pub fn diff(old: &App, new: &App) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(String::new(), Some(&write_app(old)), Some(&write_app(new)), &mut changes);
@@ -56,7 +56,8 @@ fn compare(path: String, old: Option<&Value>, new: Option<&Value>, changes: &mut
 }
 
 fn redact(path: &str, value: &Value) -> Value {
-    if is_sensitive(path) {
+    let parameter = path.starts_with("/container/docker/parameters");
+    if is_sensitive(path) || (parameter && value.as_str().is_some_and(is_sensitive_assignment)) {
         return Value::from(REDACTED);
     }
     match value {
@@ -91,5 +92,11 @@ mod tests {
         assert_eq!(find("/env/B").old, None);
         assert_eq!(find("/constraints(0)").new, None);
         assert!(diff(&old, &old).is_empty());
+        let image = |value: &str| {
+            let parameters = json!([{"key": "env", "value": value}]);
+            read(json!({"id": "/a", "container": {"type": "DOCKER", "docker": {"image": "i", "parameters": parameters}}}))
+        };
+        let changes = diff(&image("API_TOKEN=a"), &image("API_TOKEN=b"));
+        assert_eq!((changes.len(), &changes[0].new), (1, &Some(json!(REDACTED))));
     }
 }

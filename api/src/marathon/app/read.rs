@@ -118,7 +118,7 @@ pub fn read_app(value: &Value, context: ReadContext<'_>) -> Result<App, Vec<Faul
     let mut app = App::new(id.unwrap_or_else(stand_in));
     let given = read_fields(&mut reader, &object, &mut app);
     complete(&mut app, &given, None);
-    finish(reader, app)
+    finish(reader, app, &given)
 }
 
 /// Merges a partial spec into `current` (PUT and PATCH of Marathon, `partialUpdate=true`): fields
@@ -134,7 +134,7 @@ pub fn patch_app(current: &App, patch: &Value) -> Result<App, Vec<Fault>> {
     let mut app = current.clone();
     let given = read_fields(&mut reader, &object, &mut app);
     complete(&mut app, &given, Some(current));
-    finish(reader, app)
+    finish(reader, app, &given)
 }
 
 /// The version to go back to when an update consists of `version` (and perhaps `id`) alone.
@@ -150,14 +150,24 @@ pub fn rollback_version(update: &Value) -> Result<Option<Timestamp>, Fault> {
     time.map(Some).ok_or_else(|| Fault::new("/version", "must be a time such as 2026-01-31T12:00:00.000Z").with_value(version))
 }
 
-fn finish(mut reader: Reader, app: App) -> Result<App, Vec<Fault>> {
-    for fault in validate_app(&app) {
-        // What could not be read has been said; what follows from its default would only confuse.
-        if !reader.faults.iter().any(|earlier| fault.path.starts_with(&earlier.path)) {
-            reader.faults.push(fault);
+fn finish(mut reader: Reader, app: App, given: &Given) -> Result<App, Vec<Fault>> {
+    let mut faults = Vec::new();
+    for mut fault in validate_app(&app) {
+        fault.path = given.written_path(fault.path);
+        // What could not be read has been said; what follows from its default would only confuse,
+        // and in a list that lost an entry the numbers of the others are wrong.
+        if !reader.faults.iter().any(|earlier| is_consequence(&fault.path, &earlier.path)) {
+            faults.push(fault);
         }
     }
+    reader.faults.append(&mut faults);
     if reader.faults.is_empty() { Ok(app) } else { Err(reader.faults) }
+}
+
+fn is_consequence(path: &str, earlier: &str) -> bool {
+    let list = |path: &str| path.find('(').map(|at| path[..at].to_owned());
+    let below = path.strip_prefix(earlier).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '(']));
+    below || (list(path).is_some() && list(path) == list(earlier))
 }
 
 fn read_id(reader: &mut Reader, object: &Object<'_>, context: ReadContext<'_>) -> Option<AppId> {
@@ -186,11 +196,30 @@ struct Given {
     port_mappings: Option<Vec<PortMapping>>,
     upgrade_strategy: bool,
     unreachable_strategy: bool,
+    /// Old forms that were used.
+    uris: bool,
+    ports: bool,
+    docker_port_mappings: bool,
+}
+
+impl Given {
+    /// The path of a field of the normalised app as the user wrote it.
+    fn written_path(&self, path: String) -> String {
+        let old = |new: &str, suffix: &str, old: &str| {
+            let rest = path.strip_prefix(new).filter(|rest| rest.starts_with('('))?;
+            Some(format!("{old}{}", rest.strip_suffix(suffix).unwrap_or(rest)))
+        };
+        let renamed = if self.uris { old("/fetch", "/uri", "/uris") } else { None };
+        let renamed = renamed.or_else(|| self.ports.then(|| old("/portDefinitions", "/port", "/ports")).flatten());
+        let mappings = || old("/container/portMappings", "", "/container/docker/portMappings");
+        let renamed = renamed.or_else(|| self.docker_port_mappings.then(mappings).flatten());
+        renamed.unwrap_or(path)
+    }
 }
 
 fn read_fields(reader: &mut Reader, object: &Object<'_>, app: &mut App) -> Given {
     let mut given = Given::default();
-    read_process(reader, object, app);
+    read_process(reader, object, app, &mut given);
     read_resources(reader, object, app);
     read_networking(reader, object, app, &mut given);
     read_placement(reader, object, app);
@@ -218,7 +247,7 @@ fn set<T>(
     true
 }
 
-fn read_process(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
+fn read_process(reader: &mut Reader, object: &Object<'_>, app: &mut App, given: &mut Given) {
     let cmd_given = set(reader, object, "cmd", &mut app.cmd, |reader, at| reader.text(at).map(Some));
     let args_given = set(reader, object, "args", &mut app.args, |reader, at| reader.list(at, Reader::plain_text));
     // In an update one replaces the other.
@@ -251,6 +280,7 @@ fn read_process(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
         && let Some(artifacts) = reader.list(&uris, read_uri)
     {
         app.fetch = artifacts;
+        given.uris = true;
     }
 }
 
@@ -347,6 +377,7 @@ fn read_networking(reader: &mut Reader, object: &Object<'_>, app: &mut App, give
         app.container = Some(raw.container);
         docker_network = raw.docker_network;
         given.port_mappings = raw.port_mappings;
+        given.docker_port_mappings = raw.has_legacy_mappings;
     }
     let ip_address: Option<IpAddress> = object.get("ipAddress").and_then(|cursor| read_ip_address(reader, &cursor));
     let legacy = legacy_networks(reader, docker_network.as_ref(), ip_address.as_ref());
@@ -386,6 +417,7 @@ fn read_networking(reader: &mut Reader, object: &Object<'_>, app: &mut App, give
     {
         app.port_definitions = definitions;
         given.port_definitions = true;
+        given.ports = true;
     }
     set(reader, object, "requirePorts", &mut app.require_ports, Reader::boolean);
 }

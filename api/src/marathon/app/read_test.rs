@@ -181,6 +181,13 @@ fn every_rule_names_its_field() {
         ),
         (json!({"ports": [1], "portDefinitions": []}), "/ports"),
         (json!({"ports": [70000]}), "/ports(0)"),
+        (json!({"uris": ["http://a b"]}), "/uris(0)"),
+        (json!({"ports": [5, 5]}), "/ports(1)"),
+        (
+            json!({"container": {"docker": {"image": "i", "network": "BRIDGE", "portMappings": [{"name": "a"}, {"name": "a"}]}}}),
+            "/container/docker/portMappings(1)/name",
+        ),
+        (json!({"healthChecks": [{"protocol": "PING"}, {"portIndex": 9}]}), "/healthChecks(0)/protocol"),
         (json!({"uris": ["/a"], "fetch": [{"uri": "/b"}]}), "/uris"),
         (json!({"fetch": [{"uri": "x".repeat(1025)}]}), "/fetch(0)/uri"),
         (json!({"fetch": [{"uri": "http://a b"}]}), "/fetch(0)/uri"),
