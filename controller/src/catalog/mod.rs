@@ -7,7 +7,7 @@ mod fetch;
 mod source;
 
 pub use fetch::FetchError;
-pub use source::{BUILTIN_URI, Source};
+pub use source::{BUILTIN_URI, Source, SourceError};
 
 use fetch::Fetcher;
 use orrery_catalog::{Index, Repository as Content};

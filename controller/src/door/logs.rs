@@ -81,7 +81,12 @@ async fn task(State(door): State<Door>, mut request: Request) -> Response {
             let what = if wanted == Wanted::Browse { "browse" } else { "download" };
             match format!("/files/{what}?path={query}").parse() {
                 Ok(uri) => *request.uri_mut() = uri,
-                Err(_) => return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": "the name of the file cannot be forwarded" })),
+                Err(_) => {
+                    return body::answer(
+                        StatusCode::BAD_REQUEST,
+                        &json!({ "message": "the name of the file cannot be forwarded" }),
+                    );
+                }
             }
             agents::call(&door, node, &format!("files/{what}"), request).await
         }

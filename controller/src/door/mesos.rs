@@ -77,7 +77,9 @@ async fn dispatch(
             Some(id) => body::ok(&mesos::slaves(&facts(&door), &cluster(), Some(id))),
         },
         "frameworks" => match wanted("framework_id") {
-            Some(id) if id != mesos::framework_id(&cluster().id) => body::ok(&mesos::frameworks(&facts(&door), &cluster(), Some(id))),
+            Some(id) if id != mesos::framework_id(&cluster().id) => {
+                body::ok(&mesos::frameworks(&facts(&door), &cluster(), Some(id)))
+            }
             _ => views.json(&door, View::Frameworks).await,
         },
         "roles" => views.json(&door, View::Roles).await,

@@ -40,7 +40,10 @@ async fn nothing() -> Response {
 
 async fn login() -> Response {
     let description = "this cluster asks for no login; leave out user name and password";
-    body::answer(StatusCode::NOT_FOUND, &json!({ "title": "Not Found", "description": description, "message": description, "code": "ERR_NO_AUTHENTICATION" }))
+    body::answer(
+        StatusCode::NOT_FOUND,
+        &json!({ "title": "Not Found", "description": description, "message": description, "code": "ERR_NO_AUTHENTICATION" }),
+    )
 }
 
 async fn links() -> Response {
@@ -48,5 +51,8 @@ async fn links() -> Response {
 }
 
 async fn certificate() -> Response {
-    body::answer(StatusCode::NOT_FOUND, &json!({ "message": "this cluster has no certificate authority: it answers without TLS" }))
+    body::answer(
+        StatusCode::NOT_FOUND,
+        &json!({ "message": "this cluster has no certificate authority: it answers without TLS" }),
+    )
 }

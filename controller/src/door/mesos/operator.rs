@@ -52,7 +52,9 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
             (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
         }
         CallType::Teardown => teardown(door, &call),
-        CallType::DrainAgent | CallType::DeactivateAgent | CallType::ReactivateAgent | CallType::MarkAgentGone => agent_call(door, &call),
+        CallType::DrainAgent | CallType::DeactivateAgent | CallType::ReactivateAgent | CallType::MarkAgentGone => {
+            agent_call(door, &call)
+        }
         _ => {
             let message = format!("{} is not served by this cluster", call.kind.word());
             refuse(StatusCode::NOT_IMPLEMENTED, &message)
