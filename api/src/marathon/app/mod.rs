@@ -1,8 +1,10 @@
 //! App definitions: reading Marathon's JSON of any age, and writing it as Marathon 1.11 does.
 
 mod check;
+mod complete;
 mod container;
 mod diff;
+mod fields;
 mod network;
 mod read;
 mod validate;
