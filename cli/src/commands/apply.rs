@@ -12,7 +12,7 @@ use crate::error::{Error, Fault, Kind, Outcome};
 use crate::output::{print_line, print_note};
 use crate::position::to_pointer;
 use crate::progress::WaitFlags;
-use crate::spec::{Specs, Unit, UnitKind};
+use crate::spec::{Specs, Unit, UnitKind, nearest};
 use crate::watch::{self, Goal};
 
 const SHAPES: &str = "\
@@ -186,6 +186,7 @@ fn read(files: &Files, strict: bool) -> Result<Specs, Error> {
     if !specs.faults.is_empty() {
         return Err(faulty(specs.faults));
     }
+    warn_of_unknown_fields(&specs);
     if specs.units.is_empty() {
         return Err(Error::usage("the input declares nothing").cause("the files are empty, or hold only comments"));
     }
@@ -200,6 +201,62 @@ fn app_faults(specs: &Specs, unit: &Unit) -> Vec<Fault> {
     let read = read_app(&unit.value, ReadContext { base_group: "/", path_id: None });
     let place = |fault: orrery_core::Fault| unit_fault(specs, unit, to_pointer(&fault.path), &fault.message, fault.value);
     read.err().into_iter().flatten().map(place).collect()
+}
+
+/// Fields that apps have, in the order of the documentation.
+const APP_FIELDS: &[&str] = &[
+    "id",
+    "cmd",
+    "args",
+    "user",
+    "env",
+    "instances",
+    "cpus",
+    "mem",
+    "disk",
+    "gpus",
+    "executor",
+    "constraints",
+    "fetch",
+    "storeUrls",
+    "backoffSeconds",
+    "backoffFactor",
+    "maxLaunchDelaySeconds",
+    "container",
+    "healthChecks",
+    "readinessChecks",
+    "dependencies",
+    "upgradeStrategy",
+    "labels",
+    "acceptedResourceRoles",
+    "residency",
+    "secrets",
+    "taskKillGracePeriodSeconds",
+    "unreachableStrategy",
+    "killSelection",
+    "portDefinitions",
+    "requirePorts",
+    "networks",
+    "ipAddress",
+    "ports",
+    "uris",
+    "tty",
+    "check",
+    "role",
+    "resourceLimits",
+];
+
+/// Marathon takes fields it does not know without a word; a slip in a name should not pass so quietly.
+fn warn_of_unknown_fields(specs: &Specs) {
+    for unit in specs.units.iter().filter(|unit| unit.kind == UnitKind::App) {
+        let Ok(app) = read_app(&unit.value, ReadContext { base_group: "/", path_id: None }) else { continue };
+        for name in app.unknown.keys() {
+            let Some(near) = nearest(name, APP_FIELDS) else { continue };
+            let message = format!("is no field of an app and has no effect; did you mean {near}?");
+            let path = format!("/{}", crate::position::escape(name));
+            print_note(&format!("warning: {}", unit_fault(specs, unit, path, &message, None).to_line()));
+        }
+    }
 }
 
 fn print_changes(context: &Context, change: &Change) -> Result<(), Error> {

@@ -131,7 +131,7 @@ pub(crate) async fn run(context: &Context, args: InstallArgs) -> Outcome {
         if args.wait.wait {
             wait(context, &client, id, &args).await?;
         } else if people {
-            print_note(&format!("The cluster starts it now. Watch: dcos package install --wait, or dcos marathon app show {id}"));
+            print_note(&format!("The cluster starts it now. See how far it is: dcos explain {id}"));
         }
     }
     if !people {
