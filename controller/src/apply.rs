@@ -115,7 +115,9 @@ pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: Appl
     let deployment = handle
         .edit(move |draft| {
             let deployment = draft.edit(edits, true, "/v1/apply")?;
-            packages.into_iter().for_each(|package| draft.put_package(package));
+            for package in packages {
+                draft.put_package(package);
+            }
             Ok(deployment)
         })
         .await?;
@@ -274,7 +276,7 @@ impl Reader<'_> {
                 self.faults.extend(faults.into_iter().map(own));
             }
             Err(PackageError::Catalog(error)) => {
-                self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault)))
+                self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault)));
             }
             Err(PackageError::Control(error)) => self.faults.push((index, Fault::new("/packageName", error.to_string()))),
         }

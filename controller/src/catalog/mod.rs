@@ -103,7 +103,7 @@ impl CatalogService {
             Health {
                 repository: repository.clone(),
                 packages: content.map_or(0, |content| content.packages.len()),
-                error: copy.and_then(|copy| copy.error.as_ref()).map(|error| error.to_string()),
+                error: copy.and_then(|copy| copy.error.as_ref()).map(ToString::to_string),
                 faults: content.map(|content| content.faults.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             }
         };

@@ -127,8 +127,9 @@ impl Call {
         }
     }
 
-    pub(super) fn proxy(&self) -> Option<ResourceProxy<'_>> {
-        Some(ResourceProxy { scheme: &self.scheme, host: &self.host })
+    /// Where clients reach the resource proxy.
+    pub(super) fn proxy(&self) -> ResourceProxy<'_> {
+        ResourceProxy { scheme: &self.scheme, host: &self.host }
     }
 
     pub(super) fn repositories(&self) -> Vec<Repository> {
@@ -183,7 +184,7 @@ async fn search(call: &Call) -> Result<Value, CosmosError> {
         selected: result.selected,
         images: result.images.as_ref(),
     });
-    Ok(wire::search_json(entries, call.proxy()))
+    Ok(wire::search_json(entries, Some(call.proxy())))
 }
 
 async fn describe(call: &Call) -> Result<Value, CosmosError> {
@@ -193,9 +194,9 @@ async fn describe(call: &Call) -> Result<Value, CosmosError> {
         index.resolve(&request.package_name, request.package_version.as_deref()).map_err(|error| catalog_error(&error))?;
     let definition = Value::Object(found.definition().map_err(|error| catalog_error(&error))?);
     if call.version == 2 {
-        wire::describe_v2(&definition, call.proxy())
+        wire::describe_v2(&definition, Some(call.proxy()))
     } else {
-        Ok(wire::describe_v3(&definition, call.proxy()))
+        Ok(wire::describe_v3(&definition, Some(call.proxy())))
     }
 }
 
@@ -230,7 +231,7 @@ async fn install(call: &Call) -> Result<Value, CosmosError> {
     if !found.has_template() {
         // Nothing runs: notes and a command for the client only (cosmos.md 3.4).
         let refused = || CosmosError::no_template(&found.name, &found.version);
-        return if call.version == 1 { Err(refused()) } else { Ok(wire::install_v2(&definition, None, call.proxy())) };
+        return if call.version == 1 { Err(refused()) } else { Ok(wire::install_v2(&definition, None, Some(call.proxy()))) };
     }
     let prepared = packages::prepare(&call.door.handle, &call.door.catalog, &request).await.map_err(package_error)?;
     packages::install(&call.door.handle, &prepared).await.map_err(|error| control_error(&error))?;
@@ -238,7 +239,7 @@ async fn install(call: &Call) -> Result<Value, CosmosError> {
     Ok(if call.version == 1 {
         wire::install_v1(&prepared.instance.name, &prepared.instance.version, app_id)
     } else {
-        wire::install_v2(&definition, Some(app_id), call.proxy())
+        wire::install_v2(&definition, Some(app_id), Some(call.proxy()))
     })
 }
 
@@ -258,7 +259,7 @@ async fn list(call: &Call) -> Result<Value, CosmosError> {
         .filter(|(_, definition)| request.package_name.as_ref().is_none_or(|name| definition["name"] == **name))
         .collect();
     let installed = installed.iter().map(|(id, definition)| Installed { app_id: id.as_str(), definition });
-    Ok(wire::list_json(installed, call.proxy()))
+    Ok(wire::list_json(installed, Some(call.proxy())))
 }
 
 async fn uninstall(call: &Call) -> Result<Value, CosmosError> {

@@ -34,8 +34,11 @@ pub(crate) fn routes() -> Router<Door> {
         .route("/package/resource", get(resource))
 }
 
+/// An app and the package definition in its labels.
+type Service = (AppId, Arc<App>, Map<String, Value>);
+
 /// The app of a request, and what its labels say of its package.
-fn service(call: &Call, app_id: &str) -> Result<(AppId, Arc<App>, Map<String, Value>), CosmosError> {
+fn service(call: &Call, app_id: &str) -> Result<Service, CosmosError> {
     let id = AppId::parse(app_id).map_err(|error| CosmosError::not_valid(error.to_string()))?;
     let cluster = call.door.handle.cluster();
     let app = cluster.app(&id).cloned().ok_or_else(|| CosmosError::app_not_found(id.as_str()))?;

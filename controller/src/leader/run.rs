@@ -10,6 +10,7 @@ use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
 use orrery_core::{NodeId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -104,9 +105,25 @@ impl Leader {
     }
 
     async fn step(&mut self, batch: &mut Vec<Input>) {
+        let mut answers = Vec::new();
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
+        let Ok(step) = decided else {
+            // A fault of ours in one request must not end the cluster: the draft is dropped.
+            tracing::error!("a step panicked and was dropped; please report the lines above");
+            batch.clear();
+            self.links.clear();
+            for answer in answers {
+                answer(Err(ControlError::Store("an internal error".into())));
+            }
+            return;
+        };
+        self.finish(step, answers).await;
+    }
+
+    /// The pure part of a step.
+    fn decide(&mut self, batch: &mut Vec<Input>, answers: &mut Vec<Answer>) -> Step {
         let now = clock::now();
         let mut draft = self.draft();
-        let mut answers = Vec::new();
         for input in batch.drain(..) {
             match input {
                 Input::Edit(act) => answers.push(act(&mut draft)),
@@ -132,7 +149,7 @@ impl Leader {
         }
         draft.wake_paused();
         draft.wake_unreachable();
-        self.finish(draft.settle(), answers).await;
+        draft.settle()
     }
 
     /// Stores the step; only then it becomes true.

@@ -56,7 +56,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let catalog =
         Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
     let leader = LeaderOptions { store, zone: zone.clone(), address, node_timeout: NODE_TIMEOUT };
-    let (handle, leading) = start(leader, stop.clone()).await?;
+    let (handle, mut leading) = start(leader, stop.clone()).await?;
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());
     let agents = agents::start(&options, &data, &cluster_id, &handle, &directory).await?;
@@ -90,7 +90,13 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     tracing::info!(%url, dns = %dns.local_addr, "serving");
     announce(&format!("ready {url}"));
 
-    signals.wait().await;
+    tokio::select! {
+        () = signals.wait() => {}
+        _ = &mut leading => {
+            InstanceFile::remove(&data);
+            anyhow::bail!("the leader ended unexpectedly; tasks run on, start again with `orrery up`");
+        }
+    }
     tracing::info!("stopping: tasks first, then the rest");
     agents.stop_tasks().await;
     stop.cancel();
