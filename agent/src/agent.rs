@@ -105,16 +105,19 @@ impl Agent {
         let prober = Prober::new(config.limits.probes).map_err(Error::Spawner)?;
         let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));
         let agent = Self { shared, _lock: Arc::new(lock) };
-        agent.take_up()?;
+        agent.take_up().await?;
         Ok(agent)
     }
 
     /// Takes up what the records tell of.
-    fn take_up(&self) -> Result<(), Error> {
+    async fn take_up(&self) -> Result<(), Error> {
         let directory = self.shared.config.records_dir();
         let (records, complaints) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
         for complaint in complaints {
             tracing::warn!("a task record cannot be read and is left alone: {complaint}");
+        }
+        if let Some(engine) = &self.shared.docker {
+            engine.remove_orphans(records.iter().map(|record| record.run.container.clone()).collect()).await;
         }
         for record in records {
             let mut report = first_report(record.task(), record.created_at);

@@ -20,7 +20,6 @@ pub(crate) use launch::{
     CgroupSetup, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, REQUEST_MAX_BYTES, SPAWNER_VERSION,
     SpawnerFacts, operation, process_start_time,
 };
-#[expect(unused_imports, reason = "read by the log routes")]
 pub(crate) use logfile::{LOG_KEEP_FILES, LOG_MAX_BYTES};
 
 use nix::errno::Errno;

@@ -1,6 +1,8 @@
 //! A controller of one agent, for tests.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part")]
 
+pub mod engine;
+
 use orrery_agent::{Agent, AgentConfig, Limits, Link};
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{Assignment, CommandSpec, ContainerSpec, Down, ExecutorKind, TaskReport, Up};
