@@ -4,3 +4,5 @@ mod apps;
 mod bad_input;
 mod lifecycle;
 mod packages;
+mod renderings;
+mod repositories;
