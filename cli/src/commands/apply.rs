@@ -2,7 +2,7 @@
 //! Reading and placing of faults happens here; defaults, comparison and writing on the cluster.
 
 use clap::Args;
-use orrery_api::marathon::app::{ReadContext, read_app};
+use orrery_api::marathon::app::{ReadContext, read_app, unknown_fields};
 use serde_json::{Value, json};
 
 use crate::change::{Change, applied_line, change_line, failure, faulty, submit, unit_fault, would};
@@ -12,7 +12,7 @@ use crate::error::{Error, Fault, Kind, Outcome};
 use crate::output::{print_line, print_note};
 use crate::position::to_pointer;
 use crate::progress::WaitFlags;
-use crate::spec::{Specs, Unit, UnitKind, nearest};
+use crate::spec::{Specs, Unit, UnitKind};
 use crate::watch::{self, Goal};
 
 const SHAPES: &str = "\
@@ -203,57 +203,13 @@ fn app_faults(specs: &Specs, unit: &Unit) -> Vec<Fault> {
     read.err().into_iter().flatten().map(place).collect()
 }
 
-/// Fields that apps have, in the order of the documentation.
-const APP_FIELDS: &[&str] = &[
-    "id",
-    "cmd",
-    "args",
-    "user",
-    "env",
-    "instances",
-    "cpus",
-    "mem",
-    "disk",
-    "gpus",
-    "executor",
-    "constraints",
-    "fetch",
-    "storeUrls",
-    "backoffSeconds",
-    "backoffFactor",
-    "maxLaunchDelaySeconds",
-    "container",
-    "healthChecks",
-    "readinessChecks",
-    "dependencies",
-    "upgradeStrategy",
-    "labels",
-    "acceptedResourceRoles",
-    "residency",
-    "secrets",
-    "taskKillGracePeriodSeconds",
-    "unreachableStrategy",
-    "killSelection",
-    "portDefinitions",
-    "requirePorts",
-    "networks",
-    "ipAddress",
-    "ports",
-    "uris",
-    "tty",
-    "check",
-    "role",
-    "resourceLimits",
-];
-
 /// Marathon takes fields it does not know without a word; a slip in a name should not pass so quietly.
 fn warn_of_unknown_fields(specs: &Specs) {
     for unit in specs.units.iter().filter(|unit| unit.kind == UnitKind::App) {
-        let Ok(app) = read_app(&unit.value, ReadContext { base_group: "/", path_id: None }) else { continue };
-        for name in app.unknown.keys() {
-            let Some(near) = nearest(name, APP_FIELDS) else { continue };
-            let message = format!("is no field of an app and has no effect; did you mean {near}?");
-            let path = format!("/{}", crate::position::escape(name));
+        for field in unknown_fields(&unit.value) {
+            let meant = field.similar.map_or(String::new(), |similar| format!("; did you mean {similar}?"));
+            let message = format!("is no field of an app and has no effect{meant}");
+            let path = to_pointer(&field.path);
             print_note(&format!("warning: {}", unit_fault(specs, unit, path, &message, None).to_line()));
         }
     }
