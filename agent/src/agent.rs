@@ -8,7 +8,7 @@ use crate::health::Prober;
 use crate::lifecycle::drive;
 use crate::process::{Executor, Spawner};
 use crate::state::{Entry, Shared, first_report, now};
-use crate::{Error, cgroup};
+use crate::{Error, cgroup, collect};
 use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
@@ -106,6 +106,7 @@ impl Agent {
         let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));
         let agent = Self { shared, _lock: Arc::new(lock) };
         agent.take_up().await?;
+        tokio::spawn(collect::run(agent.shared.clone()));
         Ok(agent)
     }
 
@@ -121,7 +122,7 @@ impl Agent {
         }
         for record in records {
             let mut report = first_report(record.task(), record.created_at);
-            report.container = record.docker.clone().or(Some(record.run.container.clone()));
+            report.container = Some(record.run.container.clone());
             report.sandbox = Some(record.run.sandbox.display().to_string());
             report.started_at = record.started_at;
             report.health.clone_from(&record.health);
@@ -331,6 +332,8 @@ impl Agent {
         }
         self.shared.news.notify_one();
         self.shared.process.spawner.quit().await;
+        self.shared.process.cgroups.remove_node();
+        self.shared.abandon.cancel();
     }
 
     /// Leaves without touching the tasks: they run on, and the next agent in the same directory

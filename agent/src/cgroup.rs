@@ -120,9 +120,12 @@ impl Cgroups {
         }
     }
 
-    /// Whether limits can be enforced.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.layout != Layout::None
+    /// Removes the node's own groups, once no task is left.
+    pub(crate) fn remove_node(&self) {
+        for directory in self.directories("") {
+            // What is still in use stays.
+            let _ = fs::remove_dir(directory);
+        }
     }
 
     /// Directories of a task's groups, each once.

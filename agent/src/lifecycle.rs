@@ -295,9 +295,6 @@ fn report_running(shared: &Shared, record: &Record, started_at: Timestamp, addre
         report.health.clone_from(&record.health);
         report.ready = record.ready;
         report.addresses = addresses.to_vec();
-        if let Some(id) = &record.docker {
-            report.container = Some(id.clone());
-        }
     });
 }
 

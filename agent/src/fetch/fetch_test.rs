@@ -42,7 +42,7 @@ struct Server {
 
 async fn server() -> Server {
     let hits = Arc::new(AtomicU32::new(0));
-    let (counted, flaky) = (hits.clone(), AtomicU32::new(0));
+    let (counted, flaky) = (hits.clone(), Arc::new(AtomicU32::new(0)));
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(5);

@@ -6,7 +6,6 @@ mod extract;
 
 use cache::Cache;
 use extract::{Bounds, kind};
-use futures::StreamExt;
 use orrery_core::app::Artifact;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,9 +13,6 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use url::Url;
-
-/// Artifacts of one task that are fetched at once.
-const PARALLEL: usize = 4;
 
 /// Fetches artifacts, a bounded number at once.
 #[derive(Debug)]
@@ -90,14 +86,15 @@ impl Fetcher {
 
     /// Fetches all artifacts into `sandbox`; all faults at once, each with its URI.
     pub(crate) async fn fetch(&self, artifacts: &[Artifact], sandbox: &Path) -> Result<(), String> {
-        let fetches = futures::stream::iter(artifacts).map(|artifact| async move {
-            let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
-            let fetched = self.fetch_one(artifact, sandbox).await;
-            fetched.map_err(|why| format!("Cannot fetch {}: {why}", artifact.uri))
-        });
-        let results: Vec<Result<(), String>> = fetches.buffered(PARALLEL).collect().await;
+        let fetches: Vec<_> = artifacts.iter().map(|artifact| self.fetch_when_permitted(artifact, sandbox)).collect();
+        let results = futures::future::join_all(fetches).await;
         let faults: Vec<String> = results.into_iter().filter_map(Result::err).collect();
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+
+    async fn fetch_when_permitted(&self, artifact: &Artifact, sandbox: &Path) -> Result<(), String> {
+        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
+        self.fetch_one(artifact, sandbox).await.map_err(|why| format!("Cannot fetch {}: {why}", artifact.uri))
     }
 
     async fn fetch_one(&self, artifact: &Artifact, sandbox: &Path) -> Result<(), String> {
