@@ -56,7 +56,7 @@ impl Draft {
     /// # Errors
     /// All or nothing: on any error the draft is as before.
     pub fn edit(&mut self, edits: Vec<AppEdit>, force: bool, uri: &str) -> Result<Option<Arc<Deployment>>, EditError> {
-        self.check_locks(edits.iter().map(AppEdit::id), force)?;
+        let ids: Vec<AppId> = edits.iter().map(|edit| edit.id().clone()).collect();
         let version = self.next_version(edits.iter().map(AppEdit::id));
         let mut changes: Vec<(ActionKind, AppId, Option<App>)> = Vec::new();
         let mut ports = self.cluster.clone();
@@ -68,6 +68,8 @@ impl Draft {
         if changes.is_empty() {
             return Ok(None);
         }
+        // After the edits: what is wrong in itself is told as such, forcing would not help.
+        self.check_locks(ids.iter(), force)?;
         let previous = changes.iter().map(|(_, id, _)| (id.clone(), self.cluster.app(id).map(|app| app.version))).collect();
         let pending: BTreeSet<AppId> = changes.iter().map(|(_, id, _)| id.clone()).collect();
         self.cancel_deployments(&pending);

@@ -242,6 +242,8 @@ fn a_second_change_is_locked_unless_forced() {
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
     let locked = world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], false, ""));
     assert!(matches!(locked, Err(EditError::Locked(ids)) if ids.len() == 1));
+    let again = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, ""));
+    assert!(matches!(again, Err(EditError::Exists(_))), "forcing would not help: {again:?}");
     world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], true, "")).unwrap();
     world.run();
     assert_eq!(world.running("/a"), 2);
