@@ -52,6 +52,7 @@ fn memory() -> String {
 }
 
 fn filesystem(directory: &Path) -> String {
-    let output = Command::new("stat").args(["--file-system", "--format=%T"]).arg(directory).output();
-    output.map_or_else(|_| "unknown filesystem".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let output = Command::new("df").arg("--output=fstype").arg(directory).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().nth(1).map_or_else(|| "unknown filesystem".into(), |name| name.trim().to_owned())
 }

@@ -49,6 +49,20 @@ impl Drop for Engine {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
+        if let Some(directory) = self.socket.parent() {
+            unmount_below(directory);
+        }
+    }
+}
+
+/// Unmounts what an engine leaves mounted (its network namespaces), so that its directory can go.
+fn unmount_below(directory: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // proc(5): the fifth field is the mount point; later mounts may lie on earlier ones.
+    for point in mounts.lines().rev().filter_map(|line| line.split(' ').nth(4)) {
+        if Path::new(point).starts_with(directory) {
+            let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
+        }
     }
 }
 
