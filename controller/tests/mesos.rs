@@ -57,8 +57,14 @@ impl World {
             dns_upstreams: Vec::new(),
             started_at: Timestamp::from_millis(1000),
         };
-        let door =
-            Door { handle: handle.clone(), catalog: Arc::new(catalog), zone, agents: Arc::new(agents), facts: Arc::new(facts) };
+        let door = Door {
+            handle: handle.clone(),
+            catalog: Arc::new(catalog),
+            zone,
+            agents: Arc::new(agents),
+            facts: Arc::new(facts),
+            asset: |_| None,
+        };
 
         let (down, mut orders) = mpsc::channel(64);
         let (up, reports) = mpsc::channel(64);

@@ -9,7 +9,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use orrery_api::cosmos::{self as wire, CosmosError, Endpoint, ServiceDescribeRequest, ServiceUpdateRequest, resource_urls};
+use orrery_api::cosmos::{
+    self as wire, ASSET_SCHEME, CosmosError, Endpoint, ServiceDescribeRequest, ServiceUpdateRequest, resource_urls,
+};
 use orrery_catalog::{Index, label, merge, resolve_options};
 use orrery_core::cluster::AppEdit;
 use orrery_core::{App, AppId};
@@ -123,17 +125,27 @@ async fn resource(State(door): State<Door>, Query(query): Query<HashMap<String, 
     if !known.await.unwrap_or(false) {
         return failed(&CosmosError::forbidden("ResourceProxyHandler$", Some(url)));
     }
+    let name = url.rsplit('/').next().unwrap_or("resource").replace(['"', '\\'], "");
+    if let Some(asset) = url.strip_prefix(ASSET_SCHEME) {
+        return match (door.asset)(asset) {
+            Some(bytes) => download(&name, None, Body::from(bytes.into_owned())),
+            None => failed(&CosmosError::http_error("GET", url, 404)),
+        };
+    }
     let response = match reqwest::get(url).await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => return failed(&CosmosError::http_error("GET", url, response.status().as_u16())),
         Err(error) => return failed(&CosmosError::endpoint_connection(url, &error.without_url().to_string())),
     };
     let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
-    let name = url.rsplit('/').next().unwrap_or("resource").replace(['"', '\\'], "");
-    let mut answer = (StatusCode::OK, Body::from_stream(response.bytes_stream())).into_response();
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    download(&name, content_type, Body::from_stream(response.bytes_stream()))
+}
+
+/// A file for the client to keep.
+fn download(name: &str, content_type: Option<HeaderValue>, body: Body) -> Response {
+    let mut answer = (StatusCode::OK, body).into_response();
+    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
     if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         answer.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }

@@ -2,6 +2,7 @@
 
 mod apps;
 mod bad_input;
+mod commands;
 mod lifecycle;
 mod packages;
 mod renderings;

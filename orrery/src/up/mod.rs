@@ -68,7 +68,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         dns_upstreams: dns.upstreams.clone(),
         started_at: now(),
     };
-    let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts) };
+    let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts), asset: universe::asset };
     let closing = stop.clone();
     let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
 
