@@ -49,8 +49,7 @@ fn lock(config: &AgentConfig) -> Result<nix::fcntl::Flock<File>, Error> {
     fs::create_dir_all(&config.data_dir).map_err(Error::file("create", &config.data_dir))?;
     let path = config.data_dir.join("lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(Error::file("open", &path))?;
-    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-        .map_err(|_| Error::Locked(config.data_dir.clone()))
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| Error::Locked(config.data_dir.clone()))
 }
 
 /// The node keeps the id of its first start.
@@ -117,6 +116,9 @@ impl Agent {
         for complaint in complaints {
             tracing::warn!("a task record cannot be read and is left alone: {complaint}");
         }
+        // Before any task starts, so that no group is taken away from one that is just starting.
+        let unfinished = records.iter().filter(|record| record.end.is_none());
+        self.shared.process.cgroups.sweep(&unfinished.map(|record| record.run.container.clone()).collect());
         if let Some(engine) = &self.shared.docker {
             engine.remove_orphans(records.iter().map(|record| record.run.container.clone()).collect()).await;
         }
@@ -207,7 +209,8 @@ impl Agent {
     }
 
     fn obey(&self, message: Down) {
-        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) = &message;
+        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) =
+            &message;
         if !self.admits(*epoch) {
             return;
         }

@@ -2,6 +2,7 @@
 
 use crate::spawner::CgroupSetup;
 use orrery_core::assignment::ContainerSpec;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +126,21 @@ impl Cgroups {
         for directory in self.directories("") {
             // What is still in use stays.
             let _ = fs::remove_dir(directory);
+        }
+    }
+
+    /// Removes groups of tasks that are not in `alive`: what was still busy when its task ended.
+    pub(crate) fn sweep(&self, alive: &BTreeSet<String>) {
+        let names: BTreeSet<String> = self
+            .directories("")
+            .iter()
+            .filter_map(|directory| fs::read_dir(directory).ok())
+            .flat_map(Iterator::flatten)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        for name in names.difference(alive) {
+            self.remove(name);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Collecting the sandboxes of ended tasks.
 
+use crate::checkpoint::Run;
 use crate::state::{Shared, now};
 use orrery_core::task::Known;
 use std::collections::BTreeSet;
@@ -74,13 +75,16 @@ fn forget_excess(shared: &Shared) {
 }
 
 fn collect(shared: &Shared) {
-    let alive: BTreeSet<PathBuf> = {
+    // Runs that begin while this works are younger than what was listed.
+    let executors = shared.config.executors_dir();
+    let Ok(found) = all_sandboxes(&executors) else { return };
+    let alive: Vec<Run> = {
         let board = shared.board();
         let alive = board.tasks.values().filter(|entry| entry.known() != Known::Ended);
-        alive.filter_map(|entry| Some(entry.run.as_ref()?.sandbox.clone())).collect()
+        alive.filter_map(|entry| entry.run.clone()).collect()
     };
-    let executors = shared.config.executors_dir();
-    let Ok(found) = ended_sandboxes(&executors, &alive) else { return };
+    let sandboxes: BTreeSet<&PathBuf> = alive.iter().map(|run| &run.sandbox).collect();
+    let found = found.into_iter().filter(|sandbox| !sandboxes.contains(&sandbox.path)).collect();
     let limits = &shared.config.limits;
     for path in choose(found, limits.sandboxes, Duration::from_secs(limits.sandbox_seconds), under_pressure(&executors)) {
         tracing::debug!(at = %now(), "removing sandbox {}", path.display());
@@ -91,18 +95,17 @@ fn collect(shared: &Shared) {
 }
 
 fn under_pressure(directory: &Path) -> bool {
-    nix::sys::statvfs::statvfs(directory)
-        .is_ok_and(|stats| u64::from(stats.blocks_available()) * 100 < u64::from(stats.blocks()) * FREE_MIN_PERCENT)
+    nix::sys::statvfs::statvfs(directory).is_ok_and(|stats| stats.blocks_available() * 100 < stats.blocks() * FREE_MIN_PERCENT)
 }
 
-/// Sandboxes that are no task's any more, with the time since they last changed.
-fn ended_sandboxes(executors: &Path, alive: &BTreeSet<PathBuf>) -> io::Result<Vec<Sandbox>> {
+/// All sandboxes, with the time since they last changed.
+fn all_sandboxes(executors: &Path) -> io::Result<Vec<Sandbox>> {
     let mut found = Vec::new();
     for executor in fs::read_dir(executors)?.flatten() {
         let Ok(runs) = fs::read_dir(executor.path().join("runs")) else { continue };
         for run in runs.flatten() {
             let path = run.path();
-            if run.file_type()?.is_dir() && !alive.contains(&path) {
+            if run.file_type()?.is_dir() {
                 let changed = run.metadata()?.modified()?;
                 let age = SystemTime::now().duration_since(changed).unwrap_or_default();
                 found.push(Sandbox { path, age });
@@ -154,9 +157,7 @@ mod tests {
             fs::create_dir_all(runs.join(name)).unwrap();
         }
         std::os::unix::fs::symlink("two", runs.join("latest")).unwrap();
-        let alive = BTreeSet::from([runs.join("two")]);
-        let found = ended_sandboxes(directory.path(), &alive).unwrap();
-        assert_eq!(found.iter().map(|sandbox| sandbox.path.clone()).collect::<Vec<_>>(), [runs.join("one")]);
+        assert_eq!(all_sandboxes(directory.path()).unwrap().len(), 2);
         remove(&runs.join("one")).unwrap();
         assert!(runs.join("latest").exists());
         remove(&runs.join("two")).unwrap();

@@ -3,7 +3,7 @@
 use crate::checkpoint::{Record, create_directories};
 use crate::docker::DockerRun;
 use crate::health::{self, Event, Subject};
-use crate::process::{Found, ProcessRun, chown_tree, lookup};
+use crate::process::{Executor, Found, ProcessRun, chown_tree, lookup};
 use crate::spawner::Identity;
 use crate::state::{Shared, now};
 use crate::volume::{self, Resolved};
@@ -105,7 +105,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
 }
 
 /// Prepares and starts a new task. `None` when it was told to stop before it started.
-async fn begin(shared: &Arc<Shared>, record: &mut Record, mut stop: watch::Receiver<Option<StopCause>>) -> Result<Option<Running>, Failure> {
+async fn begin(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    mut stop: watch::Receiver<Option<StopCause>>,
+) -> Result<Option<Running>, Failure> {
     let spec = container(record)?;
     let prepared = tokio::select! {
         biased;
@@ -162,7 +166,8 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
         fetched.map_err(|message| Failure { reason: FailureReason::FetchFailed, message })?;
         if let Some(identity) = prepared.identity.clone() {
             let sandbox = record.run.sandbox.clone();
-            blocking(move || chown_tree(&sandbox, &identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))).await?;
+            blocking(move || chown_tree(&sandbox, &identity).map_err(|error| format!("cannot hand over the sandbox: {error}")))
+                .await?;
         }
     }
     if let (ExecutorKind::Docker, Some(engine)) = (spec.executor, &shared.docker) {
@@ -182,7 +187,7 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
     }
     let spec = container(record)?;
     match spec.executor {
-        ExecutorKind::Process => match shared.process.adopt(&record.run) {
+        ExecutorKind::Process => match Executor::adopt(&record.run) {
             Ok((_, Found::Running(run))) => Ok(Some(Running::Process(run))),
             Ok((_, Found::Ended)) => Ok(None),
             Err(error) => Err(Failure::launch(format!("cannot find out what became of it: {error}"))),
@@ -216,7 +221,7 @@ async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut 
         started_at,
         ever_healthy: record.health.iter().map(|health| health.first_success.is_some()).collect(),
     };
-    let (checks, mut events) = health::start(Arc::new(subject), record.ready);
+    let (checks, mut events) = health::start(&Arc::new(subject), record.ready);
     let mut checks = Some(checks);
     let mut ready = vec![false; spec.readiness_checks.len()];
     let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
@@ -300,7 +305,14 @@ fn report_running(shared: &Shared, record: &Record, started_at: Timestamp, addre
 
 /// Takes in a result. Only what the controller would decide on leaves the node: changes of life and
 /// of the number of failures, not every success.
-async fn observe(shared: &Arc<Shared>, record: &mut Record, spec: &ContainerSpec, event: Event, ready: &mut [bool], started_at: Timestamp) {
+async fn observe(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    spec: &ContainerSpec,
+    event: Event,
+    ready: &mut [bool],
+    started_at: Timestamp,
+) {
     let task = record.task();
     let changed = match event {
         Event::Ready(index) => {

@@ -2,12 +2,13 @@
 
 mod common;
 
-
-use common::{Cluster, assignment, config, file, is_root, log, spec};
 use common::engine::{Engine, IMAGE};
+use common::{Cluster, assignment, config, file, is_root, log, spec};
 use orrery_core::Scalar;
 use orrery_core::app::{CommandLine, HealthCheck, HealthProtocol, NetworkMode, Parameter, Protocol, Volume, VolumeMode};
-use orrery_core::assignment::{CommandSpec, ContainerSpec, ExecutorKind, Exit, FailureReason, HealthTarget, ImageSpec, PortBinding};
+use orrery_core::assignment::{
+    CommandSpec, ContainerSpec, ExecutorKind, Exit, FailureReason, HealthTarget, ImageSpec, PortBinding,
+};
 use orrery_core::instance::Condition;
 use std::io::Read;
 use std::path::Path;
@@ -137,7 +138,9 @@ async fn refusals(cluster: &mut Cluster) {
 async fn volumes_and_parameters(cluster: &mut Cluster) {
     let host = tempfile::tempdir().unwrap();
     std::fs::write(host.path().join("given"), "from the node\n").unwrap();
-    let mut container = image("cat /data/given; cat /etc/hostname; echo $EXTRA; touch /data/x 2>/dev/null || echo read-only; echo s > $MESOS_SANDBOX/mine");
+    let mut container = image(
+        "cat /data/given; cat /etc/hostname; echo $EXTRA; touch /data/x 2>/dev/null || echo read-only; echo s > $MESOS_SANDBOX/mine",
+    );
     container.volumes = vec![Volume::host("/data", host.path().to_str().unwrap(), VolumeMode::ReadOnly)];
     container.image.as_mut().unwrap().parameters =
         vec![parameter("hostname", "orreryhost"), parameter("env", "EXTRA=more"), parameter("label", "a=b")];
@@ -177,7 +180,8 @@ async fn bridge_ports_and_checks(cluster: &mut Cluster) {
     let task = cluster.run(&assignment(container)).await;
     let report = cluster
         .until(&task, |report| {
-            report.condition.is_terminal() || (report.health.len() == 4 && report.health.iter().all(orrery_core::health::Health::is_alive))
+            report.condition.is_terminal()
+                || (report.health.len() == 4 && report.health.iter().all(orrery_core::health::Health::is_alive))
         })
         .await;
     assert_eq!(report.condition, Condition::Running, "{report:#?}");

@@ -25,7 +25,11 @@ async fn server() -> (u16, watch::Sender<u16>) {
                 let _ = stream.read(&mut request).await;
                 let status = *told.borrow();
                 let location = if status == 302 { "Location: http://127.0.0.1:1/\r\n" } else { "" };
-                let _ = stream.write_all(format!("HTTP/1.1 {status} x\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).await;
+                let _ = stream
+                    .write_all(
+                        format!("HTTP/1.1 {status} x\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+                    )
+                    .await;
             });
         }
     });
@@ -33,7 +37,8 @@ async fn server() -> (u16, watch::Sender<u16>) {
 }
 
 fn target(protocol: HealthProtocol, port: u16, change: impl FnOnce(&mut HealthCheck)) -> HealthTarget {
-    let mut check = HealthCheck { protocol, path: Some("/health".into()), delay_seconds: 0, interval_seconds: 1, ..HealthCheck::default() };
+    let mut check =
+        HealthCheck { protocol, path: Some("/health".into()), delay_seconds: 0, interval_seconds: 1, ..HealthCheck::default() };
     change(&mut check);
     HealthTarget { check, host_port: Some(port), container_port: Some(port) }
 }
@@ -64,7 +69,11 @@ async fn every_kind_becomes_healthy() {
     }
     let task = cluster.run(&assignment(container)).await;
     // TCP and the command succeed while HTTP does not, and failures in the grace period don't count.
-    let report = cluster.until(&task, |report| report.health.len() == 5 && report.health[1].is_alive() && report.health[3].is_alive() && report.health[4].is_alive()).await;
+    let report = cluster
+        .until(&task, |report| {
+            report.health.len() == 5 && report.health[1].is_alive() && report.health[3].is_alive() && report.health[4].is_alive()
+        })
+        .await;
     assert!(!report.health[0].is_alive() && report.health[0].consecutive_failures == 0);
     // A redirect is an answer, and is not followed.
     status.send_replace(302);
@@ -114,7 +123,9 @@ async fn failing_commands_are_explained() {
     });
     let checks = vec![command("echo broken pipe dream; exit 4"), command("sleep 1234"), refused];
     let task = cluster.run(&assignment(sleeper(checks))).await;
-    let report = cluster.until(&task, |report| report.health.len() == 3 && report.health.iter().all(|health| health.consecutive_failures > 0)).await;
+    let report = cluster
+        .until(&task, |report| report.health.len() == 3 && report.health.iter().all(|health| health.consecutive_failures > 0))
+        .await;
     let cause = |index: usize| report.health[index].last_failure_cause.clone().unwrap();
     assert!(cause(0).contains("status 4: broken pipe dream"), "{}", cause(0));
     assert!(cause(1).contains("within 1 s"), "{}", cause(1));

@@ -32,11 +32,14 @@ async fn files_of_sandboxes() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start(directory.path()).await;
     let at = serve(cluster.agent.routes()).await;
-    let task = cluster.run(&assignment(spec("echo hello; mkdir d; echo x > d/f; ln -s /etc/passwd leak; ln -s d/f inside; mkfifo pipe"))).await;
+    let task = cluster
+        .run(&assignment(spec("echo hello; mkdir d; echo x > d/f; ln -s /etc/passwd leak; ln -s d/f inside; mkfifo pipe")))
+        .await;
     let report = cluster.ended(&task).await;
     let (sandbox, run) = (report.sandbox.unwrap(), report.container.unwrap());
     let listed = json(&format!("{at}/files/browse?path={sandbox}")).await;
-    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().rsplit('/').next().unwrap()).collect();
     assert_eq!(names, ["d", "inside", "leak", "pipe", "stderr", "stdout"]);
     assert_eq!((&listed[0]["mode"], &listed[5]["size"]), (&"drwxr-xr-x".into(), &6.into()));
     let virtual_path = format!("/frameworks/framework-0001/executors/{task}/runs/latest");
@@ -44,8 +47,14 @@ async fn files_of_sandboxes() {
         let read = json(&format!("{at}{prefix}/files/read.json?path={path}/stdout&offset=1&length=3")).await;
         assert_eq!(read, serde_json::json!({"data": "ell", "offset": 1}));
     }
-    assert_eq!(json(&format!("{at}/files/read?path={sandbox}/stdout&offset=-1")).await, serde_json::json!({"data": "", "offset": 6}));
-    assert_eq!(json(&format!("{at}/files/read?path={sandbox}/stdout&offset=99")).await, serde_json::json!({"data": "", "offset": 99}));
+    assert_eq!(
+        json(&format!("{at}/files/read?path={sandbox}/stdout&offset=-1")).await,
+        serde_json::json!({"data": "", "offset": 6})
+    );
+    assert_eq!(
+        json(&format!("{at}/files/read?path={sandbox}/stdout&offset=99")).await,
+        serde_json::json!({"data": "", "offset": 99})
+    );
     assert_eq!(get(&format!("{at}/files/download?path={sandbox}/inside"), "*/*").await, (200, "x\n".into()));
     for (path, status) in [
         (format!("{sandbox}/leak"), 403),
@@ -99,7 +108,8 @@ async fn logs_are_read_and_followed() {
     let mut next = async |text: &mut String| -> Value {
         loop {
             if let Some((event, rest)) = text.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(|data| serde_json::from_str(data).unwrap());
+                let data =
+                    event.lines().find_map(|line| line.strip_prefix("data: ")).map(|data| serde_json::from_str(data).unwrap());
                 *text = rest.to_owned();
                 if let Some(data) = data {
                     return data;
@@ -120,7 +130,8 @@ async fn logs_are_read_and_followed() {
     // Taken up again behind a line that has been set aside since.
     let request = client.get(&url).header("accept", "application/json").header("last-event-id", more["cursor"].as_str().unwrap());
     let lines = request.send().await.unwrap().text().await.unwrap();
-    let messages: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"]["MESSAGE"].clone()).collect();
+    let messages: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"]["MESSAGE"].clone()).collect();
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[1], "last");
     cluster.finish().await;

@@ -46,7 +46,8 @@ pub(super) fn body(
         return Err("this agent offers no GPUs".into());
     }
     let task = record.task();
-    let mut body = ContainerCreateBody { image: Some(reference(&image.name)), tty: Some(spec.tty), ..ContainerCreateBody::default() };
+    let mut body =
+        ContainerCreateBody { image: Some(reference(&image.name)), tty: Some(spec.tty), ..ContainerCreateBody::default() };
     let own = [("MESOS_SANDBOX", SANDBOX.to_owned()), ("MESOS_CONTAINER_NAME", name(&record.run.container))];
     let own = own.iter().filter(|(name, _)| !spec.env.contains_key(*name)).map(|(name, value)| format!("{name}={value}"));
     body.env = Some(own.chain(spec.env.iter().map(|(name, value)| format!("{name}={value}"))).collect());
@@ -93,7 +94,8 @@ pub(super) fn body(
         None => {}
     }
     if host.log_config.is_none() {
-        let options = HashMap::from([("max-size".to_owned(), ENGINE_LOG_SIZE.to_owned()), ("max-file".to_owned(), "2".to_owned())]);
+        let options =
+            HashMap::from([("max-size".to_owned(), ENGINE_LOG_SIZE.to_owned()), ("max-file".to_owned(), "2".to_owned())]);
         host.log_config = Some(HostConfigLogConfig { typ: Some("json-file".into()), config: Some(options) });
     }
     body.host_config = Some(host);

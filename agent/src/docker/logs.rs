@@ -85,7 +85,8 @@ pub(super) async fn copy(docker: &Docker, name: &str, sandbox: &Path, record: &P
     let saved = record.join(PROGRESS_FILE);
     let mut progress: Progress =
         std::fs::read(&saved).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    let open = |index: usize, file: &str| Copy::open(sandbox.join(file), progress.files[index]).map_err(|error| error.to_string());
+    let open =
+        |index: usize, file: &str| Copy::open(sandbox.join(file), progress.files[index]).map_err(|error| error.to_string());
     let mut copies = [open(0, "stdout")?, open(1, "stderr")?];
     // From the first byte on a crash finds where to cut.
     save(&saved, &mut progress, &copies);

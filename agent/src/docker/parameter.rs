@@ -1,8 +1,6 @@
 //! Parameters of a Docker container, as `docker run --key=value` takes them.
 
-use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits,
-};
+use bollard::models::{ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits};
 use orrery_core::app::Parameter;
 use std::collections::HashMap;
 
@@ -182,11 +180,8 @@ fn device(value: &str, host: &mut HostConfig) {
     let outside = parts.next().unwrap_or(value).to_owned();
     let inside = parts.next().map_or_else(|| outside.clone(), str::to_owned);
     let permissions = parts.next().unwrap_or("rwm").to_owned();
-    let mapping = DeviceMapping {
-        path_on_host: Some(outside),
-        path_in_container: Some(inside),
-        cgroup_permissions: Some(permissions),
-    };
+    let mapping =
+        DeviceMapping { path_on_host: Some(outside), path_in_container: Some(inside), cgroup_permissions: Some(permissions) };
     push(&mut host.devices, mapping);
 }
 
@@ -194,7 +189,8 @@ fn device(value: &str, host: &mut HostConfig) {
 fn publish(value: &str, body: &mut ContainerCreateBody, host: &mut HostConfig) -> Result<(), String> {
     let (ports, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
     let mut parts = ports.rsplitn(3, ':');
-    let port = |text: &str| text.parse::<u16>().map_err(|_| "write it as [[address:]host port:]container port[/protocol]".to_owned());
+    let port =
+        |text: &str| text.parse::<u16>().map_err(|_| "write it as [[address:]host port:]container port[/protocol]".to_owned());
     let inside = port(parts.next().unwrap_or(""))?;
     let outside = parts.next().filter(|text| !text.is_empty()).map(port).transpose()?;
     let address = parts.next().unwrap_or("0.0.0.0").to_owned();
@@ -213,7 +209,10 @@ pub(super) fn bind(
 ) {
     let key = format!("{inside}/{protocol}");
     push(&mut body.exposed_ports, key.clone());
-    let binding = PortBinding { host_ip: Some(address.to_owned()), host_port: Some(outside.map_or_else(String::new, |port| port.to_string())) };
+    let binding = PortBinding {
+        host_ip: Some(address.to_owned()),
+        host_port: Some(outside.map_or_else(String::new, |port| port.to_string())),
+    };
     let bindings = host.port_bindings.get_or_insert_with(HashMap::new);
     bindings.entry(key).or_default().get_or_insert_with(Vec::new).push(binding);
 }

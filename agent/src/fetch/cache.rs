@@ -1,6 +1,5 @@
 //! Artifacts kept on the node for the next task, by URL, the least recently used going first.
 
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ pub(crate) struct Cache {
 
 /// Name of a URL's file.
 fn key(url: &str) -> String {
-    Sha256::digest(url.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::checkpoint::sha256(url)
 }
 
 impl Cache {

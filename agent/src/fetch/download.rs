@@ -32,7 +32,10 @@ pub(super) fn client() -> Result<reqwest::Client, String> {
             .user_agent("orrery-agent")
             .no_gzip()
     };
-    builder().build().or_else(|_| builder().tls_certs_only([]).build()).map_err(|error| format!("cannot set up downloads: {error}"))
+    builder()
+        .build()
+        .or_else(|_| builder().tls_certs_only([]).build())
+        .map_err(|error| format!("cannot set up downloads: {error}"))
 }
 
 fn cause(error: &reqwest::Error) -> String {

@@ -143,7 +143,11 @@ fn create_directory(path: &Path) -> Result<(), String> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
-            if found.is_dir() { Ok(()) } else { Err(format!("\"{}\" is a file or a link where it needs a directory", path.display())) }
+            if found.is_dir() {
+                Ok(())
+            } else {
+                Err(format!("\"{}\" is a file or a link where it needs a directory", path.display()))
+            }
         }
         Err(error) => Err(format!("cannot create {}: {error}", path.display())),
     }
@@ -224,7 +228,12 @@ fn unpack_tar(input: impl Read, root: &Path, budget: &mut Budget<'_>) -> Result<
             (tar::EntryType::Symlink, Some(target)) => make_link(root, &path, &target)?,
             (tar::EntryType::Link, Some(target)) => hard_link(root, &path, &target, budget)?,
             (tar::EntryType::XGlobalHeader, _) => {}
-            (other, _) => return Err(format!("its entry \"{}\" is a device or something else that is not unpacked ({other:?})", path.display())),
+            (other, _) => {
+                return Err(format!(
+                    "its entry \"{}\" is a device or something else that is not unpacked ({other:?})",
+                    path.display()
+                ));
+            }
         }
     }
     Ok(())
@@ -240,7 +249,8 @@ fn hard_link(root: &Path, path: &Path, target: &Path, budget: &mut Budget<'_>) -
     let mut source = root.to_owned();
     for part in target.components() {
         source.push(part);
-        let found = fs::symlink_metadata(&source).map_err(|error| format!("its link \"{}\" goes nowhere: {error}", path.display()))?;
+        let found =
+            fs::symlink_metadata(&source).map_err(|error| format!("its link \"{}\" goes nowhere: {error}", path.display()))?;
         if found.is_symlink() {
             let link = fs::read_link(&source).map_err(|error| error.to_string())?;
             return if source == root.join(&target) {

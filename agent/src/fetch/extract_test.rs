@@ -181,12 +181,14 @@ fn bombs_end_early() {
     let many: Vec<Item<'_>> = names.iter().map(|name| Item::File(name, b"", 0o644)).collect();
     assert!(unpack(&place(), &tar(&many), Kind::Tar, &bounds).unwrap_err().contains("more than 100 files"));
     let small = Bounds { bytes: 10, ..bounds };
-    assert!(unpack(&place(), &tar(&[Item::File("f", &[0; 11], 0o644)]), Kind::Tar, &small).unwrap_err().contains("more than 0 MiB"));
+    assert!(
+        unpack(&place(), &tar(&[Item::File("f", &[0; 11], 0o644)]), Kind::Tar, &small).unwrap_err().contains("more than 0 MiB")
+    );
 }
 
 #[test]
 fn damaged_archives_are_refused() {
-    let whole = compress(Kind::TarGz, &tar(&[Item::File("f", &[7; 100_000], 0o644)]));
+    let whole = compress(Kind::TarGz, &tar(&[Item::File("f", &vec![7; 100_000], 0o644)]));
     assert!(unpack(&place(), &whole[..whole.len() / 2], Kind::TarGz, &Bounds::default()).is_err());
     for kind in [Kind::TarGz, Kind::TarBz2, Kind::TarXz, Kind::Gz, Kind::Zip] {
         assert!(unpack(&place(), b"<html>not found</html>", kind, &Bounds::default()).is_err(), "{kind:?}");

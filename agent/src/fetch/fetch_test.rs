@@ -102,7 +102,11 @@ async fn downloads_unpacks_caches_and_retries() {
     assert_eq!(fs::read(place.sandbox.join("app/run")).unwrap(), b"hello");
     let second = place.directory.path().join("second");
     fs::create_dir(&second).unwrap();
-    place.fetcher.fetch(&[cached, Artifact { dest_path: Some("d/x".into()), ..artifact(&url("/flaky")) }], &second).await.unwrap();
+    place
+        .fetcher
+        .fetch(&[cached, Artifact { dest_path: Some("d/x".into()), ..artifact(&url("/flaky")) }], &second)
+        .await
+        .unwrap();
     assert_eq!(server.hits.load(Ordering::SeqCst), 1, "the second time it came from the cache");
     assert_eq!(fs::read(second.join("d/x")).unwrap(), b"now");
     // A script from the node.
@@ -116,7 +120,8 @@ async fn downloads_unpacks_caches_and_retries() {
 #[tokio::test]
 async fn all_faults_are_told_with_their_uri() {
     let (server, place) = (server().await, place());
-    let uris = [format!("{}/absent", server.at), format!("{}/down", server.at), "/no/such/file".to_owned(), "ftp://h/x".to_owned()];
+    let uris =
+        [format!("{}/absent", server.at), format!("{}/down", server.at), "/no/such/file".to_owned(), "ftp://h/x".to_owned()];
     let artifacts: Vec<Artifact> = uris.iter().map(|uri| artifact(uri)).collect();
     let error = place.fetcher.fetch(&artifacts, &place.sandbox).await.unwrap_err();
     for text in uris.iter().map(String::as_str).chain(["404", "502", "tried 3 times", "No such file", "not supported"]) {

@@ -55,7 +55,9 @@ fn destination(artifact: &Artifact, source: &Source) -> Result<PathBuf, String> 
     let path = PathBuf::from(&name);
     let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if name.is_empty() || !inside || path.file_name().is_none() || (artifact.dest_path.is_none() && name.contains('/')) {
-        return Err(format!("\"{name}\" is no name for a file in the sandbox; set \"destPath\" to a relative path without \"..\""));
+        return Err(format!(
+            "\"{name}\" is no name for a file in the sandbox; set \"destPath\" to a relative path without \"..\""
+        ));
     }
     Ok(path)
 }
@@ -117,7 +119,11 @@ impl Fetcher {
             }
             Source::Web(url) => download::download(&self.client, url, &target).await?,
         }
-        let unpack = if artifact.extract && !artifact.executable { kind(&name.to_string_lossy()).or_else(|| kind_of(&source)) } else { None };
+        let unpack = if artifact.extract && !artifact.executable {
+            kind(&name.to_string_lossy()).or_else(|| kind_of(&source))
+        } else {
+            None
+        };
         let (bounds, root, executable) = (self.bounds.clone(), sandbox.to_owned(), artifact.executable);
         blocking(move || {
             if executable {

@@ -118,7 +118,9 @@ pub(super) async fn browse(State(shared): State<Arc<Shared>>, Query(asked): Quer
 pub(super) async fn read(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
     let number = |text: &Option<String>, name: &str| match text.as_deref() {
         None | Some("") => Ok(-1i64),
-        Some(text) => text.parse::<i64>().map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("Failed to parse {name}: {error}.\n"))),
+        Some(text) => {
+            text.parse::<i64>().map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("Failed to parse {name}: {error}.\n")))
+        }
     };
     let (offset, length) = match (number(&asked.offset, "offset"), number(&asked.length, "length")) {
         (Ok(offset), Ok(length)) => (offset, length),

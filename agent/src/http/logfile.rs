@@ -209,7 +209,8 @@ mod tests {
         let log = log(directory.path());
         assert_eq!(text(&log, 0), "1\n2\n3\n45\n6\n7");
         let end = log.position(Cursor::End);
-        for (lines, expected) in [(0, ""), (1, "7"), (2, "6\n7"), (3, "45\n6\n7"), (4, "3\n45\n6\n7"), (100, "1\n2\n3\n45\n6\n7")] {
+        for (lines, expected) in [(0, ""), (1, "7"), (2, "6\n7"), (3, "45\n6\n7"), (4, "3\n45\n6\n7"), (100, "1\n2\n3\n45\n6\n7")]
+        {
             assert_eq!(text(&log, log.back(end, lines).unwrap()), expected, "{lines}");
         }
         assert_eq!(text(&log, log.forward(0, 3).unwrap()), "45\n6\n7");

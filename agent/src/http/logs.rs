@@ -109,7 +109,8 @@ pub(super) async fn log(
     match (form, watch) {
         (Form::Text, _) => text(log, position, limit),
         (Form::Json, _) => {
-            let reader = Reader { place, log: Arc::new(log), position, limit, about, pending: Vec::new(), cut: false, watch: None };
+            let reader =
+                Reader { place, log: Arc::new(log), position, limit, about, pending: Vec::new(), cut: false, watch: None };
             let lines = reader.lines();
             let body = futures::StreamExt::map(lines, |line| Ok::<_, Infallible>(format!("{}\n", line.1)));
             ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(body)).into_response()
@@ -140,11 +141,13 @@ fn text(log: LogText, position: u64, limit: u64) -> Response {
             return Ok(None);
         }
         let mut left = limit;
-        if let Some((last, _)) = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(usize::try_from(limit - 1).unwrap_or(usize::MAX)) {
+        if let Some((last, _)) =
+            chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(usize::try_from(limit - 1).unwrap_or(usize::MAX))
+        {
             chunk.truncate(last + 1);
             left = 0;
         } else if limit != u64::MAX {
-            left -= chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+            left -= chunk.split(|byte| *byte == b'\n').count() as u64 - 1;
         }
         let next = position + chunk.len() as u64;
         Ok(Some((chunk, (log, next, left))))
@@ -163,7 +166,8 @@ impl Watch {
         if !directory.starts_with(place.run.canonicalize()?) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let events = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
+        let events =
+            AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
         inotify.add_watch(&directory, events)?;
         crate::process::register(OwnedFd::from(inotify), Interest::READABLE).map(Self)
     }

@@ -80,6 +80,7 @@ pub(super) async fn state(State(shared): State<Arc<Shared>>) -> Json<Value> {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Mesos' query parameters")]
 pub(super) struct Asked {
     container_id: Option<String>,
     executor_id: Option<String>,
@@ -118,12 +119,19 @@ async fn running(shared: Arc<Shared>, asked: Asked) -> Vec<Value> {
     }
     let listed: Vec<_> = {
         let board = shared.board();
-        let alive = board.tasks.iter().filter(|(_, entry)| matches!(entry.report.condition, Condition::Running | Condition::Killing));
+        let alive =
+            board.tasks.iter().filter(|(_, entry)| matches!(entry.report.condition, Condition::Running | Condition::Killing));
         alive
             .map(|(task, entry)| {
                 let name = entry.assignment.as_ref().map(|assignment| assignment.run_spec.host_name()).unwrap_or_default();
                 let assignment = entry.assignment.clone();
-                (task.clone(), name, assignment, entry.report.container.clone().unwrap_or_default(), entry.report.addresses.clone())
+                (
+                    task.clone(),
+                    name,
+                    assignment,
+                    entry.report.container.clone().unwrap_or_default(),
+                    entry.report.addresses.clone(),
+                )
             })
             .filter(|(task, _, _, container, _)| {
                 asked.executor_id.as_ref().is_none_or(|wanted| wanted == task.as_str())
@@ -132,7 +140,13 @@ async fn running(shared: Arc<Shared>, asked: Asked) -> Vec<Value> {
             .collect()
     };
     let read = tokio::task::spawn_blocking(move || {
-        let describe = |(task, name, assignment, container, addresses): (TaskId, String, Option<Arc<orrery_core::assignment::Assignment>>, String, Vec<std::net::IpAddr>)| {
+        let describe = |(task, name, assignment, container, addresses): (
+            TaskId,
+            String,
+            Option<Arc<orrery_core::assignment::Assignment>>,
+            String,
+            Vec<std::net::IpAddr>,
+        )| {
             let spec = assignment.as_ref().and_then(|assignment| assignment.containers.first());
             let own = spec.is_some_and(|spec| spec.executor == ExecutorKind::Process);
             let usage = if own { shared.process.cgroups.usage(&container) } else { Usage::default() };

@@ -15,8 +15,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, Interest};
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
@@ -54,7 +54,10 @@ impl Spawner {
     pub(crate) async fn request(&self, operation: u8, body: &impl Serialize) -> Result<String, Error> {
         let bytes = serde_json::to_vec(body).map_err(broken)?;
         if bytes.len() as u64 > REQUEST_MAX_BYTES {
-            return Err(broken(format!("arguments and environment take {} bytes, more than the {REQUEST_MAX_BYTES} allowed", bytes.len())));
+            return Err(broken(format!(
+                "arguments and environment take {} bytes, more than the {REQUEST_MAX_BYTES} allowed",
+                bytes.len()
+            )));
         }
         let memory = memfd_create(c"orrery-request", MFdFlags::MFD_CLOEXEC).map_err(broken)?;
         let mut file = File::from(memory);

@@ -39,4 +39,3 @@ pub(crate) fn chown_tree(path: &Path, identity: &Identity) -> std::io::Result<()
     }
     Ok(())
 }
-

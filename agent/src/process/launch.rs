@@ -5,9 +5,7 @@ use super::environment::environment;
 use super::watch::Process;
 use crate::cgroup::Cgroups;
 use crate::checkpoint::Run;
-use crate::spawner::{
-    END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation,
-};
+use crate::spawner::{END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation};
 use crate::volume::Resolved;
 use nix::sys::signal::Signal;
 use orrery_core::app::NetworkMode;
@@ -103,7 +101,7 @@ impl Executor {
             self.cgroups.remove(&run.container);
             return Err(sentence(message));
         }
-        match self.adopt(run) {
+        match Self::adopt(run) {
             Ok((_, Found::Running(process))) => Ok(process),
             // It was so short that it is over already; its record tells how it went.
             Ok((pid, Found::Ended)) if answer == "R" => Ok(ProcessRun { process: Arc::new(Process::gone()), pid }),
@@ -114,7 +112,7 @@ impl Executor {
 
     /// Finds out what has become of a task that was started earlier. A launch that has not begun is
     /// given up, so that it cannot begin behind our back.
-    pub(crate) fn adopt(&self, run: &Run) -> std::io::Result<(PidRecord, Found)> {
+    pub(crate) fn adopt(run: &Run) -> std::io::Result<(PidRecord, Found)> {
         let nothing = PidRecord { pid: 0, start_time: 0 };
         if PidRecord::read(&run.record).is_none() {
             nothing.create(&run.record)?;
@@ -178,7 +176,8 @@ fn link_volumes(sandbox: &Path, volumes: &[Resolved]) -> Result<(), String> {
             ));
         }
         let target = sandbox.join(&volume.target);
-        let fail = |error: std::io::Error| format!("cannot link volume {} to {}: {error}", volume.source.display(), target.display());
+        let fail =
+            |error: std::io::Error| format!("cannot link volume {} to {}: {error}", volume.source.display(), target.display());
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }

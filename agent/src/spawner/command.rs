@@ -87,7 +87,8 @@ fn prepare_and_execute(command: &Command<'_>) -> Result<std::convert::Infallible
             _ => privilege::keep_default_capabilities().map_err(step("drop capabilities"))?,
         }
     }
-    chdir(command.sandbox).map_err(|error| format!("cannot enter the sandbox {}: {}", command.sandbox.display(), error.desc()))?;
+    chdir(command.sandbox)
+        .map_err(|error| format!("cannot enter the sandbox {}: {}", command.sandbox.display(), error.desc()))?;
     privilege::no_new_privileges().map_err(step("set no_new_privs"))?;
     seccomp::confine().map_err(step("install the system call filter"))?;
     let program = command.arguments.first().ok_or("the command is empty")?;

@@ -35,8 +35,7 @@ impl<'a> LogFile<'a> {
     }
 
     fn reopen(&mut self) -> Result<(), Errno> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = openat(self.directory, self.name, flags, Mode::from_bits_truncate(0o644))?;
         if let Some(identity) = self.identity {
             fchown(&file, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid)))?;

@@ -53,10 +53,7 @@ pub(super) fn drop_capabilities() -> Result<(), Errno> {
 pub(super) fn keep_default_capabilities() -> Result<(), Errno> {
     let mask = KEPT.iter().fold(0u32, |mask, capability| mask | 1 << capability);
     let header = Header { version: VERSION_3, pid: 0 };
-    let data = [
-        Data { effective: mask, permitted: mask, inheritable: 0 },
-        Data { effective: 0, permitted: 0, inheritable: 0 },
-    ];
+    let data = [Data { effective: mask, permitted: mask, inheritable: 0 }, Data { effective: 0, permitted: 0, inheritable: 0 }];
     // SAFETY: version 3 reads one header and two data blocks, both alive and laid out as in C.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     Errno::result(result).map(drop)

@@ -21,7 +21,12 @@ pub struct Engine {
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 impl Engine {
@@ -126,8 +131,12 @@ impl Engine {
         }
         let body = bollard::body_full(archive.into_inner().map_err(say)?.into());
         let (repo, tag) = IMAGE.rsplit_once(':').unwrap();
-        let options =
-            CreateImageOptions { from_src: Some("-".into()), repo: Some(repo.into()), tag: Some(tag.into()), ..Default::default() };
+        let options = CreateImageOptions {
+            from_src: Some("-".into()),
+            repo: Some(repo.into()),
+            tag: Some(tag.into()),
+            ..Default::default()
+        };
         let client = self.client();
         let mut import = client.create_image(Some(options), Some(body), None);
         while let Some(step) = import.next().await {
