@@ -23,8 +23,16 @@ impl TestCluster {
     /// # Panics
     /// When there is no JSON answer.
     pub async fn cosmos(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.cosmos_by(&self.http, path, body).await
+    }
+
+    /// The same by another client.
+    ///
+    /// # Panics
+    /// When there is no JSON answer.
+    pub async fn cosmos_by(&self, client: &reqwest::Client, path: &str, body: &Value) -> (u16, Value) {
         let (content, accept) = media_types(path);
-        let request = self.http.post(format!("{}{path}", self.url)).header("content-type", content).header("accept", accept);
+        let request = client.post(format!("{}{path}", self.url)).header("content-type", content).header("accept", accept);
         let response = request.body(body.to_string()).send().await.expect("an answer");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a body");

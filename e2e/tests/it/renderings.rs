@@ -24,11 +24,16 @@ fn bare(mut app: Value) -> Value {
 }
 
 /// What came of one recording.
-async fn outcome(cluster: &TestCluster, versions: &BTreeMap<(String, u64), String>, recorded: &Value) -> Result<&'static str, String> {
+async fn outcome(
+    cluster: &TestCluster,
+    client: &reqwest::Client,
+    versions: &BTreeMap<(String, u64), String>,
+    recorded: &Value,
+) -> Result<&'static str, String> {
     let (name, release) = (recorded["name"].as_str().unwrap(), recorded["releaseVersion"].as_u64().unwrap());
     let version = versions.get(&(name.to_owned(), release)).ok_or("the package is not in the catalog")?;
     let body = json!({ "packageName": name, "packageVersion": version, "options": recorded["options"] });
-    let (status, answer) = cluster.cosmos("/package/render", &body).await;
+    let (status, answer) = cluster.cosmos_by(client, "/package/render", &body).await;
     // serde_json keeps the last of two equal keys, as the original does.
     let wanted: Option<Value> = serde_json::from_str(recorded["rendered"].as_str().unwrap()).ok();
     match (status, wanted) {
@@ -76,9 +81,10 @@ async fn recorded_renderings_come_out_equal() {
             let (cluster, versions, recordings, counts, faults) = (&cluster, &versions, &recordings, &counts, &faults);
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                // A client of its own: connections belong to the runtime that opened them.
+                // Connections belong to the runtime that opened them.
+                let client = reqwest::Client::new();
                 for recorded in recordings.iter().skip(worker).step_by(PARALLEL) {
-                    let result = runtime.block_on(outcome(cluster, versions, recorded));
+                    let result = runtime.block_on(outcome(cluster, &client, versions, recorded));
                     match result {
                         Ok(kind) => *counts.lock().unwrap().entry(kind).or_default() += 1,
                         Err(fault) => faults.lock().unwrap().push(format!(
