@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use orrery_api::cosmos::{
     self as wire, CosmosError, DescribeRequest, ERROR_MEDIA_TYPE, Endpoint, InstallRequest, Installed, ListRequest,
     ListVersionsRequest, RepositoryAddRequest, RepositoryDeleteRequest, ResourceProxy, SearchEntry, SearchRequest,
@@ -22,69 +22,33 @@ use orrery_core::{App, AppId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+/// The route of an endpoint: negotiation around a handler of the decoded call.
+macro_rules! endpoint {
+    ($endpoint:expr, $handler:path) => {
+        axum::routing::post(
+            async |axum::extract::State(door): axum::extract::State<$crate::door::Door>,
+                   headers: axum::http::HeaderMap,
+                   body: axum::body::Body| {
+                $crate::door::cosmos::Call::run(door, $endpoint, headers, body, $handler).await
+            },
+        )
+    };
+}
+pub(super) use endpoint;
+
 pub(crate) fn routes() -> Router<Door> {
     Router::new()
-        .route("/capabilities", get(capabilities))
-        .route(
-            "/package/search",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Search, headers, body, search).await
-            }),
-        )
-        .route(
-            "/package/describe",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Describe, headers, body, describe).await
-            }),
-        )
-        .route(
-            "/package/list-versions",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ListVersions, headers, body, list_versions).await
-            }),
-        )
-        .route(
-            "/package/render",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Render, headers, body, render).await
-            }),
-        )
-        .route(
-            "/package/install",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Install, headers, body, install).await
-            }),
-        )
-        .route(
-            "/package/list",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::List, headers, body, list).await
-            }),
-        )
-        .route(
-            "/package/uninstall",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Uninstall, headers, body, uninstall).await
-            }),
-        )
-        .route(
-            "/package/repository/list",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryList, headers, body, repository_list).await
-            }),
-        )
-        .route(
-            "/package/repository/add",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryAdd, headers, body, repository_add).await
-            }),
-        )
-        .route(
-            "/package/repository/delete",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryDelete, headers, body, repository_delete).await
-            }),
-        )
+        .route(Endpoint::Capabilities.path(), get(capabilities))
+        .route(Endpoint::Search.path(), endpoint!(Endpoint::Search, search))
+        .route(Endpoint::Describe.path(), endpoint!(Endpoint::Describe, describe))
+        .route(Endpoint::ListVersions.path(), endpoint!(Endpoint::ListVersions, list_versions))
+        .route(Endpoint::Render.path(), endpoint!(Endpoint::Render, render))
+        .route(Endpoint::Install.path(), endpoint!(Endpoint::Install, install))
+        .route(Endpoint::List.path(), endpoint!(Endpoint::List, list))
+        .route(Endpoint::Uninstall.path(), endpoint!(Endpoint::Uninstall, uninstall))
+        .route(Endpoint::RepositoryList.path(), endpoint!(Endpoint::RepositoryList, repository_list))
+        .route(Endpoint::RepositoryAdd.path(), endpoint!(Endpoint::RepositoryAdd, repository_add))
+        .route(Endpoint::RepositoryDelete.path(), endpoint!(Endpoint::RepositoryDelete, repository_delete))
 }
 
 /// One request, negotiated and decoded.

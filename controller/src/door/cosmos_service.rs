@@ -1,14 +1,14 @@
 //! Cosmos' service interface: describe and update installed packages; and the resource proxy.
 
 use super::Door;
-use super::cosmos::{Call, catalog_error, control_error, definition_of, failed, package_error};
+use super::cosmos::{Call, catalog_error, control_error, definition_of, endpoint, failed, package_error};
 use crate::packages::{self, PackageRequest};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use orrery_api::cosmos::{
     self as wire, ASSET_SCHEME, CosmosError, Endpoint, ServiceDescribeRequest, ServiceUpdateRequest, resource_urls,
 };
@@ -21,18 +21,8 @@ use std::sync::Arc;
 
 pub(crate) fn routes() -> Router<Door> {
     Router::new()
-        .route(
-            "/cosmos/service/describe",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ServiceDescribe, headers, body, describe).await
-            }),
-        )
-        .route(
-            "/cosmos/service/update",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ServiceUpdate, headers, body, update).await
-            }),
-        )
+        .route(Endpoint::ServiceDescribe.path(), endpoint!(Endpoint::ServiceDescribe, describe))
+        .route(Endpoint::ServiceUpdate.path(), endpoint!(Endpoint::ServiceUpdate, update))
         .route("/package/resource", get(resource))
 }
 
