@@ -51,6 +51,7 @@ fn old_forms_become_new_ones() {
             json!({"fetch": [{"uri": "http://h/a.tar.gz", "extract": true}, {"uri": "http://h/b.bin", "extract": false}]}),
         ),
         (json!({"ports": [80, 0]}), json!({"portDefinitions": [{"port": 80}, {"port": 0}]})),
+        (json!({"ports": [], "portDefinitions": [{"port": 80}]}), json!({"portDefinitions": [{"port": 80}]})),
         (
             json!({"container": {"type": "DOCKER", "docker": {"image": "i", "network": "HOST"}}}),
             json!({"container": {"type": "DOCKER", "docker": {"image": "i"}}, "networks": [{"mode": "host"}]}),

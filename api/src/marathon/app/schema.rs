@@ -32,11 +32,11 @@ impl std::fmt::Display for UnknownField {
 pub fn unknown_fields(app: &Value) -> Vec<UnknownField> {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(APP_SCHEMA).unwrap_or_default());
     let mut unknown = Vec::new();
-    walk(&SCHEMA, app, String::new(), &mut unknown);
+    walk(&SCHEMA, app, "", &mut unknown);
     unknown
 }
 
-fn walk(schema: &Value, value: &Value, path: String, unknown: &mut Vec<UnknownField>) {
+fn walk(schema: &Value, value: &Value, path: &str, unknown: &mut Vec<UnknownField>) {
     match value {
         Value::Object(fields) => {
             let known = schema.get("properties").and_then(Value::as_object);
@@ -45,7 +45,7 @@ fn walk(schema: &Value, value: &Value, path: String, unknown: &mut Vec<UnknownFi
             for (key, value) in fields {
                 let path = format!("{path}/{key}");
                 if let Some(schema) = known.get(key) {
-                    walk(schema, value, path, unknown);
+                    walk(schema, value, &path, unknown);
                 } else if unknown.len() < UNKNOWN_MAX {
                     let distance = |name: &&String| strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase());
                     let similar =
@@ -57,7 +57,7 @@ fn walk(schema: &Value, value: &Value, path: String, unknown: &mut Vec<UnknownFi
         Value::Array(items) => {
             let Some(schema) = schema.get("items") else { return };
             for (index, item) in items.iter().enumerate() {
-                walk(schema, item, format!("{path}({index})"), unknown);
+                walk(schema, item, &format!("{path}({index})"), unknown);
             }
         }
         _ => {}
