@@ -15,6 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest wait for the init of a task that could not start.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Longer than any command health check may take to end after its own timeout.
 const HELPER_SLACK: Duration = Duration::from_secs(2);
 
@@ -98,6 +100,10 @@ impl Executor {
             std::fs::remove_file(run.record.join("pid.json")).map_err(|error| error.to_string())?;
         }
         if let Some(message) = answer.strip_prefix('E') {
+            // Its init is on its way out; the groups can go once it has gone.
+            if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+                let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
+            }
             self.cgroups.remove(&run.container);
             return Err(sentence(message));
         }
