@@ -11,7 +11,8 @@ use crate::{attach, universe};
 use anyhow::Context as _;
 use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
-use orrery_controller::{LeaderOptions, start};
+use orrery_controller::packages::repositories;
+use orrery_controller::{Handle, LeaderOptions, start};
 use orrery_core::Timestamp;
 use orrery_core::package::Repository;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
@@ -59,6 +60,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let (handle, mut leading) = start(leader, stop.clone()).await?;
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());
+    warm(&catalog, &handle);
     let agents = agents::start(&options, &data, &cluster_id, &handle, &directory).await?;
 
     let facts = ClusterFacts {
@@ -105,6 +107,12 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let _ = leading.await;
     InstanceFile::remove(&data);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the repositories before anybody asks.
+fn warm(catalog: &Arc<CatalogService>, handle: &Handle) {
+    let (catalog, repositories) = (Arc::clone(catalog), repositories(&handle.cluster(), catalog));
+    tokio::spawn(async move { drop(catalog.index(&repositories).await) });
 }
 
 async fn axum_serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
