@@ -6,10 +6,13 @@ use super::{Event, keys, service_ports};
 use crate::app::App;
 use crate::deployment::{Action, ActionKind, Deployment, order};
 use crate::instance::Goal;
-use crate::{AppId, InstanceId, TaskId, Timestamp};
+use crate::{AppId, Fault, InstanceId, TaskId, Timestamp};
 use imbl::Vector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Largest stored document, bytes: an app, or a deployment. Stores take entries up to about 1 MiB.
+const DOCUMENT_BYTES_MAX: usize = 768 << 10;
 
 /// One change of a deployment.
 #[derive(Debug, Clone)]
@@ -50,6 +53,32 @@ pub struct KillRequest {
     pub force: bool,
 }
 
+/// What no store would take is refused here: a step that cannot be stored is lost as a whole, with
+/// what everybody else asked for in it.
+fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditError> {
+    let faults: Vec<Fault> = changes
+        .iter()
+        .filter_map(|(_, id, app)| {
+            let bytes = serde_json::to_vec(app.as_ref()?).map_or(0, |bytes| bytes.len());
+            let kib = bytes >> 10;
+            (bytes > DOCUMENT_BYTES_MAX).then(|| {
+                let most = DOCUMENT_BYTES_MAX >> 10;
+                Fault::new("/", format!("the definition of {id} takes {kib} KiB, the most is {most}; let tasks fetch what is large"))
+            })
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Err(EditError::Invalid(faults));
+    }
+    // Each app stands in a deployment's steps, pending apps and previous versions.
+    let deployment: usize = changes.iter().map(|(_, id, _)| 3 * id.as_str().len() + 120).sum();
+    if deployment > DOCUMENT_BYTES_MAX {
+        let message = format!("{} apps are too many for one deployment; split the change", changes.len());
+        return Err(EditError::Invalid(vec![Fault::new("/", message)]));
+    }
+    Ok(())
+}
+
 impl Draft {
     /// Applies the edits as one deployment and returns it; `None` when nothing changes.
     ///
@@ -68,6 +97,7 @@ impl Draft {
         if changes.is_empty() {
             return Ok(None);
         }
+        check_sizes(&changes)?;
         // After the edits: what is wrong in itself is told as such, forcing would not help.
         self.check_locks(ids.iter(), force)?;
         let previous = changes.iter().map(|(_, id, _)| (id.clone(), self.cluster.app(id).map(|app| app.version))).collect();
@@ -145,9 +175,14 @@ impl Draft {
         Ok(Some((ActionKind::ScaleApplication, id, Some(app))))
     }
 
-    /// A version later than every version of the apps.
+    /// A version later than every version of the apps, and than those that instances of a removed
+    /// app of the same id still run.
     fn next_version<'a>(&self, ids: impl Iterator<Item = &'a AppId>) -> Timestamp {
-        ids.filter_map(|id| self.cluster.app(id)).map(|app| app.version.plus_millis(1)).fold(self.now, Timestamp::max)
+        let versions = |id: &'a AppId| {
+            let running = self.cluster.instances_of(id).map(|instance| instance.app.version);
+            running.chain(self.cluster.app(id).map(|app| app.version))
+        };
+        ids.flat_map(versions).map(|version| version.plus_millis(1)).fold(self.now, Timestamp::max)
     }
 
     fn check_locks<'a>(&self, ids: impl Iterator<Item = &'a AppId>, force: bool) -> Result<(), EditError> {

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
 /// resolved) goes on in the next.
 const ROUNDS_MAX: usize = 8;
+/// Most instances of one app that wait for a node at a time. More are created as these find theirs,
+/// so that a number of instances no cluster can run costs no more than this.
+pub(super) const SCHEDULED_MAX: u32 = 5_000;
 
 impl Draft {
     /// Plans until nothing changes and hands out the step.
@@ -66,22 +69,29 @@ impl Draft {
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
         let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
         let plan = plan(app.as_deref(), &references, blocked);
+        let mut more = false;
         for (instance, reason) in &plan.kill {
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
         }
         if let Some(app) = &app {
-            for _ in 0..plan.launch {
+            let waiting = references.iter().filter(|instance| instance.condition == Condition::Scheduled).count();
+            let launch = plan.launch.min(SCHEDULED_MAX.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX)));
+            for _ in 0..launch {
                 let id = InstanceId::new(&app.id, self.entropy.next_uuid());
                 self.put_instance(Self::scheduled(id, app, self.now));
             }
-            self.seat(app);
+            let held_back = plan.launch - launch;
+            let seated = self.seat(app, held_back);
+            more = held_back > 0 && seated > 0;
         }
         if plan.done {
             self.note_done(id, app.is_none());
         }
         // What this very call changed needs no second look, unless a kill freed a place.
-        if plan.kill.is_empty() {
+        if plan.kill.is_empty() && !more {
             self.dirty_apps.remove(id);
+        } else if more {
+            self.dirty_apps.insert(id.clone());
         }
         expires
     }
@@ -103,8 +113,10 @@ impl Draft {
         }
     }
 
-    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow.
-    fn seat(&mut self, app: &Arc<App>) {
+    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
+    /// many. `held_back` are the instances that wait to be created.
+    fn seat(&mut self, app: &Arc<App>, held_back: u32) -> usize {
+        let held_back = held_back as usize;
         let mut waiting: Vec<Arc<Instance>> = self
             .cluster
             .instances_of(&app.id)
@@ -115,17 +127,17 @@ impl Draft {
         if paused {
             // Instances that had been stable do not share the pause of the failing ones.
             let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|instance| instance.excused);
-            self.note_pending(app, rest.len(), None);
+            self.note_pending(app, rest.len() + held_back, None);
             waiting = ready;
             if waiting.is_empty() {
-                return;
+                return 0;
             }
         }
         if waiting.is_empty() {
             if !paused {
                 self.cluster.pending.remove(&app.id);
             }
-            return;
+            return 0;
         }
         let (seats, refusals) = self.find_seats(app, waiting.len());
         let found = seats.len();
@@ -145,8 +157,9 @@ impl Draft {
             self.launch(&launched, node);
         }
         if !paused {
-            self.note_pending(app, waiting.len() - found, refusals);
+            self.note_pending(app, waiting.len() - found + held_back, refusals);
         }
+        found
     }
 
     fn launch(&mut self, instance: &Arc<Instance>, node: crate::NodeId) {

@@ -250,6 +250,34 @@ fn a_second_change_is_locked_unless_forced() {
 }
 
 #[test]
+fn more_instances_than_any_cluster_runs_cost_no_more_than_those_that_wait() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1_000_000, 100))], false, "")).unwrap();
+    world.run();
+    let (id, running) = (AppId::parse("/a").unwrap(), world.running("/a"));
+    assert!(running > 0);
+    let waiting = super::draft_settle::SCHEDULED_MAX as usize;
+    assert_eq!(world.cluster.instances_of(&id).count(), running + waiting);
+    assert_eq!(world.cluster.pending[&id].count as usize, 1_000_000 - running, "all that are missing are told");
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(id.clone(), 2)], true, "")).unwrap();
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.instances_of(&id).count()), (2, 2));
+}
+
+#[test]
+fn what_no_store_would_take_is_refused_before_it_is_tried() {
+    let mut world = World::new(1);
+    let mut large = app("/large", 1, 100);
+    large.cmd = Some("x".repeat(1 << 20));
+    let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100)), AppEdit::Create(large)], false, ""));
+    assert!(matches!(&refused, Err(EditError::Invalid(faults)) if faults[0].message.contains("/large")), "{refused:?}");
+    let many = (0..10_000).map(|number| AppEdit::Create(app(&format!("/many/app-{number}"), 0, 100))).collect();
+    let refused = world.step(|draft| draft.edit(many, false, ""));
+    assert!(matches!(refused, Err(EditError::Invalid(_))), "{refused:?}");
+    assert!(world.cluster.apps.is_empty());
+}
+
+#[test]
 fn failures_pause_and_grow_but_a_stable_instance_returns_at_once() {
     let mut world = World::new(1);
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
@@ -320,6 +348,19 @@ fn killed_tasks_come_back_unless_scaled_away() {
     world.step(|draft| draft.kill(&request(vec![second], true))).unwrap();
     world.run();
     assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn an_app_made_anew_at_once_has_a_version_of_its_own() {
+    let mut world = World::new(1);
+    let id = AppId::parse("/a").unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Put(app("/a", 1, 100))], true, "")).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(id.clone())], true, "")).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Put(app("/a", 0, 100))], true, "")).unwrap();
+    let old = world.cluster.instances_of(&id).next().unwrap().app.version;
+    assert_ne!(world.cluster.app(&id).unwrap().version, old);
+    world.run();
+    assert_eq!(world.running("/a"), 0);
 }
 
 #[test]

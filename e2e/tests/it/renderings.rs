@@ -23,16 +23,34 @@ fn bare(mut app: Value) -> Value {
     app
 }
 
+/// Name and release of a package or a recording.
+fn release(value: &Value) -> (String, u64) {
+    (value["name"].as_str().unwrap().to_owned(), value["releaseVersion"].as_u64().unwrap_or_default())
+}
+
+/// A request names a version, and of releases with the same version the newest is meant. The others
+/// go into universes of their own.
+fn layers(repository: &Value) -> Vec<Vec<Value>> {
+    let mut packages = repository["packages"].as_array().unwrap().clone();
+    packages.sort_by_key(|package| std::cmp::Reverse(release(package).1));
+    let (mut layers, mut seen) = (Vec::<Vec<Value>>::new(), BTreeMap::<(String, String), usize>::new());
+    for package in packages {
+        let layer = seen.entry((package["name"].to_string(), package["version"].to_string())).or_default();
+        if layers.len() == *layer {
+            layers.push(Vec::new());
+        }
+        layers[*layer].push(package);
+        *layer += 1;
+    }
+    layers
+}
+
+type Places<'a> = BTreeMap<(String, u64), (&'a TestCluster, &'a str)>;
+
 /// What came of one recording.
-async fn outcome(
-    cluster: &TestCluster,
-    client: &reqwest::Client,
-    versions: &BTreeMap<(String, u64), String>,
-    recorded: &Value,
-) -> Result<&'static str, String> {
-    let (name, release) = (recorded["name"].as_str().unwrap(), recorded["releaseVersion"].as_u64().unwrap());
-    let version = versions.get(&(name.to_owned(), release)).ok_or("the package is not in the catalog")?;
-    let body = json!({ "packageName": name, "packageVersion": version, "options": recorded["options"] });
+async fn outcome(places: &Places<'_>, client: &reqwest::Client, recorded: &Value) -> Result<&'static str, String> {
+    let (cluster, version) = places.get(&release(recorded)).ok_or("the package is not in the catalog")?;
+    let body = json!({ "packageName": recorded["name"], "packageVersion": version, "options": recorded["options"] });
     let (status, answer) = cluster.cosmos_by(client, "/package/render", &body).await;
     // serde_json keeps the last of two equal keys, as the original does.
     let wanted: Option<Value> = serde_json::from_str(recorded["rendered"].as_str().unwrap()).ok();
@@ -58,33 +76,40 @@ async fn recorded_renderings_come_out_equal() {
     let (Some(universe), Some(recordings)) = (shared(test, "universe/repo.json.gz"), shared(test, "universe/rendered.jsonl.gz")) else {
         return;
     };
-    let cluster = TestCluster::start(&["--universe", universe.to_str().unwrap()]);
     let unpacked = |path: &std::path::Path| {
         let child = Command::new("gzip").arg("-dc").arg(path).stdout(Stdio::piped()).spawn().expect("gzip is there");
         BufReader::new(child.stdout.expect("piped"))
     };
     let repository: Value = serde_json::from_reader(unpacked(&universe)).unwrap();
-    let versions: BTreeMap<(String, u64), String> = repository["packages"]
-        .as_array()
-        .unwrap()
+    let layers = layers(&repository);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let clusters: Vec<TestCluster> = layers
         .iter()
-        .map(|package| {
-            let release = package["releaseVersion"].as_u64().unwrap_or_default();
-            ((package["name"].as_str().unwrap().to_owned(), release), package["version"].as_str().unwrap().to_owned())
+        .enumerate()
+        .map(|(number, packages)| {
+            let file = directory.path().join(format!("{number}.json"));
+            std::fs::write(&file, json!({ "packages": packages }).to_string()).expect("a file");
+            TestCluster::start(&["--universe", file.to_str().unwrap()])
         })
         .collect();
+    let mut places = BTreeMap::new();
+    for (cluster, packages) in clusters.iter().zip(&layers) {
+        for package in packages {
+            places.insert(release(package), (cluster, package["version"].as_str().unwrap()));
+        }
+    }
     let recordings: Vec<Value> =
         unpacked(&recordings).lines().map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect();
     let (counts, faults) = (std::sync::Mutex::new(BTreeMap::<&str, usize>::new()), std::sync::Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for worker in 0..PARALLEL {
-            let (cluster, versions, recordings, counts, faults) = (&cluster, &versions, &recordings, &counts, &faults);
+            let (places, recordings, counts, faults) = (&places, &recordings, &counts, &faults);
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 // Connections belong to the runtime that opened them.
                 let client = reqwest::Client::new();
                 for recorded in recordings.iter().skip(worker).step_by(PARALLEL) {
-                    let result = runtime.block_on(outcome(cluster, &client, versions, recorded));
+                    let result = runtime.block_on(outcome(places, &client, recorded));
                     match result {
                         Ok(kind) => *counts.lock().unwrap().entry(kind).or_default() += 1,
                         Err(fault) => faults.lock().unwrap().push(format!(
