@@ -271,7 +271,8 @@ fn what_no_store_would_take_is_refused_before_it_is_tried() {
     large.cmd = Some("x".repeat(1 << 20));
     let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100)), AppEdit::Create(large)], false, ""));
     assert!(matches!(&refused, Err(EditError::Invalid(faults)) if faults[0].message.contains("/large")), "{refused:?}");
-    let many = (0..10_000).map(|number| AppEdit::Create(app(&format!("/many/app-{number}"), 0, 100))).collect();
+    let portless = |number| App { port_definitions: Vec::new(), ..app(&format!("/many/app-{number}"), 0, 100) };
+    let many = (0..10_000).map(|number| AppEdit::Create(portless(number))).collect();
     let refused = world.step(|draft| draft.edit(many, false, ""));
     assert!(matches!(refused, Err(EditError::Invalid(_))), "{refused:?}");
     assert!(world.cluster.apps.is_empty());
