@@ -1,9 +1,14 @@
 //! End to end: the real binaries, real processes, real sockets.
 
 mod apps;
+mod artifacts;
 mod bad_input;
 mod commands;
+mod health;
 mod lifecycle;
 mod packages;
+mod placement;
 mod renderings;
 mod repositories;
+mod rolling;
+mod sandbox;
