@@ -2,6 +2,7 @@
 
 use super::app_record::{AppRecord, VERSIONS_MAX};
 use super::draft::{Draft, EditError};
+use super::pending::RemovedApp;
 use super::{Event, keys, service_ports};
 use crate::app::App;
 use crate::deployment::{Action, ActionKind, Deployment, order};
@@ -79,6 +80,15 @@ fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditE
     Ok(())
 }
 
+/// One deployment takes an app to one goal.
+fn check_unique(ids: &[AppId]) -> Result<(), EditError> {
+    let mut seen = BTreeSet::new();
+    let twice = ids.iter().enumerate().filter(|(_, id)| !seen.insert(*id));
+    let faults: Vec<Fault> =
+        twice.map(|(index, id)| Fault::new(format!("/{index}/id"), format!("{id} is declared twice; keep one of them"))).collect();
+    if faults.is_empty() { Ok(()) } else { Err(EditError::Invalid(faults)) }
+}
+
 impl Draft {
     /// Applies the edits as one deployment and returns it; `None` when nothing changes.
     ///
@@ -86,6 +96,7 @@ impl Draft {
     /// All or nothing: on any error the draft is as before.
     pub fn edit(&mut self, edits: Vec<AppEdit>, force: bool, uri: &str) -> Result<Option<Arc<Deployment>>, EditError> {
         let ids: Vec<AppId> = edits.iter().map(|edit| edit.id().clone()).collect();
+        check_unique(&ids)?;
         let version = self.next_version(edits.iter().map(AppEdit::id));
         let mut changes: Vec<(ActionKind, AppId, Option<App>)> = Vec::new();
         let mut ports = self.cluster.clone();
@@ -104,17 +115,22 @@ impl Draft {
         let pending: BTreeSet<AppId> = changes.iter().map(|(_, id, _)| id.clone()).collect();
         self.cancel_deployments(&pending);
         let actions = changes.iter().map(|(action, id, _)| Action { action: *action, app: id.clone() }).collect();
+        let mut removed = Vector::new();
         for (_, id, app) in changes {
             match app {
                 Some(app) => self.put_app(app, uri),
-                None => self.remove_app(&id),
+                None => removed.extend(self.remove_app(&id)),
             }
         }
         let steps = order(actions, |id| self.cluster.app(id).map(AsRef::as_ref));
         let id = self.entropy.next_uuid().to_string();
         let deployment = Arc::new(Deployment { id: id.clone(), version, steps, previous, pending });
         self.write(keys::deployment(&id), &*deployment);
-        self.cluster.deployments.insert(id.into(), Arc::clone(&deployment));
+        let id: Arc<str> = id.into();
+        if !removed.is_empty() {
+            self.cluster.removed.insert(Arc::clone(&id), removed);
+        }
+        self.cluster.deployments.insert(id, Arc::clone(&deployment));
         self.events.push(Event::GroupChanged { version });
         self.events.push(Event::DeploymentStarted { deployment: Arc::clone(&deployment) });
         Ok(Some(deployment))
@@ -217,6 +233,7 @@ impl Draft {
 
     pub(super) fn end_deployment(&mut self, deployment: &Arc<Deployment>, success: bool) {
         self.cluster.deployments.remove(deployment.id.as_str());
+        self.cluster.removed.remove(deployment.id.as_str());
         self.delete(keys::deployment(&deployment.id));
         self.events.push(Event::DeploymentFinished { deployment: Arc::clone(deployment), success });
         self.dirty_apps.extend(deployment.affected().cloned());
@@ -252,8 +269,8 @@ impl Draft {
         self.cluster.instances_of(&app.id).any(|instance| instance.app.version == app.version)
     }
 
-    fn remove_app(&mut self, id: &AppId) {
-        let Some(record) = self.cluster.apps.remove(id) else { return };
+    fn remove_app(&mut self, id: &AppId) -> Option<RemovedApp> {
+        let record = self.cluster.apps.remove(id)?;
         service_ports::release(&mut self.cluster, id, &record.app);
         self.delete(keys::app(id));
         for version in record.versions.iter().filter(|version| !self.is_version_running(version)).cloned().collect::<Vec<_>>() {
@@ -262,12 +279,14 @@ impl Draft {
         if self.cluster.failures.remove(id).is_some() {
             self.delete(keys::failure(id));
         }
-        if self.cluster.packages.remove(id).is_some() {
+        let package = self.cluster.packages.remove(id);
+        if package.is_some() {
             self.delete(keys::package(id));
         }
         self.cluster.delays.remove(id);
         self.cluster.pending.remove(id);
         self.dirty_apps.insert(id.clone());
+        Some(RemovedApp { app: record.app, package })
     }
 
     /// Stops tasks; they come back unless `scale` is asked for. Returns the deployment of a scale.
@@ -275,11 +294,11 @@ impl Draft {
     /// # Errors
     /// [`EditError::NoTask`] when none of the tasks exists, [`EditError::Locked`].
     pub fn kill(&mut self, request: &KillRequest) -> Result<Option<Arc<Deployment>>, EditError> {
-        let mut by_app: BTreeMap<AppId, Vec<InstanceId>> = BTreeMap::new();
+        let mut by_app: BTreeMap<AppId, BTreeSet<InstanceId>> = BTreeMap::new();
         for task in &request.tasks {
             let Ok((id, incarnation)) = task.split() else { continue };
             if let Some(instance) = self.cluster.instances.get(&id).filter(|instance| instance.incarnation == incarnation) {
-                by_app.entry(instance.app.id.clone()).or_default().push(id);
+                by_app.entry(instance.app.id.clone()).or_default().insert(id);
             }
         }
         if by_app.is_empty() {
@@ -292,7 +311,12 @@ impl Draft {
                 .iter()
                 .filter_map(|(id, killed)| {
                     let app = self.cluster.app(id)?;
-                    Some(AppEdit::Scale(id.clone(), app.instances.saturating_sub(killed.len() as u32)))
+                    // What is stopping for good has been scaled away before.
+                    let is_counted = |id: &&InstanceId| {
+                        self.cluster.instances.get(*id).is_some_and(|instance| instance.goal != Goal::Decommissioned)
+                    };
+                    let fewer = killed.iter().filter(is_counted).count() as u32;
+                    Some(AppEdit::Scale(id.clone(), app.instances.saturating_sub(fewer)))
                 })
                 .collect();
             deployment = self.edit(edits, request.force, "/v2/tasks/delete")?;
@@ -330,23 +354,34 @@ impl Draft {
     /// Goes back to what was before a running deployment, as a new deployment.
     ///
     /// # Errors
-    /// [`EditError::NoDeployment`].
+    /// [`EditError::NoDeployment`], [`EditError::NoVersion`] when an earlier definition is not known
+    /// any more.
     pub fn roll_back(&mut self, id: &str) -> Result<Option<Arc<Deployment>>, EditError> {
         let deployment = self.cluster.deployments.get(id).cloned().ok_or_else(|| EditError::NoDeployment(id.into()))?;
+        let removed = self.cluster.removed.get(id).cloned().unwrap_or_default();
         let mut edits = Vec::new();
         for (app, version) in &deployment.previous {
             match version {
                 None if self.cluster.apps.contains_key(app) => edits.push(AppEdit::Remove(app.clone())),
                 None => {}
                 Some(version) => {
-                    let old = self.cluster.apps.get(app).and_then(|record| record.version(*version).cloned());
-                    if let Some(old) = old {
-                        edits.push(AppEdit::Restore((*old).clone()));
-                    }
+                    let kept = self.cluster.apps.get(app).and_then(|record| record.version(*version));
+                    let removed = || removed.iter().map(|removed| &removed.app).find(|removed| removed.id == *app);
+                    let running = || self.cluster.instances_of(app).map(|instance| &instance.app);
+                    let old = kept.or_else(removed).or_else(|| running().find(|running| running.version == *version));
+                    let old = old.ok_or_else(|| EditError::NoVersion(app.clone(), *version))?;
+                    edits.push(AppEdit::Restore((**old).clone()));
                 }
             }
         }
-        self.end_deployment(&deployment, false);
-        self.edit(edits, true, &format!("/v2/deployments/{id}"))
+        // The edit supersedes the deployment, if it changes anything.
+        let result = self.edit(edits, true, &format!("/v2/deployments/{id}"))?;
+        for package in removed.into_iter().filter_map(|removed| removed.package) {
+            self.put_package((*package).clone());
+        }
+        if self.cluster.deployments.contains_key(id) {
+            self.end_deployment(&deployment, false);
+        }
+        Ok(result)
     }
 }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
 /// resolved) goes on in the next.
 const ROUNDS_MAX: usize = 8;
+/// Milliseconds until a step goes on with what the one before left unplanned.
+const UNSETTLED_PAUSE_MS: i64 = 1_000;
 /// Most instances of one app that wait for a node at a time. More are created as these find theirs,
 /// so that a number of instances no cluster can run costs no more than this.
 pub(super) const SCHEDULED_MAX: u32 = 5_000;
@@ -39,7 +41,12 @@ impl Draft {
             }
         }
         let paused = self.cluster.pending.keys().filter_map(|id| self.cluster.delays.get(id)).map(|delay| delay.until);
-        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).min();
+        if self.capacity_freed {
+            self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+        }
+        self.cluster.unsettled = std::mem::take(&mut self.dirty_apps).into_iter().collect();
+        let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(UNSETTLED_PAUSE_MS));
+        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).chain(unsettled).min();
         for node in std::mem::take(&mut self.dirty_nodes) {
             let assigned: Vec<AssignedInstance> =
                 self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
@@ -81,7 +88,7 @@ impl Draft {
                 self.put_instance(Self::scheduled(id, app, self.now));
             }
             let held_back = plan.launch - launch;
-            let seated = self.seat(app, held_back);
+            let seated = self.seat(app, held_back, blocked);
             more = held_back > 0 && seated > 0;
         }
         if plan.done {
@@ -114,13 +121,17 @@ impl Draft {
     }
 
     /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
-    /// many. `held_back` are the instances that wait to be created.
-    fn seat(&mut self, app: &Arc<App>, held_back: u32) -> usize {
+    /// many. `held_back` are the instances that wait to be created. While an earlier step of the
+    /// deployment `blocked` the app, what waited before the change goes on waiting.
+    fn seat(&mut self, app: &Arc<App>, held_back: u32, blocked: bool) -> usize {
         let held_back = held_back as usize;
         let mut waiting: Vec<Arc<Instance>> = self
             .cluster
             .instances_of(&app.id)
             .filter(|instance| instance.condition == Condition::Scheduled && instance.goal == Goal::Running)
+            .filter(|instance| {
+                !blocked || instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at
+            })
             .cloned()
             .collect();
         let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);

@@ -153,6 +153,18 @@ impl Loader {
     }
 
     fn seat(&mut self, node: NodeId, app: Arc<App>, line: AssignedInstance) {
+        // A crash between the transactions of one large step can leave an instance on two nodes: its
+        // later launch counts.
+        if let Some(other) = self.cluster.instances.get(&line.instance).cloned() {
+            if other.incarnation >= line.incarnation {
+                return;
+            }
+            if let Some(seat) = &other.seat
+                && let Some(load) = self.cluster.loads.get_mut(&seat.node)
+            {
+                load.give_back(&other.id, &other.app, seat);
+            }
+        }
         let seat = Seat { node, host_ports: line.ports };
         let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
         load.take(&line.instance, &app, &seat);
