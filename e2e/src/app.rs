@@ -26,7 +26,7 @@ pub fn web_server(id: &str) -> Value {
 /// A health check that is quick enough for tests.
 pub fn health_check(protocol: &str, fields: &Value) -> Value {
     let quick = json!({
-        "protocol": protocol, "intervalSeconds": 1, "timeoutSeconds": 1, "maxConsecutiveFailures": 2, "gracePeriodSeconds": 20,
+        "protocol": protocol, "intervalSeconds": 1, "timeoutSeconds": 1, "maxConsecutiveFailures": 2, "gracePeriodSeconds": 20, "delaySeconds": 0,
     });
     with(&quick, fields)
 }

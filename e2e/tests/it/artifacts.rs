@@ -32,6 +32,15 @@ with tarfile.open("link.tar.gz", "w:gz") as archive:
     info = tarfile.TarInfo("out/orrery-e2e-escaped"); info.size = 3; archive.addfile(info, io.BytesIO(b"bad"))
 END"#;
 
+/// 1 MiB that unpacks to a thousand.
+const BOMB: &str = r#"python3 - <<'END'
+import tarfile
+class Zeros:
+    def read(self, length): return bytes(length)
+with tarfile.open("bomb.tar.gz", "w:gz") as archive:
+    info = tarfile.TarInfo("zeros"); info.size = 1000 << 20; archive.addfile(info, Zeros())
+END"#;
+
 #[tokio::test]
 async fn archives_are_fetched_and_unpacked() {
     let (cluster, web) = (TestCluster::start(&[]), WebServer::start());
@@ -70,7 +79,7 @@ async fn archives_are_fetched_and_unpacked() {
 async fn what_cannot_be_fetched_is_told_and_runs_nothing() {
     let (cluster, web) = (TestCluster::start(&[]), WebServer::start());
     let archive = |name: &str| web.set(&format!("/{name}"), Page::Body(made(PACK, name)));
-    let bomb = made("head -c 3000000000 /dev/zero | gzip -1 > inner.tar.gz", "inner.tar.gz");
+    let bomb = made(BOMB, "bomb.tar.gz");
     let cases = [
         ("missing", web.set("/gone", Page::Status(404)), "404"),
         ("broken", web.set("/broken", Page::Status(500)), "500"),

@@ -106,7 +106,7 @@ async fn a_check_that_never_passes_kills_after_the_grace_period() {
 #[tokio::test]
 async fn a_deployment_waits_until_tasks_are_ready() {
     let cluster = TestCluster::start(&[]);
-    let ready = json!({ "name": "up", "portName": "http", "path": "/", "intervalSeconds": 1, "timeoutSeconds": 1, "httpStatusCodesForReady": [200], "preserveLastResponse": true });
+    let ready = json!({ "name": "up", "portName": "http", "path": "/", "intervalSeconds": 2, "timeoutSeconds": 1, "httpStatusCodesForReady": [200], "preserveLastResponse": true });
     let app = with(&web_server("/slow"), &json!({ "readinessChecks": [ready], "env": { "START_STATUS": "503" } }));
     cluster.launch(&app).await;
     let task = cluster.running("/slow", 1).await.remove(0);

@@ -3,7 +3,9 @@
 mod apps;
 mod artifacts;
 mod bad_input;
+mod clients;
 mod commands;
+mod door;
 mod health;
 mod lifecycle;
 mod packages;
@@ -12,3 +14,4 @@ mod renderings;
 mod repositories;
 mod rolling;
 mod sandbox;
+mod specs;

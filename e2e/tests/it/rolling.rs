@@ -104,7 +104,7 @@ async fn dependencies_start_first() {
     let deployment = &cluster.get("/v2/deployments").await[0];
     assert_eq!(deployment["currentStep"], 1, "{deployment}");
     assert!(cluster.tasks("/shop/web").await.is_empty());
-    cluster.fetch(&format!("{}/set/200", TestCluster::address(&task, 0))).await.unwrap();
+    eventually("it answers", async || cluster.fetch(&format!("{}/set/200", TestCluster::address(&task, 0))).await).await;
     cluster.settled().await;
     assert_eq!(cluster.tasks("/shop/web").await.len(), 1);
 }
