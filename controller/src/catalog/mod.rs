@@ -131,7 +131,11 @@ impl CatalogService {
                 tokio::spawn(async move { service.refresh(&repository).await });
                 content
             }
-            _ => self.refresh(repository).await,
+            // In a task of its own: a reader that goes away must not leave the copy marked as being fetched.
+            _ => {
+                let (service, repository) = (Arc::clone(self), repository.clone());
+                tokio::spawn(async move { service.refresh(&repository).await }).await.ok().flatten()
+            }
         }
     }
 

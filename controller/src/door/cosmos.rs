@@ -157,10 +157,13 @@ async fn describe(call: &Call) -> Result<Value, CosmosError> {
     let found =
         index.resolve(&request.package_name, request.package_version.as_deref()).map_err(|error| catalog_error(&error))?;
     let definition = Value::Object(found.definition().map_err(|error| catalog_error(&error))?);
-    if call.version == 2 {
-        wire::describe_v2(&definition, Some(call.proxy()))
-    } else {
-        Ok(wire::describe_v3(&definition, Some(call.proxy())))
+    match call.version {
+        3 => Ok(wire::describe_v3(&definition, Some(call.proxy()))),
+        2 => wire::describe_v2(&definition, Some(call.proxy())),
+        _ => {
+            wire::describe_v2(&definition, Some(call.proxy()))?;
+            Err(CosmosError::not_valid("version 1 of the description is no longer served; accept version 2 or 3"))
+        }
     }
 }
 

@@ -136,7 +136,7 @@ fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
     Ok(Repository { name: "Universe".into(), uri })
 }
 
-fn create_private(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn create_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
