@@ -185,6 +185,28 @@ async fn tasks_are_confined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_spawner_is_inherited() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let command = "grep -E 'SigIgn|SigBlk' /proc/self/status; for f in /proc/self/fd/*; do readlink $f; done";
+    for tty in [false, true] {
+        let mut container = spec(command);
+        container.tty = tty;
+        let task = cluster.run(&assignment(container)).await;
+        let out = log(&cluster.ended(&task).await, "stdout").replace('\r', "");
+        let set = |name: &str| {
+            let text = out.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{out}"));
+            u64::from_str_radix(text.trim(), 16).unwrap()
+        };
+        // Signals 32 and 33 belong to the C library, which lets nobody change them.
+        assert_eq!((set("SigBlk:"), set("SigIgn:") & 0x7fff_ffff), (0, 0), "{out}");
+        assert!(!out.contains("ptmx") && !out.contains("socket:"), "{out}");
+        assert_eq!(out.contains("/pts/"), tty, "{out}");
+    }
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn volumes_are_mounted() {
     let directory = tempfile::tempdir().unwrap();
     let host = tempfile::tempdir().unwrap();
