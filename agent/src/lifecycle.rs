@@ -154,7 +154,9 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
         let identity = lookup(user)?;
         let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox)?;
         volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
-        if let Some(identity) = &identity {
+        // With artifacts only after they have been unpacked: other tasks of the same user could
+        // exchange files for links while they are.
+        if let Some(identity) = identity.as_ref().filter(|_| container.fetch.is_empty()) {
             chown_tree(&first.run.sandbox, identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))?;
         }
         Ok(Prepared { identity, volumes })
@@ -406,6 +408,15 @@ async fn end(shared: &Arc<Shared>, mut record: Record, change: Change) {
     change(&mut report);
     report.health.clone_from(&record.health);
     record.end = Some(report.clone());
+    let sandbox = record.run.sandbox.clone();
+    // Its age counts from now, however long nothing was created in it.
+    let touched = blocking(move || {
+        let touch = std::fs::File::open(&sandbox).and_then(|directory| directory.set_modified(std::time::SystemTime::now()));
+        touch.map_err(|error| format!("cannot touch {}: {error}", sandbox.display()))
+    });
+    if let Err(failure) = touched.await {
+        tracing::debug!(%task, message = failure.message, "sandbox");
+    }
     if let Err(failure) = save(&record).await {
         tracing::warn!(%task, message = failure.message, "cannot save");
     }

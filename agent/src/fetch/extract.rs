@@ -1,9 +1,11 @@
 //! Unpacking archives into a sandbox, trusting nothing in them.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 /// Bounds on what one archive may unpack to.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ impl Default for Bounds {
 const XZ_MEMORY_MAX: u64 = 256 << 20;
 /// Longest target of a symbolic link, bytes.
 const LINK_MAX_BYTES: u64 = 4096;
+/// Bytes between the data of two tar entries: long names and attributes are held in memory.
+const HEADERS_MAX_BYTES: u64 = 1 << 20;
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -206,10 +210,34 @@ fn make_link(root: &Path, path: &Path, target: &Path) -> Result<(), String> {
     std::os::unix::fs::symlink(target, place).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// A reader that refuses to go on when nothing is `left`.
+struct Metered<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("the name or attributes of an entry are too long"));
+        }
+        let room = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let length = self.inner.read(&mut buffer[..room])?;
+        self.left.set(left - length as u64);
+        Ok(length)
+    }
+}
+
 fn unpack_tar(input: impl Read, root: &Path, budget: &mut Budget<'_>) -> Result<(), String> {
-    let mut archive = tar::Archive::new(input);
-    let entries = archive.entries().map_err(|error| error.to_string())?;
-    for entry in entries {
+    let left = Rc::new(Cell::new(HEADERS_MAX_BYTES));
+    let mut archive = tar::Archive::new(Metered { inner: input, left: left.clone() });
+    let mut entries = archive.entries().map_err(|error| error.to_string())?;
+    loop {
+        left.set(HEADERS_MAX_BYTES);
+        let Some(entry) = entries.next() else { break };
+        // What follows is counted by the budget.
+        left.set(u64::MAX);
         let mut entry = entry.map_err(|error| format!("it is damaged: {error}"))?;
         budget.entry()?;
         let path = entry.path().map_err(|error| error.to_string())?.into_owned();

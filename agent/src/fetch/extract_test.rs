@@ -211,3 +211,18 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn endless_names_are_refused_before_they_fill_the_memory() {
+    for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader] {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(4 << 20);
+        header.set_cksum();
+        builder.append(&header, vec![b'a'; 4 << 20].as_slice()).unwrap();
+        let (place, bytes) = (place(), compress(Kind::TarGz, &builder.into_inner().unwrap()));
+        let error = unpack(&place, &bytes, Kind::TarGz, &Bounds::default()).unwrap_err();
+        assert!(error.contains("too long"), "{error}");
+    }
+}
