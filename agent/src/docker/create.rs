@@ -53,10 +53,10 @@ pub(super) fn body(
     body.env = Some(own.chain(spec.env.iter().map(|(name, value)| format!("{name}={value}"))).collect());
     body.labels = Some(HashMap::from([(TASK_LABEL.to_owned(), task.to_string()), (NODE_LABEL.to_owned(), node.to_owned())]));
     let mut host = HostConfig {
-        cpu_shares: Some((spec.cpus.thousandths() * 1024 / 1000).max(2)),
+        cpu_shares: Some((spec.cpus.thousandths().saturating_mul(1024) / 1000).max(2)),
         cpu_period: spec.cpus_limit.map(|_| PERIOD_US),
-        cpu_quota: spec.cpus_limit.map(|limit| (limit.thousandths() * PERIOD_US / 1000).max(1000)),
-        memory: spec.mem_limit.map(|limit| limit.thousandths() * (1 << 20) / 1000),
+        cpu_quota: spec.cpus_limit.map(|limit| (limit.thousandths().saturating_mul(PERIOD_US) / 1000).max(1000)),
+        memory: spec.mem_limit.map(|limit| limit.thousandths().saturating_mul(1 << 20) / 1000),
         pids_limit: Some(PIDS_MAX),
         privileged: Some(image.privileged),
         init: init.then_some(true),

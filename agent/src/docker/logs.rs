@@ -13,7 +13,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,9 +41,16 @@ struct Copy {
     size: u64,
 }
 
+/// Opens a log for appending. The container may write in the sandbox, so that a link or pipe in
+/// its place is refused: this process is root on the node.
+fn open_log(path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::ErrorKind::InvalidInput.into()) }
+}
+
 impl Copy {
     fn open(path: PathBuf, from: Position) -> std::io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = open_log(&path)?;
         let found = file.metadata()?;
         let mut size = found.len();
         if found.ino() == from.inode && size > from.size {
@@ -62,7 +69,7 @@ impl Copy {
                 let _ = std::fs::rename(numbered(number), numbered(number + 1));
             }
             let _ = std::fs::rename(&self.path, numbered(1));
-            self.file = OpenOptions::new().create(true).append(true).open(&self.path).ok();
+            self.file = open_log(&self.path).ok();
             self.size = 0;
         }
         // A full disk loses output rather than the task.
@@ -93,6 +100,9 @@ pub(super) async fn copy(docker: &Docker, name: &str, sandbox: &Path, record: &P
     // Whole seconds only; what is copied already is recognised by its full time.
     let since = progress.last.parse::<jiff::Timestamp>().map_or(0, |time| i32::try_from(time.as_second()).unwrap_or(0));
     let options = LogsOptions { follow: true, stdout: true, stderr: true, timestamps: true, since, ..LogsOptions::default() };
+    // Only what was copied before: later times may repeat (the parts of a long line have the same) and
+    // go back (two streams are written at once).
+    let resumed = progress.last.clone();
     let mut stream = docker.logs(name, Some(options));
     let mut last_save = Instant::now();
     let mut result = Ok(());
@@ -107,11 +117,11 @@ pub(super) async fn copy(docker: &Docker, name: &str, sandbox: &Path, record: &P
         };
         let Some(at) = message.iter().position(|byte| *byte == b' ') else { continue };
         let time = String::from_utf8_lossy(&message[..at]).into_owned();
-        if time <= progress.last {
+        if time <= resumed {
             continue;
         }
         let rotated = copies[index].write(&message[at + 1..]);
-        progress.last = time;
+        progress.last = time.max(progress.last);
         if rotated || last_save.elapsed() >= SAVE_INTERVAL {
             save(&saved, &mut progress, &copies);
             last_save = Instant::now();
@@ -125,5 +135,26 @@ fn save(path: &Path, progress: &mut Progress, copies: &[Copy; 2]) {
     progress.files = [copies[0].position(), copies[1].position()];
     if let Ok(bytes) = serde_json::to_vec(progress) {
         let _ = write_atomically(path, &bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_not_followed() {
+        let (sandbox, outside) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let path = sandbox.path().join("stdout");
+        let mut copy = Copy::open(path.clone(), Position::default()).unwrap();
+        copy.write(&vec![b'x'; LOG_MAX_BYTES as usize]);
+        // The first rename of a rotation moves the link; one put there in between is refused.
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(outside.path(), &path).unwrap();
+        assert!(open_log(&path).is_err());
+        assert!(Copy::open(path.clone(), Position::default()).is_err());
+        assert!(copy.write(b"more"));
+        assert_eq!(std::fs::read(outside.path()).unwrap(), b"");
+        assert_eq!(std::fs::read(&path).unwrap(), b"more");
     }
 }

@@ -23,6 +23,8 @@ use tokio::sync::Semaphore;
 
 /// Longest wait for an answer of the engine, seconds. Pulls and stops have limits of their own.
 const TIMEOUT_SECONDS: u64 = 120;
+/// Attempts to look at a container from before, [`run::RETRY_MAX`] apart.
+const ADOPT_ATTEMPTS: u32 = 12;
 /// The engine's own init for containers; Debian ships it apart.
 const INIT_PROGRAMS: [&str; 3] = ["/usr/bin/docker-init", "/usr/libexec/docker/docker-init", "/usr/local/bin/docker-init"];
 
@@ -126,7 +128,23 @@ impl Engine {
     /// created and never started is removed.
     pub(crate) async fn adopt(&self, record: &Record) -> Option<DockerRun> {
         let name = create::name(&record.run.container);
-        let inspected = self.inspect(&name).await.ok()?;
+        // Only the engine's word that there is none counts: a container taken for gone would run on
+        // beside its replacement.
+        let mut attempt = 1;
+        let inspected = loop {
+            match self.inspect(&name).await {
+                Ok(inspected) => break inspected,
+                Err(error) if run::is_absent(&error) => return None,
+                Err(error) => {
+                    tracing::warn!(container = name, attempt, "cannot look at it: {}", run::reason(&error));
+                    if attempt == ADOPT_ATTEMPTS {
+                        return None;
+                    }
+                }
+            }
+            attempt += 1;
+            tokio::time::sleep(run::RETRY_MAX).await;
+        };
         let created_only = inspected.state.as_ref().and_then(|state| state.status.as_ref()).map(ToString::to_string);
         if created_only.as_deref() == Some("created") {
             run::remove(&self.docker, &name).await;

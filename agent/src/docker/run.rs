@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach an engine that has gone away.
 const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Output of a check's command kept for people, bytes.
 const OUTPUT_MAX_BYTES: usize = 1024;
 /// How much longer than the grace period the engine may take to stop a container.
@@ -158,11 +158,28 @@ impl DockerRun {
             self.docker.inspect_exec(&created.id).await
         };
         let ended = tokio::time::timeout(timeout, run).await;
-        let (code, timed_out) = match ended {
-            Ok(result) => (result.map_err(say)?.exit_code.and_then(|code| i32::try_from(code).ok()), false),
-            Err(_) => (None, true),
+        let (code, timed_out) = if let Ok(result) = ended {
+            (result.map_err(say)?.exit_code.and_then(|code| i32::try_from(code).ok()), false)
+        } else {
+            self.end_command(&created.id).await;
+            (None, true)
         };
         Ok(HelperResult { code, signal: None, timed_out, output: String::from_utf8_lossy(&text).trim().to_owned() })
+    }
+}
+
+impl DockerRun {
+    /// Ends a command whose time is up, so that hanging checks do not pile up: the engine has no call
+    /// for it. Its process id means something only where the engine shares our process namespace;
+    /// there the process' group names the container.
+    async fn end_command(&self, exec: &str) {
+        let Ok(found) = self.docker.inspect_exec(exec).await else { return };
+        let (Some(true), Some(Ok(pid))) = (found.running, found.pid.map(i32::try_from)) else { return };
+        let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let pid = nix::unistd::Pid::from_raw(pid);
+        if !self.id.is_empty() && group.contains(&*self.id) && nix::unistd::getpgid(Some(pid)) == Ok(pid) {
+            let _ = nix::sys::signal::killpg(pid, nix::sys::signal::Signal::SIGKILL);
+        }
     }
 }
 
