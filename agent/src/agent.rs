@@ -118,7 +118,7 @@ impl Agent {
         }
         // Before any task starts, so that no group is taken away from one that is just starting.
         let unfinished = records.iter().filter(|record| record.end.is_none());
-        self.shared.process.cgroups.sweep(&unfinished.map(|record| record.run.container.clone()).collect());
+        self.shared.process.cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
         if let Some(engine) = &self.shared.docker {
             engine.remove_orphans(records.iter().map(|record| record.run.container.clone()).collect()).await;
         }

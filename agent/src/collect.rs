@@ -75,6 +75,13 @@ fn forget_excess(shared: &Shared) {
 }
 
 fn collect(shared: &Shared) {
+    // A task is on the board before its groups exist, and off it only after they were emptied.
+    let running = || {
+        let board = shared.board();
+        let alive = board.tasks.values().filter(|entry| entry.known() != Known::Ended);
+        alive.filter_map(|entry| entry.run.as_ref().map(|run| run.container.clone())).collect()
+    };
+    shared.process.cgroups.sweep(running);
     // Runs that begin while this works are younger than what was listed.
     let executors = shared.config.executors_dir();
     let Ok(found) = all_sandboxes(&executors) else { return };

@@ -22,6 +22,8 @@ use tokio::io::unix::AsyncFd;
 
 /// Longest line sent as one event; longer ones are cut, bytes.
 const LINE_MAX_BYTES: usize = 256 << 10;
+/// Bytes turned into lines at once: empty lines become hundreds of times larger as entries.
+const LINES_CHUNK_BYTES: u64 = 8 << 10;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Asked {
@@ -206,7 +208,7 @@ impl Reader {
                     return None;
                 }
                 let (log, position) = (reader.log.clone(), reader.position);
-                let chunk = run(move || log.read(position, u64::MAX)).await.ok()?;
+                let chunk = run(move || log.read(position, LINES_CHUNK_BYTES)).await.ok()?;
                 if chunk.is_empty() {
                     reader.more(&mut ready).await?;
                 } else {

@@ -1,6 +1,6 @@
 //! Starting, adopting and ending process tasks.
 
-use super::client::Spawner;
+use super::client::{ANSWER_TIMEOUT, Spawner};
 use super::environment::environment;
 use super::watch::Process;
 use crate::cgroup::Cgroups;
@@ -87,7 +87,18 @@ impl Executor {
         };
         let mut answer = String::new();
         for _attempt in 0..2 {
-            answer = self.spawner.request(operation::TASK, &launch).await.map_err(|error| error.to_string())?;
+            answer = match self.spawner.request(operation::TASK, &launch, ANSWER_TIMEOUT).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // It may still begin, or have begun: claim it, or end what runs.
+                    if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+                        process.kill();
+                        let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
+                    }
+                    self.cgroups.remove(&run.container);
+                    return Err(error.to_string());
+                }
+            };
             if !answer.is_empty() {
                 break;
             }
@@ -162,8 +173,8 @@ impl Executor {
             cgroups: self.cgroups.directories(&run.container),
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let answer = tokio::time::timeout(timeout + HELPER_SLACK, self.spawner.request(operation::HELPER, &helper)).await;
-        let answer = answer.map_err(|_| "the command did not end".to_owned())?.map_err(|error| error.to_string())?;
+        let answer = self.spawner.request(operation::HELPER, &helper, timeout + HELPER_SLACK).await;
+        let answer = answer.map_err(|error| error.to_string())?;
         match answer.split_at_checked(1) {
             Some(("X", result)) => serde_json::from_str(result).map_err(|error| error.to_string()),
             Some(("E", message)) => Err(message.to_owned()),
