@@ -267,8 +267,12 @@ impl TestCluster {
     /// # Panics
     /// When the store cannot be read.
     pub fn dump(&self) -> String {
-        let output =
-            Command::new(orrery_binary()).args(["store", "--data-dir"]).arg(self.data()).arg("dump").output().expect("orrery runs");
+        let output = Command::new(orrery_binary())
+            .args(["store", "--data-dir"])
+            .arg(self.data())
+            .arg("dump")
+            .output()
+            .expect("orrery runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

@@ -13,7 +13,8 @@ pub fn media_types(path: &str) -> (String, String) {
         _ => "v1",
     };
     let group = if name.starts_with("service") { "" } else { "package." };
-    let kind = |what: &str, version: &str| format!("application/vnd.dcos.{group}{name}-{what}+json;charset=utf-8;version={version}");
+    let kind =
+        |what: &str, version: &str| format!("application/vnd.dcos.{group}{name}-{what}+json;charset=utf-8;version={version}");
     (kind("request", "v1"), kind("response", version))
 }
 

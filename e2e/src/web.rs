@@ -69,7 +69,8 @@ impl WebServer {
         let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
         let page = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&path).cloned();
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(path);
-        let head = |status: u16, length: usize| format!("HTTP/1.1 {status} .\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        let head =
+            |status: u16, length: usize| format!("HTTP/1.1 {status} .\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
         match page.unwrap_or(Page::Status(404)) {
             Page::Body(body) => {
                 stream.write_all(head(200, body.len()).as_bytes())?;

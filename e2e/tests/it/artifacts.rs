@@ -90,8 +90,13 @@ async fn what_cannot_be_fetched_is_told_and_runs_nothing() {
         ("not-an-archive", web.set("/text.tar.gz", Page::Body(b"no archive".to_vec())), "text.tar.gz"),
         ("bomb", web.set("/bomb.tar.gz", Page::Body(bomb)), "bomb"),
     ];
+    let ran = cluster.scratch().join("ran");
+    let command = format!("touch {}; exec sleep 1000", ran.display());
     for (id, uri, _) in &cases {
-        let app = with(&task(&format!("/{id}"), "touch /tmp/orrery-e2e-ran; exec sleep 1000"), &json!({ "fetch": [{ "uri": uri }], "backoffSeconds": 300, "maxLaunchDelaySeconds": 600 }));
+        let app = with(
+            &task(&format!("/{id}"), &command),
+            &json!({ "fetch": [{ "uri": uri }], "backoffSeconds": 300, "maxLaunchDelaySeconds": 600 }),
+        );
         cluster.launch(&app).await;
     }
     for (id, uri, word) in &cases {
@@ -100,7 +105,7 @@ async fn what_cannot_be_fetched_is_told_and_runs_nothing() {
         assert!(message.contains(uri.rsplit('/').next().unwrap()), "the artifact is named: {message}");
         assert!(cluster.get(&format!("/v2/apps/{id}")).await["app"]["tasksRunning"] == 0);
     }
-    assert!(!std::path::Path::new("/tmp/orrery-e2e-ran").exists());
+    assert!(!ran.exists());
     assert!(!std::path::Path::new("/tmp/orrery-e2e-escaped").exists());
     // Nobody else is disturbed.
     cluster.launch(&task("/other", "exec sleep 1000")).await;

@@ -18,7 +18,11 @@ async fn fails_and_is_replaced(app: Value, path: &str) {
     let after = eventually("another healthy task", async || {
         let tasks = cluster.tasks(id).await;
         let good = |task: &&Value| task["id"] != before["id"] && task["healthCheckResults"][0]["alive"] == true;
-        if tasks.len() == 1 { tasks.iter().find(good).cloned().ok_or_else(|| format!("{tasks:?}")) } else { Err(format!("{tasks:?}")) }
+        if tasks.len() == 1 {
+            tasks.iter().find(good).cloned().ok_or_else(|| format!("{tasks:?}"))
+        } else {
+            Err(format!("{tasks:?}"))
+        }
     })
     .await;
     assert_ne!(after["id"], before["id"]);
@@ -61,7 +65,10 @@ async fn tcp() {
         let check = health_check(protocol, &json!({ "portIndex": 0 }));
         // A server that closes its door when told, and runs on.
         let server = web_server("/web");
-        let command = server["cmd"].as_str().unwrap().replace("$status = $1 if", "close($server), print($client \"\"), close($client), sleep(3600) if");
+        let command = server["cmd"]
+            .as_str()
+            .unwrap()
+            .replace("$status = $1 if", "close($server), print($client \"\"), close($client), sleep(3600) if");
         cluster.create(&with(&server, &json!({ "cmd": command, "healthChecks": [check] }))).await;
         cluster.healthy("/web", 1).await;
         let before = cluster.tasks("/web").await.remove(0);
@@ -110,13 +117,14 @@ async fn a_deployment_waits_until_tasks_are_ready() {
     let app = with(&web_server("/slow"), &json!({ "readinessChecks": [ready], "env": { "START_STATUS": "503" } }));
     cluster.launch(&app).await;
     let task = cluster.running("/slow", 1).await.remove(0);
-    let response = eventually("the answer of the readiness check is shown", async || {
+    eventually("the check has asked and shows its result", async || {
+        let asked = cluster.dcos(&["task", "log", "slow", "asked"]);
         let deployments = cluster.get("/v2/deployments").await;
-        let response = &deployments[0]["readinessCheckResults"][0];
-        if response["lastResponse"]["status"] == 503 { Ok(response.clone()) } else { Err(deployments.to_string()) }
+        let result = &deployments[0]["currentActions"][0]["readinessCheckResults"][0];
+        let good = asked.stdout.contains('/') && result["taskId"] == task["id"] && result["ready"] == false;
+        if good { Ok(()) } else { Err(format!("{asked:?} {deployments}")) }
     })
     .await;
-    assert_eq!(response["ready"], false);
     cluster.fetch(&format!("{}/set/200", TestCluster::address(&task, 0))).await.unwrap();
     cluster.settled().await;
     assert_eq!(cluster.tasks("/slow").await[0]["id"], task["id"], "nothing was replaced");

@@ -8,7 +8,9 @@ use std::process::Command;
 /// Whether a process with this text in its command line runs.
 fn runs(text: &str) -> bool {
     let commands = std::fs::read_dir("/proc").expect("/proc").flatten();
-    commands.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok()).any(|line| String::from_utf8_lossy(&line).contains(text))
+    commands
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
 #[tokio::test]
@@ -62,7 +64,11 @@ async fn an_exit_while_nobody_watched_is_noticed() {
     std::fs::remove_file(&gate).unwrap();
     eventually("another one runs", async || {
         let tasks = cluster.tasks("/gap").await;
-        if tasks.iter().any(|task| task["id"] != before["id"] && task["state"] == "TASK_RUNNING") { Ok(()) } else { Err(format!("{tasks:?}")) }
+        if tasks.iter().any(|task| task["id"] != before["id"] && task["state"] == "TASK_RUNNING") {
+            Ok(())
+        } else {
+            Err(format!("{tasks:?}"))
+        }
     })
     .await;
 }
@@ -110,7 +116,8 @@ async fn no_acknowledged_app_is_lost_by_kill_9() {
         cluster.up();
     }
     let apps = cluster.get("/v2/apps").await;
-    let present: std::collections::BTreeSet<&str> = apps["apps"].as_array().unwrap().iter().filter_map(|app| app["id"].as_str()).collect();
+    let present: std::collections::BTreeSet<&str> =
+        apps["apps"].as_array().unwrap().iter().filter_map(|app| app["id"].as_str()).collect();
     let lost: Vec<&String> = acknowledged.iter().filter(|id| !present.contains(id.as_str())).collect();
     println!("{} apps acknowledged over {DEATHS} deaths", acknowledged.len());
     assert!(!acknowledged.is_empty() && lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
@@ -121,7 +128,8 @@ async fn no_acknowledged_app_is_lost_by_kill_9() {
 async fn one_data_directory_belongs_to_one_daemon() {
     let cluster = TestCluster::start(&[]);
     let data = cluster.data();
-    let second = cluster.orrery(&["up", "--listen", "127.0.0.1:0", "--dns-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    let second =
+        cluster.orrery(&["up", "--listen", "127.0.0.1:0", "--dns-listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
     assert_ne!(second.code, 0);
     assert!(second.stderr.contains("orrery down") || second.stderr.contains(&cluster.url), "{second:?}");
     let status = cluster.orrery(&["status", "--data-dir", data.to_str().unwrap()]);

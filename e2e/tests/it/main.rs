@@ -5,6 +5,7 @@ mod artifacts;
 mod bad_input;
 mod clients;
 mod commands;
+mod docker;
 mod door;
 mod health;
 mod lifecycle;

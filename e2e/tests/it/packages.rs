@@ -16,7 +16,11 @@ async fn named(cluster: &TestCluster, service: &str, count: usize) -> Vec<Socket
             addresses.extend(dns::addresses(server, target).addresses.first().map(|ip| SocketAddr::from((*ip, *port))));
         }
         let hosts = dns::addresses(server, &name).addresses;
-        if addresses.len() == count && hosts.is_empty() == (count == 0) { Ok(addresses) } else { Err(format!("{answer:?} {hosts:?}")) }
+        if addresses.len() == count && hosts.is_empty() == (count == 0) {
+            Ok(addresses)
+        } else {
+            Err(format!("{answer:?} {hosts:?}"))
+        }
     })
     .await
 }
@@ -65,7 +69,8 @@ async fn hello_world_from_search_to_uninstall() {
     let list: Value = serde_json::from_str(&cluster.dcos(&["package", "list", "--json"]).success()).unwrap();
     assert_eq!((&list[0]["name"], &list[0]["version"]), (&json!("hello-world"), &json!("1.1.0")), "{list}");
 
-    update(&cluster, &json!({ "appId": "/hello-world", "options": { "page": { "greeting": "Hej <b>" } }, "replace": false })).await;
+    update(&cluster, &json!({ "appId": "/hello-world", "options": { "page": { "greeting": "Hej <b>" } }, "replace": false }))
+        .await;
     let changed = page(&cluster, named(&cluster, "hello-world", 1).await[0]).await;
     assert!(changed.contains("Hej &lt;b&gt;") && changed.contains("1.1.0"), "{changed}");
 

@@ -78,7 +78,8 @@ async fn a_required_port_is_given_once_a_node() {
 #[tokio::test]
 async fn ports_of_tasks_on_one_node_differ() {
     let cluster = TestCluster::start(&[]);
-    let app = with(&task("/many", "exec sleep 1000"), &json!({ "instances": 5, "portDefinitions": [{ "port": 0 }, { "port": 0 }] }));
+    let app =
+        with(&task("/many", "exec sleep 1000"), &json!({ "instances": 5, "portDefinitions": [{ "port": 0 }, { "port": 0 }] }));
     cluster.create(&app).await;
     let mut ports: Vec<u64> = Vec::new();
     for task in cluster.tasks("/many").await {

@@ -73,7 +73,8 @@ async fn outcome(places: &Places<'_>, client: &reqwest::Client, recorded: &Value
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recorded_renderings_come_out_equal() {
     let test = "recorded_renderings_come_out_equal";
-    let (Some(universe), Some(recordings)) = (shared(test, "universe/repo.json.gz"), shared(test, "universe/rendered.jsonl.gz")) else {
+    let (Some(universe), Some(recordings)) = (shared(test, "universe/repo.json.gz"), shared(test, "universe/rendered.jsonl.gz"))
+    else {
         return;
     };
     let unpacked = |path: &std::path::Path| {
@@ -112,10 +113,10 @@ async fn recorded_renderings_come_out_equal() {
                     let result = runtime.block_on(outcome(places, &client, recorded));
                     match result {
                         Ok(kind) => *counts.lock().unwrap().entry(kind).or_default() += 1,
-                        Err(fault) => faults.lock().unwrap().push(format!(
-                            "{} {} {}: {fault}",
-                            recorded["name"], recorded["releaseVersion"], recorded["case"]
-                        )),
+                        Err(fault) => faults
+                            .lock()
+                            .unwrap()
+                            .push(format!("{} {} {}: {fault}", recorded["name"], recorded["releaseVersion"], recorded["case"])),
                     }
                 }
             });
@@ -124,6 +125,12 @@ async fn recorded_renderings_come_out_equal() {
     let (counts, faults) = (counts.into_inner().unwrap(), faults.into_inner().unwrap());
     println!("{} recordings: {counts:?}", recordings.len());
     let shown: Vec<String> = faults.iter().take(10).map(|fault| fault.chars().take(3000).collect()).collect();
-    assert!(faults.is_empty(), "{} of {} recordings differ; {counts:?}; the first:\n{}", faults.len(), recordings.len(), shown.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} recordings differ; {counts:?}; the first:\n{}",
+        faults.len(),
+        recordings.len(),
+        shown.join("\n")
+    );
     assert!(counts["equal"] > recordings.len() / 2, "{counts:?}");
 }

@@ -65,7 +65,8 @@ async fn directories_files_and_urls_plain_and_compressed() {
         let output = cluster.dcos(&["package", "repo", "add", name, uri]);
         assert_eq!(output.code, 0, "{uri}: {output:?}");
     }
-    for package in ["from-file", "from-compressed-file", "from-directory", "from-plain-url", "from-compressed-url", "hello-world"] {
+    for package in ["from-file", "from-compressed-file", "from-directory", "from-plain-url", "from-compressed-url", "hello-world"]
+    {
         assert!(version(&cluster, package).await.is_some(), "{package}");
     }
     cluster.cosmos_ok("/package/install", &json!({ "packageName": "from-plain-url" })).await;
@@ -95,7 +96,8 @@ async fn the_first_repository_that_has_a_name_wins() {
         let (status, answer) = add(&cluster, name, uri, None).await;
         assert_eq!((status, &answer["type"]), (400, &json!("RepositoryAlreadyPresent")), "{answer}");
     }
-    let (status, answer) = add(&cluster, "far", &web.set("/far", Page::Body(document("far", "1").to_string().into())), Some(99)).await;
+    let (status, answer) =
+        add(&cluster, "far", &web.set("/far", Page::Body(document("far", "1").to_string().into())), Some(99)).await;
     assert_eq!((status, &answer["type"]), (400, &json!("RepositoryAddIndexOutOfBounds")), "{answer}");
     let before = names(&cluster).await;
     cluster.down();
@@ -148,12 +150,17 @@ async fn one_broken_package_leaves_the_others_of_its_repository() {
     let cluster = TestCluster::start(&[]);
     let web = WebServer::start();
     let mut mixed = document("good", "1");
-    let broken = [json!({ "name": "nothing-else" }), json!(7), json!({ "packagingVersion": "99", "name": "future", "version": "1", "releaseVersion": 0 })];
+    let broken = [
+        json!({ "name": "nothing-else" }),
+        json!(7),
+        json!({ "packagingVersion": "99", "name": "future", "version": "1", "releaseVersion": 0 }),
+    ];
     mixed["packages"].as_array_mut().unwrap().extend(broken);
     assert_eq!(add(&cluster, "mixed", &web.set("/mixed", Page::Body(mixed.to_string().into())), None).await.0, 200);
     assert_eq!(version(&cluster, "good").await.as_deref(), Some("1"));
     let shown = cluster.get("/v1/repositories").await;
-    let faults = shown["repositories"].as_array().unwrap().iter().find(|entry| entry["name"] == "mixed").unwrap()["faults"].clone();
+    let faults =
+        shown["repositories"].as_array().unwrap().iter().find(|entry| entry["name"] == "mixed").unwrap()["faults"].clone();
     assert!(faults.as_array().is_some_and(|faults| faults.len() >= 2), "the reasons are shown: {shown}");
 }
 

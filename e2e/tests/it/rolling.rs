@@ -42,7 +42,10 @@ async fn a_rolling_change_never_goes_below_the_minimum() {
 #[tokio::test]
 async fn a_crash_loop_backs_off_and_says_so() {
     let cluster = TestCluster::start(&[]);
-    let app = with(&task("/crash", "echo bang >&2; exit 3"), &json!({ "backoffSeconds": 1, "backoffFactor": 4, "maxLaunchDelaySeconds": 300 }));
+    let app = with(
+        &task("/crash", "echo bang >&2; exit 3"),
+        &json!({ "backoffSeconds": 1, "backoffFactor": 4, "maxLaunchDelaySeconds": 300 }),
+    );
     cluster.launch(&app).await;
     let delay = eventually("the queue shows a growing delay", async || {
         let queue = cluster.get("/v2/queue").await;

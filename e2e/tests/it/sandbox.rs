@@ -66,7 +66,8 @@ async fn files_and_output_are_read_from_outside() {
     assert!(["deep", "stdout", "stderr"].iter().all(|name| listed.contains(name)), "{listed}");
     assert!(cluster.dcos(&["task", "ls", "files", "deep/er"]).success().contains("file"));
     cluster.dcos(&["task", "download", "files", "deep", "--target-dir=copy"]).success();
-    let copied = ["copy/deep/er/file", "copy/er/file"].iter().find_map(|path| std::fs::read_to_string(cluster.scratch().join(path)).ok());
+    let copied =
+        ["copy/deep/er/file", "copy/er/file"].iter().find_map(|path| std::fs::read_to_string(cluster.scratch().join(path)).ok());
     assert_eq!(copied.as_deref(), Some("content\n"));
     assert_ne!(cluster.dcos(&["task", "log", "no-such-task"]).code, 0);
     assert_ne!(cluster.dcos(&["task", "log", "files", "no-such-file"]).code, 0);
@@ -81,7 +82,11 @@ async fn files_and_output_are_read_from_outside() {
     assert_eq!(read["data"], "content\n", "{read}");
     let browsed = cluster.get(&format!("/agent/{slave}/files/browse?path={directory}")).await;
     assert!(browsed.to_string().contains("/deep"), "{browsed}");
-    for outside in ["/etc/passwd".to_owned(), format!("{directory}/../../../../../../../../../../../../etc/passwd"), format!("{directory}/deep/../../../secret")] {
+    for outside in [
+        "/etc/passwd".to_owned(),
+        format!("{directory}/../../../../../../../../../../../../etc/passwd"),
+        format!("{directory}/deep/../../../secret"),
+    ] {
         let url = format!("{}/agent/{slave}/files/read?path={outside}&offset=0&length=100", cluster.url);
         let (status, text) = cluster.fetch(&url).await.unwrap();
         assert!((400..500).contains(&status), "{outside}: {status} {text}");
@@ -141,7 +146,10 @@ async fn memory_beyond_the_limit_is_reported_as_such() {
         return;
     }
     let cluster = TestCluster::start(&[]);
-    let app = with(&task("/greedy", "exec perl -e 'my @a; push @a, \"x\" x 1048576 while 1'"), &json!({ "mem": 32, "backoffSeconds": 300 }));
+    let app = with(
+        &task("/greedy", "exec perl -e 'my @a; push @a, \"x\" x 1048576 while 1'"),
+        &json!({ "mem": 32, "backoffSeconds": 300 }),
+    );
     cluster.launch(&app).await;
     let failure = cluster.failure_with("/greedy", &["memory"]).await;
     assert_eq!(failure["state"], "TASK_FAILED", "{failure}");
