@@ -94,6 +94,8 @@ struct Wanted {
     app: App,
     package: Option<PackageInstance>,
     document: usize,
+    /// The document leaves the number of instances to the cluster.
+    keeps_instances: bool,
 }
 
 /// Applies all documents as one deployment, or none.
@@ -134,9 +136,19 @@ pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: Appl
         return Ok(Outcome { results, warnings });
     }
     let packages: Vec<PackageInstance> = wanted.iter().filter_map(|wanted| wanted.package.clone()).collect();
-    let edits: Vec<AppEdit> = wanted.into_iter().map(|wanted| AppEdit::Put(wanted.app)).collect();
+    // What is as it should be is left alone, also when somebody changes it right now.
+    let changed = wanted.into_iter().zip(&results).filter(|(_, result)| result.action != "unchanged");
+    let changed: Vec<Wanted> = changed.map(|(wanted, _)| wanted).collect();
     let deployment = handle
         .edit(move |draft| {
+            let put = |Wanted { mut app, keeps_instances, .. }: Wanted| {
+                // Somebody may have scaled since the documents were read.
+                if let Some(current) = draft.cluster().app(&app.id).filter(|_| keeps_instances) {
+                    app.instances = current.instances;
+                }
+                AppEdit::Put(app)
+            };
+            let edits = changed.into_iter().map(put).collect();
             let deployment = draft.edit(edits, true, "/v1/apply")?;
             for package in packages {
                 draft.put_package(package);
@@ -199,7 +211,8 @@ impl Reader<'_> {
                 let unknown = unknown_fields(value).into_iter();
                 self.warnings.extend(unknown.map(|field| (index, format!("{prefix}{}", field.path), field.to_string())));
                 self.keep_live(&mut app, value);
-                self.wanted.push(Wanted { kind: "app", app, package: None, document: index });
+                let keeps_instances = leaves_instances(value);
+                self.wanted.push(Wanted { kind: "app", app, package: None, document: index, keeps_instances });
             }
             Err(faults) => self
                 .faults
@@ -211,7 +224,7 @@ impl Reader<'_> {
     /// and assigned service ports.
     fn keep_live(&self, app: &mut App, value: &Value) {
         let Some(current) = self.cluster.app(&app.id) else { return };
-        if value.get("instances").is_none_or(Value::is_null) {
+        if leaves_instances(value) {
             app.instances = current.instances;
         }
         for (port, live) in app.port_definitions.iter_mut().zip(&current.port_definitions) {
@@ -291,7 +304,8 @@ impl Reader<'_> {
                         && installed.options == prepared.instance.options
                 };
                 let package = if installed.is_some_and(|installed| same(installed)) { None } else { Some(prepared.instance) };
-                self.wanted.push(Wanted { kind: "package", app: prepared.app, package, document: index });
+                let keeps_instances = leaves_instances(&prepared.rendered.app);
+                self.wanted.push(Wanted { kind: "package", app: prepared.app, package, document: index, keeps_instances });
             }
             Err(PackageError::App(faults)) => {
                 let own =
@@ -304,6 +318,10 @@ impl Reader<'_> {
             Err(PackageError::Control(error)) => self.faults.push((index, Fault::new("/packageName", error.to_string()))),
         }
     }
+}
+
+fn leaves_instances(value: &Value) -> bool {
+    value.get("instances").is_none_or(Value::is_null)
 }
 
 /// Every option that does not match, or the one thing that is wrong.

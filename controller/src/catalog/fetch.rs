@@ -189,18 +189,6 @@ fn read(source: RepositorySource, path: &Path) -> Result<Content, FetchError> {
     Ok(Content::from_json(source, bytes)?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn devices_are_no_repositories() {
-        let source = RepositorySource { name: "x".into(), uri: "/dev/zero".into() };
-        let error = read(source, Path::new("/dev/zero")).unwrap_err();
-        assert_eq!(error.to_string(), "/dev/zero cannot be read: it is neither a file nor a directory");
-    }
-}
-
 /// Directories below a repository are at most this deep.
 const DEPTH_MAX: u32 = 8;
 
@@ -223,4 +211,16 @@ fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)?;
     std::fs::rename(partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_no_repositories() {
+        let source = RepositorySource { name: "x".into(), uri: "/dev/zero".into() };
+        let error = read(source, Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero cannot be read: it is neither a file nor a directory");
+    }
 }

@@ -164,7 +164,9 @@ impl Leader {
                 Input::Reports { node, link, tasks } => {
                     // What an older connection says late is older than the registration on the newer.
                     if self.links.get(&node).is_some_and(|current| current.id == link) {
-                        tasks.into_iter().for_each(|report| draft.observe(&node, report));
+                        for report in tasks {
+                            draft.observe(&node, report);
+                        }
                     }
                 }
                 Input::Lost { node, link } => {

@@ -64,7 +64,10 @@ fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditE
             let kib = bytes >> 10;
             (bytes > DOCUMENT_BYTES_MAX).then(|| {
                 let most = DOCUMENT_BYTES_MAX >> 10;
-                Fault::new("/", format!("the definition of {id} takes {kib} KiB, the most is {most}; let tasks fetch what is large"))
+                Fault::new(
+                    "/",
+                    format!("the definition of {id} takes {kib} KiB, the most is {most}; let tasks fetch what is large"),
+                )
             })
         })
         .collect();
@@ -84,8 +87,9 @@ fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditE
 fn check_unique(ids: &[AppId]) -> Result<(), EditError> {
     let mut seen = BTreeSet::new();
     let twice = ids.iter().enumerate().filter(|(_, id)| !seen.insert(*id));
-    let faults: Vec<Fault> =
-        twice.map(|(index, id)| Fault::new(format!("/{index}/id"), format!("{id} is declared twice; keep one of them"))).collect();
+    let faults: Vec<Fault> = twice
+        .map(|(index, id)| Fault::new(format!("/{index}/id"), format!("{id} is declared twice; keep one of them")))
+        .collect();
     if faults.is_empty() { Ok(()) } else { Err(EditError::Invalid(faults)) }
 }
 

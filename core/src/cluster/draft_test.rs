@@ -420,8 +420,7 @@ fn a_deployment_whose_removed_app_is_gone_ends_after_a_restart() {
     let pending = |world: &World| world.cluster.deployments.values().next().unwrap().pending.iter().cloned().collect::<Vec<_>>();
     let waiting = vec![AppId::parse("/c").unwrap()];
     assert_eq!(pending(&world), waiting);
-    world.cluster =
-        Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
+    world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
     world.step(Draft::wake_all);
     assert_eq!(pending(&world), waiting, "the app that is gone is not waited for again");
     assert_eq!(world.cluster.instances_of(&waiting[0]).count(), 1);

@@ -8,5 +8,5 @@ mod place_test;
 mod refusal;
 
 pub use load::NodeLoad;
-pub use place::{Candidate, place};
+pub use place::{Candidate, NODE_TASKS_MAX, place};
 pub use refusal::{Reason, Refusals};

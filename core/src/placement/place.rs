@@ -8,6 +8,10 @@ use crate::instance::Seat;
 use crate::node::{Node, NodeId};
 use std::collections::BTreeMap;
 
+/// Most tasks on one node, so that the document of its assignments stays below what stores take
+/// even with the longest ids.
+pub const NODE_TASKS_MAX: usize = 1_500;
+
 /// A node with its load.
 #[derive(Clone)]
 pub struct Candidate<'a> {
@@ -34,12 +38,18 @@ pub fn place(
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
     let mut constraints = Constraints::new(app, placed, &usable);
     let mut seats = Vec::new();
+    let before: Vec<u32> = candidates.iter().map(|candidate| candidate.same_app).collect();
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
         let mut shortest: BTreeMap<&'static str, (Scalar, &NodeId)> = BTreeMap::new();
         let mut best: Option<(u32, i64, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
-            match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
+            let tasks = candidate.load.instances.len() + (candidate.same_app - before[index]) as usize;
+            let fits = fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64));
+            let fits = fits.and_then(|host_ports| {
+                if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(Refusal::new(Reason::TooManyTasks)) }
+            });
+            match fits {
                 Ok(host_ports) => {
                     let share = candidate.load.share(&candidate.node.facts.resources);
                     if best.as_ref().is_none_or(|(same, taken, ..)| (candidate.same_app, share) < (*same, *taken)) {
