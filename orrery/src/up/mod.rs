@@ -33,6 +33,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Serves until a signal asks to stop; then stops the tasks and leaves.
 pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     refuse::check(&options)?;
+    raise_open_files();
     let data = options.data.path()?;
     create_private(&data)?;
     if let Some(running) = InstanceFile::read(&data) {
@@ -107,6 +108,16 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let _ = leading.await;
     InstanceFile::remove(&data);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every task, connection and log takes descriptors; the soft limit of a login shell is for people.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
 }
 
 /// Reads the repositories before anybody asks.
