@@ -182,6 +182,7 @@ fn every_rule_names_its_field() {
         ),
         (json!({"ports": [1], "portDefinitions": []}), "/ports"),
         (json!({"ports": [70000]}), "/ports(0)"),
+        (json!({"cmd": "echo \u{0}x"}), "/cmd"),
         (json!({"uris": ["http://a b"]}), "/uris(0)"),
         (json!({"ports": [5, 5]}), "/ports(1)"),
         (
