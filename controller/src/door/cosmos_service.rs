@@ -17,7 +17,8 @@ use orrery_core::cluster::AppEdit;
 use orrery_core::{App, AppId};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 pub(crate) fn routes() -> Router<Door> {
     Router::new()
@@ -122,13 +123,26 @@ async fn resource(State(door): State<Door>, Query(query): Query<HashMap<String, 
             None => failed(&CosmosError::http_error("GET", url, 404)),
         };
     }
-    let response = match reqwest::get(url).await {
+    let response = match download_client().get(url).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => return failed(&CosmosError::http_error("GET", url, response.status().as_u16())),
         Err(error) => return failed(&CosmosError::endpoint_connection(url, &error.without_url().to_string())),
     };
     let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
     download(&name, content_type, Body::from_stream(response.bytes_stream()))
+}
+
+/// Longest silence of a server that a file is passed on from.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects followed on the way to a file.
+const DOWNLOAD_REDIRECTS: usize = 5;
+
+fn download_client() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let builder = reqwest::Client::builder().connect_timeout(DOWNLOAD_TIMEOUT).read_timeout(DOWNLOAD_TIMEOUT);
+        builder.redirect(reqwest::redirect::Policy::limited(DOWNLOAD_REDIRECTS)).build().unwrap_or_default()
+    });
+    &CLIENT
 }
 
 /// A file for the client to keep.

@@ -34,8 +34,9 @@ fn header_host<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     authority.split(':').next()
 }
 
-/// Domains that only our own name server and the system's resolver answer for.
-const LOCAL_DOMAINS: [&str; 3] = [".localhost", ".mesos", ".thisdcos.directory"];
+/// Domains that only our own name server and the system's resolver answer for. `thisdcos.directory`
+/// is not one: it is a public domain, whose owner could point names at this machine.
+const LOCAL_DOMAINS: [&str; 2] = [".localhost", ".mesos"];
 
 fn is_local(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();

@@ -334,6 +334,18 @@ fn rollback_restores_the_previous_version_and_spares_its_instances() {
 }
 
 #[test]
+fn a_damaged_app_document_is_told_and_its_newest_version_stands_in() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let key = world.store.keys().find(|key| key.ends_with("/apps/a")).unwrap().clone();
+    world.store.insert(key.clone(), b"{ damaged".to_vec());
+    let (loaded, faults) = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now());
+    assert_eq!(faults.iter().map(|fault| &fault.key).collect::<Vec<_>>(), [&key]);
+    assert_eq!(loaded.app(&AppId::parse("/a").unwrap()), world.cluster.app(&AppId::parse("/a").unwrap()));
+}
+
+#[test]
 fn killed_tasks_come_back_unless_scaled_away() {
     let mut world = World::new(1);
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 3, 100))], false, "")).unwrap();

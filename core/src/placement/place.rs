@@ -46,9 +46,12 @@ pub fn place(
         for (index, candidate) in candidates.iter().enumerate() {
             let tasks = candidate.load.instances.len() + (candidate.same_app - before[index]) as usize;
             let fits = fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64));
-            let fits = fits.and_then(|host_ports| {
-                if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(Refusal::new(Reason::TooManyTasks)) }
-            });
+            let fits =
+                fits.and_then(
+                    |host_ports| {
+                        if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(Refusal::new(Reason::TooManyTasks)) }
+                    },
+                );
             match fits {
                 Ok(host_ports) => {
                     let share = candidate.load.share(&candidate.node.facts.resources);
