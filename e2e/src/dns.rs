@@ -43,7 +43,7 @@ fn ask(server: SocketAddr, name: &str, kind: u16) -> Answer {
     question.extend(1u16.to_be_bytes());
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-    let mut bytes = [0; 65_535];
+    let mut bytes = vec![0; 65_535];
     socket.send_to(&question, server).expect("the question is sent");
     let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("{server} does not answer for {name}: {error}"));
     let reader = Reader { bytes: &bytes[..length] };

@@ -14,7 +14,8 @@ async fn fails_and_is_replaced(app: Value, path: &str) {
     let before = cluster.tasks(id).await.remove(0);
     assert_eq!(before["healthCheckResults"][0]["alive"], true, "{before}");
     let address = TestCluster::address(&before, 0);
-    cluster.fetch(&format!("{address}{path}")).await.unwrap();
+    // A COMMAND check may pass before the server listens.
+    eventually("it answers", async || cluster.fetch(&format!("{address}{path}")).await).await;
     let after = eventually("another healthy task", async || {
         let tasks = cluster.tasks(id).await;
         let good = |task: &&Value| task["id"] != before["id"] && task["healthCheckResults"][0]["alive"] == true;
@@ -125,7 +126,7 @@ async fn a_deployment_waits_until_tasks_are_ready() {
         if good { Ok(()) } else { Err(format!("{asked:?} {deployments}")) }
     })
     .await;
-    cluster.fetch(&format!("{}/set/200", TestCluster::address(&task, 0))).await.unwrap();
+    eventually("it answers", async || cluster.fetch(&format!("{}/set/200", TestCluster::address(&task, 0))).await).await;
     cluster.settled().await;
     assert_eq!(cluster.tasks("/slow").await[0]["id"], task["id"], "nothing was replaced");
 }

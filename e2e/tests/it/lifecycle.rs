@@ -4,6 +4,8 @@ use orrery_e2e::app::{sleeper, task};
 use orrery_e2e::{TestCluster, eventually, orrery_binary};
 use serde_json::{Value, json};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether a process with this text in its command line runs.
 fn runs(text: &str) -> bool {
@@ -86,10 +88,11 @@ async fn no_acknowledged_app_is_lost_by_kill_9() {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
-        let patience = std::time::Duration::from_micros(2_000 + seed % 60_000);
+        let (wanted, pause) = (seed % 16, std::time::Duration::from_micros((seed >> 8) % 10_000));
+        let written = Arc::new(AtomicU64::new(0));
         let writers: Vec<_> = (0..2)
             .map(|writer| {
-                let url = url.clone();
+                let (url, written) = (url.clone(), Arc::clone(&written));
                 tokio::spawn(async move {
                     let (client, mut done) = (reqwest::Client::new(), Vec::new());
                     for number in 0.. {
@@ -97,7 +100,10 @@ async fn no_acknowledged_app_is_lost_by_kill_9() {
                         let app = json!({ "id": id, "cmd": "true", "instances": 0, "cpus": 0.01, "mem": 16 });
                         let request = client.post(format!("{url}/v2/apps")).header("content-type", "application/json");
                         match request.body(app.to_string()).send().await {
-                            Ok(response) if response.status().as_u16() == 201 => done.push(id),
+                            Ok(response) if response.status().as_u16() == 201 => {
+                                written.fetch_add(1, Ordering::Relaxed);
+                                done.push(id);
+                            }
                             Ok(response) => panic!("{}", response.status()),
                             Err(_) => break,
                         }
@@ -106,8 +112,13 @@ async fn no_acknowledged_app_is_lost_by_kill_9() {
                 })
             })
             .collect();
+        eventually("some apps are written", async || {
+            let written = written.load(Ordering::Relaxed);
+            if written >= wanted { Ok(()) } else { Err(format!("{written} of {wanted}")) }
+        })
+        .await;
         // Not a wait for anything: the moment of death is meant to be random.
-        tokio::time::sleep(patience).await;
+        tokio::time::sleep(pause).await;
         assert_eq!(cluster.pid(), Some(pid));
         cluster.kill();
         for writer in writers {

@@ -3,8 +3,8 @@
 use orrery_e2e::{TestCluster, shared};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::io::BufRead as _;
+use std::process::Command;
 
 /// Requests under way at a time.
 const PARALLEL: usize = 4;
@@ -77,11 +77,8 @@ async fn recorded_renderings_come_out_equal() {
     else {
         return;
     };
-    let unpacked = |path: &std::path::Path| {
-        let child = Command::new("gzip").arg("-dc").arg(path).stdout(Stdio::piped()).spawn().expect("gzip is there");
-        BufReader::new(child.stdout.expect("piped"))
-    };
-    let repository: Value = serde_json::from_reader(unpacked(&universe)).unwrap();
+    let unpacked = |path: &std::path::Path| Command::new("gzip").arg("-dc").arg(path).output().expect("gzip is there").stdout;
+    let repository: Value = serde_json::from_slice(&unpacked(&universe)).unwrap();
     let layers = layers(&repository);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let clusters: Vec<TestCluster> = layers

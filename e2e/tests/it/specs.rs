@@ -43,9 +43,9 @@ async fn applying_twice_writes_nothing() {
     );
     apply().success();
     assert_eq!(cluster.tasks("/shop/web").await.len(), 3);
-    let before = tasks["tasks"].as_array().unwrap().iter().filter(|task| task["appId"] == "/shop/web");
+    let mut before = tasks["tasks"].as_array().unwrap().iter().filter(|task| task["appId"] == "/shop/web");
     let after = cluster.tasks("/shop/web").await;
-    assert!(before.cloned().all(|task| after.iter().any(|new| new["id"] == task["id"])), "scaling replaces nothing");
+    assert!(before.all(|task| after.iter().any(|new| new["id"] == task["id"])), "scaling replaces nothing");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn bombs_and_absent_files_are_refused() {
     let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
     for level in 1..12 {
         let previous = format!("*a{},", level - 1).repeat(9);
-        bomb += &format!("a{level}: &a{level} [{}]\n", previous.trim_end_matches(','));
+        bomb.extend([format!("a{level}: &a{level} ["), previous.trim_end_matches(',').to_owned(), "]\n".to_owned()]);
     }
     let deep_yaml = "[".repeat(100_000);
     let deep_json = "{\"a\":".repeat(100_000);

@@ -14,6 +14,7 @@ use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
 use orrery_controller::packages::repositories;
 use orrery_controller::{Handle, LeaderOptions, start};
 use orrery_core::Timestamp;
+use orrery_core::node::NodeStatus;
 use orrery_core::package::Repository;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
 use orrery_store::Embedded;
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open connections may take to end when the cluster stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the nodes of this process may take to join before the cluster is announced without them.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until a signal asks to stop; then stops the tasks and leaves.
 pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
@@ -71,7 +74,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         dns_upstreams: dns.upstreams.clone(),
         started_at: now(),
     };
-    let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts), asset: universe::asset };
+    let door = Door { handle: handle.clone(), catalog, zone, agents: directory, facts: Arc::new(facts), asset: universe::asset };
     let closing = stop.clone();
     let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
 
@@ -90,6 +93,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     {
         tracing::warn!(%error, "the dcos command could not be attached; use `dcos cluster setup {url}`");
     }
+    joined(&handle, usize::from(options.agents)).await;
     tracing::info!(%url, dns = %dns.local_addr, "serving");
     announce(&format!("ready {url}"));
 
@@ -108,6 +112,18 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let _ = leading.await;
     InstanceFile::remove(&data);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the nodes of this process, so that whoever reads `ready` finds them.
+async fn joined(handle: &Handle, wanted: usize) {
+    let mut generation = handle.generation();
+    let joined = async {
+        let active = || handle.cluster().nodes.values().filter(|node| node.status == NodeStatus::Active).count();
+        while active() < wanted && generation.changed().await.is_ok() {}
+    };
+    if tokio::time::timeout(JOIN_TIMEOUT, joined).await.is_err() {
+        tracing::warn!("not every node of this machine has joined yet");
+    }
 }
 
 /// Every task, connection and log takes descriptors; the soft limit of a login shell is for people.
