@@ -61,7 +61,7 @@ async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
     let started = if adopted { adopt(&shared, &record).await } else { begin(&shared, &mut record, stop.clone()).await };
     match started {
         Ok(Some(running)) => {
-            watch(&shared, &mut record, running.clone(), stop).await;
+            watch(&shared, &mut record, running.clone(), stop, !adopted).await;
             let report = finish(&shared, &record, Some(&running)).await;
             end(&shared, record, report).await;
         }
@@ -136,11 +136,19 @@ async fn begin(
         }
     };
     record.started_at = Some(now());
-    if let Err(failure) = save(record).await {
-        // The task runs and its init has its own record; only the time would be lost.
-        tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
+    if matches!(running, Running::Docker(_)) {
+        // Without the id of its container a task could not be taken back.
+        note_start(record).await;
     }
     Ok(Some(running))
+}
+
+/// Keeps that the task runs, and since when.
+async fn note_start(record: &Record) {
+    if let Err(failure) = save(record).await {
+        // The task runs, and what is needed to take it back was written before; only the time is lost.
+        tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
+    }
 }
 
 async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
@@ -202,7 +210,13 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
 }
 
 /// Reports the task as running, checks and stops it, until it has ended.
-async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut stop: watch::Receiver<Option<StopCause>>) {
+async fn watch(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    running: Running,
+    mut stop: watch::Receiver<Option<StopCause>>,
+    fresh: bool,
+) {
     let Ok(spec) = container(record) else { return };
     let started_at = *record.started_at.get_or_insert(record.created_at);
     let addresses = match &running {
@@ -212,6 +226,10 @@ async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut 
     record.ready |= spec.readiness_checks.is_empty();
     record.health.resize(spec.health_checks.len(), orrery_core::health::Health::default());
     report_running(shared, record, started_at, &addresses);
+    if fresh && matches!(running, Running::Process(_)) {
+        // After the report: its init has a record of its own, and nobody should wait for a disk.
+        note_start(record).await;
+    }
     let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
     let subject = Subject {
         shared: shared.clone(),
