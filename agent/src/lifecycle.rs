@@ -172,7 +172,7 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
     .await?;
     drop(permit);
     if !spec.fetch.is_empty() {
-        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox).await;
+        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox, prepared.identity.as_ref()).await;
         fetched.map_err(|message| Failure { reason: FailureReason::FetchFailed, message })?;
         if let Some(identity) = prepared.identity.clone() {
             let sandbox = record.run.sandbox.clone();

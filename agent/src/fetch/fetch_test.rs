@@ -98,13 +98,13 @@ async fn downloads_unpacks_caches_and_retries() {
     let (server, place) = (server().await, place());
     let url = |path: &str| format!("{}{path}", server.at);
     let cached = Artifact { cache: true, ..artifact(&url("/app.tar")) };
-    place.fetcher.fetch(std::slice::from_ref(&cached), &place.sandbox).await.unwrap();
+    place.fetcher.fetch(std::slice::from_ref(&cached), &place.sandbox, None).await.unwrap();
     assert_eq!(fs::read(place.sandbox.join("app/run")).unwrap(), b"hello");
     let second = place.directory.path().join("second");
     fs::create_dir(&second).unwrap();
     place
         .fetcher
-        .fetch(&[cached, Artifact { dest_path: Some("d/x".into()), ..artifact(&url("/flaky")) }], &second)
+        .fetch(&[cached, Artifact { dest_path: Some("d/x".into()), ..artifact(&url("/flaky")) }], &second, None)
         .await
         .unwrap();
     assert_eq!(server.hits.load(Ordering::SeqCst), 1, "the second time it came from the cache");
@@ -113,7 +113,7 @@ async fn downloads_unpacks_caches_and_retries() {
     let script = place.directory.path().join("script");
     fs::write(&script, "#!/bin/sh\n").unwrap();
     let executable = Artifact { executable: true, ..artifact(&format!("file://{}", script.display())) };
-    place.fetcher.fetch(&[executable], &place.sandbox).await.unwrap();
+    place.fetcher.fetch(&[executable], &place.sandbox, None).await.unwrap();
     assert_eq!(fs::metadata(place.sandbox.join("script")).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
@@ -123,7 +123,7 @@ async fn all_faults_are_told_with_their_uri() {
     let uris =
         [format!("{}/absent", server.at), format!("{}/down", server.at), "/no/such/file".to_owned(), "ftp://h/x".to_owned()];
     let artifacts: Vec<Artifact> = uris.iter().map(|uri| artifact(uri)).collect();
-    let error = place.fetcher.fetch(&artifacts, &place.sandbox).await.unwrap_err();
+    let error = place.fetcher.fetch(&artifacts, &place.sandbox, None).await.unwrap_err();
     for text in uris.iter().map(String::as_str).chain(["404", "502", "tried 3 times", "No such file", "not supported"]) {
         assert!(error.contains(text), "{text}: {error}");
     }
@@ -136,7 +136,7 @@ async fn links_do_not_lead_a_file_outside() {
     let outside = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), place.sandbox.join("out")).unwrap();
     let artifact = Artifact { dest_path: Some("out/x".into()), ..artifact(&format!("{}/app.tar", server.at)) };
-    let error = place.fetcher.fetch(&[artifact], &place.sandbox).await.unwrap_err();
+    let error = place.fetcher.fetch(&[artifact], &place.sandbox, None).await.unwrap_err();
     assert!(error.contains("outside the sandbox"), "{error}");
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }

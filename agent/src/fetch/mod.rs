@@ -3,10 +3,13 @@
 mod cache;
 mod download;
 mod extract;
+mod readable;
 
+use crate::spawner::Identity;
 use cache::Cache;
 use extract::{Bounds, kind};
 use orrery_core::app::Artifact;
+use readable::readable;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -87,19 +90,19 @@ impl Fetcher {
     }
 
     /// Fetches all artifacts into `sandbox`; all faults at once, each with its URI.
-    pub(crate) async fn fetch(&self, artifacts: &[Artifact], sandbox: &Path) -> Result<(), String> {
-        let fetches: Vec<_> = artifacts.iter().map(|artifact| self.fetch_when_permitted(artifact, sandbox)).collect();
+    pub(crate) async fn fetch(&self, artifacts: &[Artifact], sandbox: &Path, identity: Option<&Identity>) -> Result<(), String> {
+        let fetches: Vec<_> = artifacts.iter().map(|artifact| self.fetch_when_permitted(artifact, sandbox, identity)).collect();
         let results = futures::future::join_all(fetches).await;
         let faults: Vec<String> = results.into_iter().filter_map(Result::err).collect();
         if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
     }
 
-    async fn fetch_when_permitted(&self, artifact: &Artifact, sandbox: &Path) -> Result<(), String> {
+    async fn fetch_when_permitted(&self, artifact: &Artifact, sandbox: &Path, identity: Option<&Identity>) -> Result<(), String> {
         let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
-        self.fetch_one(artifact, sandbox).await.map_err(|why| format!("Cannot fetch {}: {why}", artifact.uri))
+        self.fetch_one(artifact, sandbox, identity).await.map_err(|why| format!("Cannot fetch {}: {why}", artifact.uri))
     }
 
-    async fn fetch_one(&self, artifact: &Artifact, sandbox: &Path) -> Result<(), String> {
+    async fn fetch_one(&self, artifact: &Artifact, sandbox: &Path, identity: Option<&Identity>) -> Result<(), String> {
         let source = source(&artifact.uri)?;
         let name = destination(artifact, &source)?;
         let target = sandbox.join(&name);
@@ -107,8 +110,8 @@ impl Fetcher {
         blocking(move || create_inside(&root, &parent)).await?;
         match &source {
             Source::File(path) => {
-                let (path, target) = (path.clone(), target.clone());
-                blocking(move || copy(&path, &target)).await?;
+                let (path, target, identity) = (path.clone(), target.clone(), identity.cloned());
+                blocking(move || copy(&readable(&path, identity.as_ref())?, &target)).await?;
             }
             Source::Web(url) if artifact.cache => {
                 let lock = self.cache.lock(&artifact.uri);
