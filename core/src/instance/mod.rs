@@ -85,13 +85,16 @@ impl Instance {
         self.seat.as_ref().map(|seat| &seat.node)
     }
 
-    /// `Some(true)` when every health check last succeeded, `Some(false)` when one failed or has
-    /// not reported yet after another has, `None` when there are none or none has reported.
+    /// `Some(true)` when every health check last succeeded, `Some(false)` when one failed or has no
+    /// result while another has, `None` when there are no checks or no result that counts yet.
     pub fn healthy(&self) -> Option<bool> {
-        if self.app.health_checks.is_empty() || self.observed.health.is_empty() {
+        let health = &self.observed.health;
+        if self.app.health_checks.is_empty()
+            || health.iter().all(|health| health.last_success.is_none() && health.last_failure.is_none())
+        {
             return None;
         }
-        Some(self.observed.health.len() >= self.app.health_checks.len() && self.observed.health.iter().all(Health::is_alive))
+        Some(health.len() >= self.app.health_checks.len() && health.iter().all(Health::is_alive))
     }
 
     /// Whether it counts as serving in upgrade arithmetic: running, and healthy and ready where
