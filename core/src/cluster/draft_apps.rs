@@ -5,7 +5,7 @@ use super::draft::{Draft, EditError};
 use super::pending::RemovedApp;
 use super::{Event, keys, service_ports};
 use crate::app::App;
-use crate::deployment::{Action, ActionKind, Deployment, order};
+use crate::deployment::{Action, ActionKind, Deployment, circle, order};
 use crate::instance::Goal;
 use crate::{AppId, Fault, InstanceId, TaskId, Timestamp};
 use imbl::Vector;
@@ -56,7 +56,7 @@ pub struct KillRequest {
 
 /// What no store would take is refused here: a step that cannot be stored is lost as a whole, with
 /// what everybody else asked for in it.
-fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditError> {
+fn check_sizes(changes: &[Change]) -> Result<(), EditError> {
     let faults: Vec<Fault> = changes
         .iter()
         .filter_map(|(_, id, app)| {
@@ -93,6 +93,9 @@ fn check_unique(ids: &[AppId]) -> Result<(), EditError> {
     if faults.is_empty() { Ok(()) } else { Err(EditError::Invalid(faults)) }
 }
 
+/// What an edit amounts to: the action, the app and its new definition, none when it is removed.
+type Change = (ActionKind, AppId, Option<App>);
+
 impl Draft {
     /// Applies the edits as one deployment and returns it; `None` when nothing changes.
     ///
@@ -102,7 +105,7 @@ impl Draft {
         let ids: Vec<AppId> = edits.iter().map(|edit| edit.id().clone()).collect();
         check_unique(&ids)?;
         let version = self.next_version(edits.iter().map(AppEdit::id));
-        let mut changes: Vec<(ActionKind, AppId, Option<App>)> = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
         let mut ports = self.cluster.clone();
         for edit in edits {
             if let Some(change) = self.change(edit, version, &mut ports)? {
@@ -113,6 +116,7 @@ impl Draft {
             return Ok(None);
         }
         check_sizes(&changes)?;
+        self.check_circles(&changes)?;
         // After the edits: what is wrong in itself is told as such, forcing would not help.
         self.check_locks(ids.iter(), force)?;
         let previous = changes.iter().map(|(_, id, _)| (id.clone(), self.cluster.app(id).map(|app| app.version))).collect();
@@ -140,14 +144,32 @@ impl Draft {
         Ok(Some(deployment))
     }
 
+    /// Refuses changes that make apps depend on each other in a circle (marathon.md 1.4).
+    fn check_circles(&self, changes: &[Change]) -> Result<(), EditError> {
+        let changed: BTreeMap<&str, Option<&App>> = changes.iter().map(|(_, id, app)| (id.as_str(), app.as_ref())).collect();
+        let starts = changes.iter().filter(|(_, _, app)| app.as_ref().is_some_and(|app| !app.dependencies.is_empty()));
+        let needs = |id: &AppId| {
+            let app = changed.get(id.as_str()).copied().unwrap_or_else(|| self.cluster.app(id).map(AsRef::as_ref));
+            let mut needed = Vec::new();
+            for dependency in app.iter().flat_map(|app| &app.dependencies) {
+                let meant = |other: &AppId| other == dependency || (other.is_below(dependency.as_str()) && other != id);
+                // Ids below a group follow it in order, but for names such as `/a-b` between `/a` and `/a/b`.
+                let present = self.cluster.apps.range(dependency.clone()..).map(|(other, _)| other);
+                let present = present.take_while(|other| other.as_str().starts_with(dependency.as_str()));
+                needed.extend(present.filter(|other| meant(other)).cloned());
+                needed.extend(changes.iter().map(|(_, other, _)| other).filter(|other| meant(other)).cloned());
+            }
+            needed
+        };
+        let Some(circle) = circle(starts.map(|(_, id, _)| id), needs) else { return Ok(()) };
+        let names: Vec<&str> = circle.iter().map(AppId::as_str).collect();
+        let message = format!("has cyclic dependencies: {} → {}; remove one of them", names.join(" → "), names[0]);
+        Err(EditError::Invalid(vec![Fault::new("/dependencies", message)]))
+    }
+
     /// The action and the new definition an edit amounts to. `ports` collects service ports given
     /// out within the same deployment.
-    fn change(
-        &self,
-        edit: AppEdit,
-        version: Timestamp,
-        ports: &mut super::Cluster,
-    ) -> Result<Option<(ActionKind, AppId, Option<App>)>, EditError> {
+    fn change(&self, edit: AppEdit, version: Timestamp, ports: &mut super::Cluster) -> Result<Option<Change>, EditError> {
         let current = self.cluster.app(edit.id()).cloned();
         let existing = |id: &AppId| current.clone().ok_or_else(|| EditError::NoApp(id.clone()));
         let mut config_of = None;

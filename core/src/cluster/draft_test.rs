@@ -334,6 +334,22 @@ fn rollback_restores_the_previous_version_and_spares_its_instances() {
 }
 
 #[test]
+fn circles_of_dependencies_are_refused() {
+    let mut world = World::new(1);
+    let needing = |id: &str, needs: &str| {
+        let mut app = app(id, 1, 100);
+        app.dependencies = vec![AppId::parse(needs).unwrap()];
+        app
+    };
+    world.step(|draft| draft.edit(vec![AppEdit::Create(needing("/g/a", "/b"))], false, "")).unwrap();
+    let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(needing("/b", "/g"))], false, ""));
+    assert!(matches!(refused, Err(EditError::Invalid(faults)) if faults[0].message.contains("/b → /g/a → /b")));
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/b", 1, 100))], false, "")).unwrap();
+    world.run();
+    assert_eq!((world.running("/g/a"), world.running("/b")), (1, 1));
+}
+
+#[test]
 fn a_damaged_app_document_is_told_and_its_newest_version_stands_in() {
     let mut world = World::new(1);
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();

@@ -1,10 +1,12 @@
 //! The way from one version of some apps to another.
 
+mod circle;
 mod plan;
 #[cfg(test)]
 mod plan_test;
 mod steps;
 
+pub use circle::circle;
 pub use plan::{KillReason, Plan, plan};
 pub use steps::{Action, ActionKind, order};
 
