@@ -1,12 +1,18 @@
 //! Which node runs what: exact, deterministic, with counted refusals.
 
+#[cfg(test)]
 mod constraint;
+pub mod ledger;
 mod load;
+mod pattern;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod place_test;
 mod refusal;
 
+pub use ledger::{Cost, Ledger, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
-pub use place::{Candidate, place};
+#[cfg(test)]
+pub(crate) use place::{Candidate, place};
 pub use refusal::{Reason, Refusals};
