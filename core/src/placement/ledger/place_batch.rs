@@ -85,7 +85,8 @@ impl Ledger {
                 view.used = self.batches;
                 view.sync(trial.rows, changes, epoch, |slot| field.value(slot), cost);
             }
-            let by_field = self.views.iter().filter(|(number, _)| numbers.contains(number)).map(|(number, view)| (*number, view));
+            let current = self.views.iter().filter(|(_, view)| view.used == self.batches);
+            let by_field = current.map(|(number, view)| (*number, view));
             let trees = Trees { main: &self.main, by_field: by_field.collect() };
             seats = batch::run(&mut trial, &trees, count.min(SEATS_MAX), salt, cost);
         }
