@@ -101,12 +101,13 @@ fn report(name: &str, nodes: u32, placed: usize, batch: usize, took: (Duration, 
     let cost = ledger.cost().since(&before);
     let each = |count: u64| count as f64 / placed.max(1) as f64;
     println!(
-        "{name:<26} nodes {nodes:>6}  tasks {placed:>8}  batch {batch:>5}  {clock:>6.0} ns clock {ns:>6.0} ns cpu {:>9.0}/s/core  ops {:>6.1} (visits {:.1} probes {:.1} updates {:.1} heap {:.1} scans {:.1})",
+        "{name:<26} nodes {nodes:>6}  tasks {placed:>8}  batch {batch:>5}  {clock:>6.0} ns clock {ns:>6.0} ns cpu {:>9.0}/s/core  ops {:>6.1} (visits {:.1} probes {:.1} updates {:.1} seats {:.1} heap {:.1} scans {:.1})",
         1e9 / ns,
         each(cost.total()),
         each(cost.visits),
         each(cost.probes),
         each(cost.updates),
+        each(cost.seats),
         each(cost.heap),
         each(cost.scans),
     );
@@ -157,33 +158,41 @@ fn full(nodes: u32, share: f64) {
     let mut entropy = Entropy::new(7);
     let (mut giant, _) = app(5000, &[("rack", Operator::Like, Some("r[0-9]"))]);
     giant.cpus = Scalar::from_units(70);
-    let (mut placed, mut refused, before) = (0, 0, ledger.cost());
-    let (mut good, mut bad) = (Duration::ZERO, Duration::ZERO);
-    for round in 0..200_000_u32 {
+    let mut churn = |ledger: &mut Ledger, round: u64| -> usize {
         let at = (entropy.next_number() % running.len() as u64) as usize;
         let (index, seat) = running.swap_remove(at);
-        let start = Instant::now();
         let (app, id) = &apps[index];
         ledger.seat(id, app, &seat, true, false);
         let next = (entropy.next_number() % 1000) as usize;
         let (app, id) = &apps[next];
-        let (seats, _) = ledger.place_batch(app, 1, Strategy::Spread, u64::from(round));
+        let (seats, _) = ledger.place_batch(app, 1, Strategy::Spread, round);
         for seat in &seats {
             ledger.seat(id, app, seat, true, true);
         }
-        good += start.elapsed();
-        placed += seats.len();
+        let placed = seats.len();
         running.extend(seats.into_iter().map(|seat| (next, seat)));
-        if round % 20 == 0 {
-            let start = Instant::now();
-            let (_, refusals) = ledger.place_batch(&giant, 1, Strategy::Spread, 0);
-            bad += start.elapsed();
-            refused += u32::from(refusals.is_some());
-        }
+        placed
+    };
+    let (before, watch) = (ledger.cost(), Watch::start());
+    let placed = (0..200_000).map(|round| churn(&mut ledger, round)).sum();
+    report(&format!("churn at {:.0} %", share * 100.0), nodes, placed, 1, watch.read(), before, &ledger);
+    let (mut times, mut scans) = (Vec::new(), 0);
+    for round in 0..10_000 {
+        (0..20).for_each(|_| drop(churn(&mut ledger, round)));
+        let (before, start) = (ledger.cost(), Instant::now());
+        let (_, refusals) = ledger.place_batch(&giant, 1, Strategy::Spread, 0);
+        assert!(refusals.is_some_and(|refusals| refusals.hint.is_some()), "the giant fits nowhere");
+        times.push(start.elapsed().as_nanos());
+        scans += ledger.cost().since(&before).total();
     }
-    let name = format!("churn at {:.0} %", share * 100.0);
-    report(&name, nodes, placed, 1, (good, good), before, &ledger);
-    println!("{:<26} nodes {nodes:>6}  running {:>8}  {refused} refusals, {:.0} ns each", "  refusals with reasons", running.len(), bad.as_nanos() as f64 / f64::from(refused.max(1)));
+    times.sort_unstable();
+    println!(
+        "  refusal with reasons, 20 ends and 20 starts after the last: {} of them, p50 {} ns, p99 {} ns, {} ops each",
+        times.len(),
+        times[times.len() / 2],
+        times[times.len() * 99 / 100],
+        scans / times.len() as u64
+    );
 }
 
 /// Nodes that packing needs, against the least that could do.

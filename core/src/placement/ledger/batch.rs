@@ -2,7 +2,7 @@
 
 use super::Strategy;
 use super::cost::Cost;
-use super::filter::Door;
+use super::filter::{Door, Filter};
 use super::stream::{Others, Stream};
 use super::tree::{NONE, Tree};
 use super::trial::{ALL, Score, Trial};
@@ -132,7 +132,9 @@ fn door(trial: &Trial<'_>, leader: usize, value: u32) -> Door {
 
 /// Chooses the cheapest way that cannot miss the best node.
 fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
-    let Some(config) = trial.config() else { return Plan::Roles };
+    if trial.config().is_none() {
+        return Plan::Roles;
+    }
     let filter = &trial.filter;
     let all = trial.rows.hot.len();
     let mut shortest: Option<(usize, usize)> = None;
@@ -172,23 +174,26 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
     }
     if let Some((index, nodes)) = shortest
         && nodes <= all / 8
+        && nodes <= 4 * count + SHORT_LIST
+        && tree(index).is_none()
     {
-        let few = filter.fixed_values(index).is_some_and(|values| values.len() <= GROUPS_MAX.min(count + SHORT_LIST));
-        if let (Some(tree), true) = (tree(index), few) {
-            return Plan::Values(index, tree);
-        }
-        if nodes <= 4 * count + SHORT_LIST {
-            return list(index);
-        }
+        return list(index);
     }
-    for index in 0..filter.len() {
-        let (Some(room), Some(tree)) = (filter.room(config, index), tree(index)) else { continue };
-        let values = trial.fields.get(filter.field(index)).len() as u64;
-        if room < values / 2 || count as u64 > room / 2 {
-            return Plan::Values(index, tree);
-        }
+    // Passing over nodes that a constraint refuses could mean all of them.
+    let leads = |index: &usize| filter.leads(*index);
+    let led = shortest.into_iter().map(|(index, _)| index).chain((0..filter.len()).filter(leads));
+    match led.into_iter().find_map(|index| Some((index, tree(index)?))) {
+        Some((index, tree)) => Plan::Values(index, tree),
+        None => Plan::Roles,
     }
-    Plan::Roles
+}
+
+/// Whether [`plan`] never asks for the order of all nodes when the named constraints have trees.
+pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(usize) -> bool) -> bool {
+    match (0..filter.len()).find(|index| filter.is_level(*index)) {
+        Some(index) => has_tree(index),
+        None => (0..filter.len()).any(|index| filter.leads(index) && has_tree(index)),
+    }
 }
 
 /// The streams of a plan, and the value of each where a constraint leads them.
@@ -196,7 +201,7 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
     match plan {
         Plan::Roles => {
             let strategy = trial.strategy;
-            let of = |role: &u32| Stream::of_tree(trees.main.tree.root(*role), Others::OfRole(*role), ALL, strategy);
+            let of = |role: &u32| Stream::of_tree(&trees.main.tree, *role, Others::OfRole(*role), ALL, strategy);
             (trial.roles.iter().map(of).collect(), Vec::new())
         }
         Plan::List(slots) => {
@@ -216,7 +221,7 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
             let values: Vec<u32> = values.iter().copied().filter(|value| tree.root(*value) != NONE).collect();
             let of = |value: &u32| {
                 let members = Others::Among(&field.members[*value as usize]);
-                Stream::of_tree(tree.root(*value), members, *index, trial.strategy)
+                Stream::of_tree(tree, *value, members, *index, trial.strategy)
             };
             (values.iter().map(of).collect(), values)
         }

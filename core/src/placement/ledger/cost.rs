@@ -9,6 +9,8 @@ pub struct Cost {
     pub probes: u64,
     /// Tree nodes whose maxima were computed again.
     pub updates: u64,
+    /// Rows and counters changed by seats taken and given back, tentatively or for good.
+    pub seats: u64,
     /// Nodes put on or taken from a batch's heap.
     pub heap: u64,
     /// Attribute values, counters and rows looked at by set-up work and explanations.
@@ -18,7 +20,7 @@ pub struct Cost {
 impl Cost {
     /// All operations.
     pub const fn total(&self) -> u64 {
-        self.visits + self.probes + self.updates + self.heap + self.scans
+        self.visits + self.probes + self.updates + self.seats + self.heap + self.scans
     }
 
     /// Operations since `earlier`.
@@ -28,6 +30,7 @@ impl Cost {
             visits: self.visits - earlier.visits,
             probes: self.probes - earlier.probes,
             updates: self.updates - earlier.updates,
+            seats: self.seats - earlier.seats,
             heap: self.heap - earlier.heap,
             scans: self.scans - earlier.scans,
         }

@@ -46,10 +46,18 @@ pub(crate) struct Question {
 pub(crate) struct Memo {
     codes: Vec<Code>,
     counts: Map<Code, u64>,
-    /// Smallest lack: amount, resource in the order of its name, rank of the node, slot.
-    nearest: Option<(i64, Code, u64, u32)>,
+    /// The smallest lacks, ascending: all up to `horizon`, or all there are.
+    nearest: Vec<Lack>,
+    horizon: Option<Lack>,
     seen: u64,
 }
+
+/// How far a node is from taking the task: amount, resource in the order of its name, rank of the
+/// node, slot.
+type Lack = (i64, Code, u64, u32);
+
+/// Lacks kept after looking at all nodes; twice as many are kept in between.
+const NEAREST_MAX: usize = 32;
 
 impl Memo {
     /// Asks every node.
@@ -60,6 +68,7 @@ impl Memo {
         for slot in 0..slots as u32 {
             memo.ask(slot, trial, cost);
         }
+        memo.look_around(trial, cost);
         memo
     }
 
@@ -72,6 +81,7 @@ impl Memo {
         for slot in recent {
             self.ask(*slot, trial, cost);
         }
+        self.look_around(trial, cost);
         self.seen = changes.end();
         true
     }
@@ -91,19 +101,34 @@ impl Memo {
             }
             *self.counts.entry(code).or_default() += 1;
         }
+        self.nearest.retain(|(.., near)| *near != slot);
         let lack = lack(&trial.demand.need, trial.rows, slot, code);
-        let was_nearest = self.nearest.is_some_and(|(.., nearest)| nearest == slot);
-        if was_nearest && (lack.is_none() || lack > self.nearest) {
-            // Whoever came second is known only by looking.
-            self.nearest = None;
-            for slot in 0..self.codes.len() as u32 {
-                let lack = self::lack(&trial.demand.need, trial.rows, slot, self.codes[slot as usize]);
-                self.nearest = smaller(self.nearest, lack);
-                cost.scans += 1;
-            }
-        } else {
-            self.nearest = smaller(self.nearest, lack);
+        let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { return };
+        let at = self.nearest.partition_point(|near| *near < lack);
+        self.nearest.insert(at, lack);
+        if self.nearest.len() > 2 * NEAREST_MAX {
+            self.nearest.truncate(NEAREST_MAX);
+            self.horizon = self.nearest.last().copied();
         }
+    }
+
+    /// Looks at all nodes when those that were near have all moved away.
+    fn look_around(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
+        if !self.nearest.is_empty() || self.horizon.is_none() {
+            return;
+        }
+        cost.scans += self.codes.len() as u64;
+        let codes = self.codes.iter().enumerate();
+        let mut lacks: Vec<Lack> =
+            codes.filter_map(|(slot, code)| lack(&trial.demand.need, trial.rows, slot as u32, *code)).collect();
+        self.horizon = None;
+        if lacks.len() > NEAREST_MAX {
+            let (_, horizon, _) = lacks.select_nth_unstable(NEAREST_MAX - 1);
+            self.horizon = Some(*horizon);
+            lacks.truncate(NEAREST_MAX);
+        }
+        lacks.sort_unstable();
+        self.nearest = lacks;
     }
 
     /// The sums in people's words.
@@ -131,31 +156,21 @@ impl Memo {
                 *refusals.details.entry(detail).or_default() += count;
             }
         }
-        refusals.hint = self.nearest.map(|(lack, resource, _, slot)| {
+        refusals.hint = self.nearest.first().map(|(lack, resource, _, slot)| {
             let resource = match resource {
                 0 => "MiB of disk",
                 1 => "MiB of memory",
                 _ => "cpus",
             };
-            let (lack, node) = (Scalar::from_thousandths(lack), &rows.cold[slot as usize].id);
+            let (lack, node) = (Scalar::from_thousandths(*lack), &rows.cold[*slot as usize].id);
             format!("it would fit with {lack} more {resource} on node {node}")
         });
         refusals
     }
 }
 
-type Lack = Option<(i64, Code, u64, u32)>;
-
-/// The smaller of two lacks, where there are any.
-fn smaller(left: Lack, right: Lack) -> Lack {
-    match (left, right) {
-        (Some(left), Some(right)) => Some(left.min(right)),
-        (left, right) => left.or(right),
-    }
-}
-
 /// How much a node lacks of the resource it was refused for.
-fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Lack {
+fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
     let free = &rows.hot[slot as usize].free;
     let (amount, resource) = match code {
         CPUS => (need.cpus.saturating_sub(free.cpus), 2),

@@ -59,6 +59,11 @@ impl Field {
         self.texts.len()
     }
 
+    /// How many nodes have the field.
+    pub(crate) fn nodes(&self) -> u64 {
+        self.members.iter().map(|members| members.len() as u64).sum()
+    }
+
     /// Whether a usable node has the value.
     pub(crate) fn is_group(&self, value: u32) -> bool {
         self.usable.get(value as usize).is_some_and(|count| *count > 0)

@@ -29,6 +29,8 @@ struct Check<'a> {
     field: u32,
     /// Accepts nodes without the field.
     missing: bool,
+    /// There are no such nodes.
+    everywhere: bool,
     rule: Rule<'a>,
 }
 
@@ -51,8 +53,16 @@ pub(crate) struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    /// Prepares the constraints; `numbers` are those of their fields. Patterns have been evaluated.
-    pub(crate) fn new(app: &App, fields: &'a Fields, numbers: &[u32], config: Option<&mut Config>, cost: &mut Cost) -> Self {
+    /// Prepares the constraints; `numbers` are those of their fields, `known` how many nodes there
+    /// are. Patterns have been evaluated.
+    pub(crate) fn new(
+        app: &App,
+        fields: &'a Fields,
+        numbers: &[u32],
+        known: u64,
+        config: Option<&mut Config>,
+        cost: &mut Cost,
+    ) -> Self {
         let Some(config) = config else { return Self { checks: Vec::new(), fields } };
         let mut checks = Vec::with_capacity(numbers.len());
         for (constraint, number) in app.constraints.iter().zip(numbers) {
@@ -77,7 +87,9 @@ impl<'a> Filter<'a> {
                     found.map_or(Rule::Never, Rule::Matches)
                 }
             };
-            checks.push(Check { field: *number, missing: constraint.operator == Operator::Unlike, rule });
+            let missing = constraint.operator == Operator::Unlike;
+            let everywhere = missing && fields.get(*number).nodes() == known;
+            checks.push(Check { field: *number, missing, everywhere, rule });
         }
         let mut filter = Self { checks, fields };
         for index in 0..filter.checks.len() {
@@ -157,7 +169,7 @@ impl<'a> Filter<'a> {
     pub(crate) fn fixed_values(&self, index: usize) -> Option<&[u32]> {
         match &self.checks[index].rule {
             // A node without the field passes too, so that the list is not complete.
-            _ if self.checks[index].missing => None,
+            _ if self.checks[index].missing && !self.checks[index].everywhere => None,
             Rule::Never => Some(&[]),
             Rule::Matches(pattern) => Some(&pattern.list),
             Rule::Equal(value) | Rule::AsFirst(value @ Some(_)) => Some(value.as_slice()),
@@ -175,12 +187,10 @@ impl<'a> Filter<'a> {
         matches!(self.checks[index].rule, Rule::Level { .. })
     }
 
-    /// Instances that may still be placed under UNIQUE or MAX_PER, if there is one.
-    pub(crate) fn room(&self, config: &Config, index: usize) -> Option<u64> {
-        let Rule::AtMost { counter, most } = &self.checks[index].rule else { return None };
-        let values = self.fields.get(self.checks[index].field).len() as u64;
-        let used: u64 = config.counter_at(*counter).counts.values().map(|count| u64::from(*count)).sum();
-        Some((values * u64::from(*most)).saturating_sub(used))
+    /// Whether a batch may follow the values this constraint lets in: it is a UNIQUE or a MAX_PER,
+    /// or looks at the value alone.
+    pub(crate) fn leads(&self, index: usize) -> bool {
+        matches!(self.checks[index].rule, Rule::AtMost { .. }) || self.fixed_values(index).is_some()
     }
 
     /// Follows an instance that was just counted at `slot`. Tells whether refused nodes may be

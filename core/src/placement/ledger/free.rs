@@ -20,6 +20,15 @@ impl Free {
             & (self.ports >= need.ports)
     }
 
+    /// Whether these amounts can go without changing the maxima: each is less, or nothing.
+    pub(crate) const fn is_inside(&self, most: &Self) -> bool {
+        (self.cpus < most.cpus || self.cpus == 0)
+            && (self.mem < most.mem || self.mem == 0)
+            && (self.disk < most.disk || self.disk == 0)
+            && (self.gpus < most.gpus || self.gpus == 0)
+            && (self.ports < most.ports || self.ports == 0)
+    }
+
     /// The larger of each column.
     pub(crate) fn max(&self, other: &Self) -> Self {
         Self {

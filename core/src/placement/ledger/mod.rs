@@ -179,6 +179,7 @@ impl Ledger {
         let Some(tally) = self.tallies.get_mut(&app.id) else { return };
         tally.seat(slot, more);
         tally.epoch = self.changes.end();
+        self.cost.seats += 2;
         if counts && !app.constraints.is_empty() {
             let index = tally.config(app.version_info.last_config_change_at, follows_first(app));
             tally.configs[index].count(Some(id), slot, more, &self.fields);

@@ -45,8 +45,8 @@ impl Ledger {
             nodes: self.described,
         };
         let config = (!app.constraints.is_empty()).then(|| tally.config(question.config, follows_first(app)));
-        let known = config.map(|index| &mut tally.configs[index]);
-        let filter = Filter::new(app, &self.fields, &numbers, known, &mut self.cost);
+        let placed = config.map(|index| &mut tally.configs[index]);
+        let filter = Filter::new(app, &self.fields, &numbers, self.rows.known, placed, &mut self.cost);
         let mut roles: Vec<u32> = if app.accepted_resource_roles.is_empty() {
             self.rows.role("*").into_iter().collect()
         } else {
@@ -63,7 +63,6 @@ impl Ledger {
         let mut seats = Vec::new();
         if !refused {
             memo = None;
-            self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_group(slot), cost);
             let views = std::mem::take(&mut self.views);
             self.views = if self.numbering == epoch { views } else { Vec::new() };
             self.numbering = epoch;
@@ -84,6 +83,13 @@ impl Ledger {
                 let view = &mut self.views[at].1;
                 view.used = self.batches;
                 view.sync(trial.rows, changes, epoch, |slot| field.value(slot), cost);
+            }
+            // The order of all nodes is kept up to date only when it may be needed.
+            let led = batch::is_led(&trial.filter, |index| {
+                self.views.iter().any(|(number, view)| view.used == self.batches && *number == numbers[index])
+            });
+            if !led {
+                self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_group(slot), cost);
             }
             let current = self.views.iter().filter(|(_, view)| view.used == self.batches);
             let by_field = current.map(|(number, view)| (*number, view));

@@ -24,6 +24,8 @@ pub(crate) enum Others<'a> {
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
     root: u32,
+    /// Least loaded node of the tree, until it was looked at.
+    lowest: u32,
     others: Others<'a>,
     /// Constraint that is looked after for the whole stream.
     except: usize,
@@ -36,10 +38,11 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Nodes of the tree at `root`.
-    pub(crate) fn of_tree(root: u32, others: Others<'a>, except: usize, strategy: Strategy) -> Self {
+    /// Nodes of one group of a tree.
+    pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize, strategy: Strategy) -> Self {
+        let (root, lowest) = (tree.root(group), tree.lowest(group));
         let cursor = if strategy == Strategy::Spread { 0 } else { u64::MAX };
-        Self { root, others, except, cursor, in_tree: true, heap: BinaryHeap::new(), head: None }
+        Self { root, lowest, others, except, cursor, in_tree: true, heap: BinaryHeap::new(), head: None }
     }
 
     /// The given nodes.
@@ -47,7 +50,7 @@ impl<'a> Stream<'a> {
         let heap: BinaryHeap<_> =
             slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect();
         cost.heap += heap.len() as u64;
-        Self { root: NONE, others: Others::Among(&[]), except, cursor: 0, in_tree: false, heap, head: None }
+        Self { root: NONE, lowest: NONE, others: Others::Among(&[]), except, cursor: 0, in_tree: false, heap, head: None }
     }
 
     /// Finds the best node that accepts the task, from where the last one was found.
@@ -74,7 +77,14 @@ impl<'a> Stream<'a> {
         if self.in_tree {
             let fresh = trial.tally.nodes.is_empty();
             let accept = &mut |slot| (fresh || trial.tally.same_app(slot) == 0) && trial.accepts(slot, except);
-            let slot = tree.first(self.root, self.cursor, need, cost, accept);
+            // Most often the least loaded node will do, and no search is needed.
+            let lowest = std::mem::replace(&mut self.lowest, NONE);
+            cost.probes += u64::from(lowest != NONE);
+            let slot = if lowest != NONE && accept(lowest) {
+                lowest
+            } else {
+                tree.first(self.root, self.cursor, need, cost, accept)
+            };
             if slot != NONE {
                 let key = trial.rows.hot[slot as usize].key;
                 self.cursor = key + 1;

@@ -30,6 +30,8 @@ pub(crate) struct Tree {
     /// Group of each slot; `NONE` when it is in no tree.
     groups: Vec<u32>,
     roots: Vec<u32>,
+    /// Slot with the lowest key of each group.
+    lowest: Vec<u32>,
 }
 
 /// Heap priority of a slot: fixed, well mixed.
@@ -43,6 +45,11 @@ impl Tree {
     /// Root of a group's tree.
     pub(crate) fn root(&self, group: u32) -> u32 {
         self.roots.get(group as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Slot with the lowest key of a group.
+    pub(crate) fn lowest(&self, group: u32) -> u32 {
+        self.lowest.get(group as usize).copied().unwrap_or(NONE)
     }
 
     /// Puts `slot` where it belongs now; `group` `NONE` takes it out.
@@ -63,11 +70,24 @@ impl Tree {
         if before != NONE {
             let root = self.remove(self.root(before), slot, cost);
             self.roots[before as usize] = root;
+            if self.lowest[before as usize] == slot {
+                let mut lowest = root;
+                while let Some(knot) = self.knots.get(lowest as usize).filter(|knot| knot.left != NONE) {
+                    cost.visits += 1;
+                    lowest = knot.left;
+                }
+                self.lowest[before as usize] = lowest;
+            }
         }
         self.groups[at] = group;
         if group != NONE {
             if self.roots.len() <= group as usize {
                 self.roots.resize(group as usize + 1, NONE);
+                self.lowest.resize(group as usize + 1, NONE);
+            }
+            let lowest = self.lowest[group as usize];
+            if self.knots.get(lowest as usize).is_none_or(|knot| key < knot.key) {
+                self.lowest[group as usize] = slot;
             }
             self.knots[at] = Knot { key, left: NONE, right: NONE, own, most: own };
             let root = self.insert(self.root(group), slot, cost);
@@ -200,14 +220,19 @@ impl Tree {
         if at == slot {
             return self.merge(knot.left, knot.right, cost);
         }
-        if self.knots[slot as usize].key < knot.key {
+        cost.visits += 1;
+        let gone = &self.knots[slot as usize];
+        let matters = !gone.own.is_inside(&knot.most);
+        if gone.key < knot.key {
             let left = self.remove(knot.left, slot, cost);
             self.knots[at as usize].left = left;
         } else {
             let right = self.remove(knot.right, slot, cost);
             self.knots[at as usize].right = right;
         }
-        self.pull(at, cost);
+        if matters {
+            self.pull(at, cost);
+        }
         at
     }
 

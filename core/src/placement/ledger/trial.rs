@@ -83,6 +83,8 @@ impl<'a> Trial<'a> {
             config.count(None, slot, true, self.fields);
             turned = self.filter.follow(config, slot, cost);
         }
+        // Here and when it is undone, a row and a counter each.
+        cost.seats += 4;
         self.taken.push((slot, ports.clone()));
         Some((ports, turned))
     }
