@@ -22,7 +22,7 @@ const RACKS: u32 = 75;
 fn node(number: u32) -> Node {
     // Three sizes of machine, as clusters that grew have them.
     let size = i64::from(number % 3) + 1;
-    let attributes = [("rack", format!("r{}", number % RACKS)), ("disk", if number % 4 == 0 { "ssd" } else { "hdd" }.to_owned())];
+    let attributes = [("rack", format!("r{}", number % RACKS)), ("disk", if number.is_multiple_of(4) { "ssd" } else { "hdd" }.to_owned())];
     Node {
         facts: NodeFacts {
             id: NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),
@@ -96,7 +96,15 @@ fn on_processor() -> u64 {
     text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn report(name: &str, nodes: u32, placed: usize, batch: usize, took: (Duration, Duration), before: orrery_core::placement::Cost, ledger: &Ledger) {
+fn report(
+    name: &str,
+    nodes: u32,
+    placed: usize,
+    batch: usize,
+    took: (Duration, Duration),
+    before: orrery_core::placement::Cost,
+    ledger: &Ledger,
+) {
     let (clock, ns) = (took.0.as_nanos() as f64 / placed.max(1) as f64, took.1.as_nanos() as f64 / placed.max(1) as f64);
     let cost = ledger.cost().since(&before);
     let each = |count: u64| count as f64 / placed.max(1) as f64;
@@ -114,7 +122,15 @@ fn report(name: &str, nodes: u32, placed: usize, batch: usize, took: (Duration, 
 }
 
 /// Places all tasks of all apps, in batches, and says how long it took.
-fn fill(name: &str, nodes: u32, apps: u32, per_app: usize, batch: usize, strategy: Strategy, rules: &dyn Fn(u32) -> Vec<Rule>) -> Ledger {
+fn fill(
+    name: &str,
+    nodes: u32,
+    apps: u32,
+    per_app: usize,
+    batch: usize,
+    strategy: Strategy,
+    rules: &dyn Fn(u32) -> Vec<Rule>,
+) -> Ledger {
     let mut ledger = ledger(nodes);
     let apps: Vec<(App, InstanceId)> = (0..apps).map(|number| app(number, &rules(number))).collect();
     let (mut placed, before, start) = (0, ledger.cost(), Watch::start());
@@ -178,7 +194,9 @@ fn full(nodes: u32, share: f64) {
     report(&format!("churn at {:.0} %", share * 100.0), nodes, placed, 1, watch.read(), before, &ledger);
     let (mut times, mut scans) = (Vec::new(), 0);
     for round in 0..10_000 {
-        (0..20).for_each(|_| drop(churn(&mut ledger, round)));
+        for _ in 0..20 {
+            churn(&mut ledger, round);
+        }
         let (before, start) = (ledger.cost(), Instant::now());
         let (_, refusals) = ledger.place_batch(&giant, 1, Strategy::Spread, 0);
         assert!(refusals.is_some_and(|refusals| refusals.hint.is_some()), "the giant fits nowhere");
@@ -202,8 +220,8 @@ fn quality(nodes: u32) {
     let (mut cpus, mut mem, mut used) = (0.0, 0.0, BTreeSet::new());
     for number in 0..nodes / 2 {
         let (mut app, id) = app(number, &[]);
-        app.cpus = Scalar::from_thousandths(50 + (entropy.next_number() % 40).pow(2) as i64);
-        app.mem = Scalar::from_units(64 + (entropy.next_number() % 80).pow(2) as i64);
+        app.cpus = Scalar::from_thousandths(50 + (entropy.next_number() % 40).pow(2).cast_signed());
+        app.mem = Scalar::from_units(64 + (entropy.next_number() % 80).pow(2).cast_signed());
         let (seats, _) = ledger.place_batch(&app, 40, Strategy::Binpack, 0);
         for seat in &seats {
             ledger.seat(&id, &app, seat, true, true);
@@ -262,15 +280,14 @@ fn scale(nodes: u32, tasks: usize, apps: u32) {
 
 fn main() {
     let arguments: Vec<u32> = std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
-    match arguments[..] {
-        [nodes, tasks, apps] => scale(nodes, tasks as usize, apps),
-        _ => {
-            for nodes in [10_000, 50_000] {
-                scale(nodes, 1_000_000, 1000);
-            }
-            full(10_000, 0.95);
-            full(10_000, 0.99);
-            quality(10_000);
-        }
+    if let [nodes, tasks, apps] = arguments[..] {
+        scale(nodes, tasks as usize, apps);
+        return;
     }
+    for nodes in [10_000, 50_000] {
+        scale(nodes, 1_000_000, 1000);
+    }
+    full(10_000, 0.95);
+    full(10_000, 0.99);
+    quality(10_000);
 }

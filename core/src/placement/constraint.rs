@@ -1,9 +1,9 @@
 //! Constraints of one app against nodes, with counters of what is placed (marathon.md 1.9): slow and
 //! obviously right, to judge the engine by.
 
+use super::pattern::{full_match, same_number};
 use crate::app::{App, Constraint, Operator};
 use crate::node::Node;
-use super::pattern::{full_match, same_number};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -39,14 +39,14 @@ pub(crate) fn place(
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
         let mut shortest: BTreeMap<&'static str, (Scalar, &NodeId)> = BTreeMap::new();
-        let mut best: Option<((u32, i64, i64), usize, Vec<u16>)> = None;
+        let mut best: Option<(Score, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
             match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
                 Ok(host_ports) => {
                     let share = candidate.load.share(&candidate.node.facts.resources);
                     let score = match strategy {
-                        Strategy::Spread => (candidate.same_app, share, index as i64),
-                        Strategy::Binpack => (0, -share, -(index as i64)),
+                        Strategy::Spread => (candidate.same_app, share, index as i128),
+                        Strategy::Binpack => (0, -share, -(index as i128)),
                     };
                     if best.as_ref().is_none_or(|(best, ..)| score < *best) {
                         best = Some((score, index, host_ports));
@@ -84,6 +84,9 @@ pub(crate) fn place(
     }
     (seats, None)
 }
+
+/// Lower is better.
+type Score = (u32, i64, i128);
 
 struct Refusal {
     reason: Reason,

@@ -48,14 +48,7 @@ pub(crate) fn run(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: 
 }
 
 /// Follows one plan until it is worth making another; `true` when there are no more seats.
-fn follow(
-    trial: &mut Trial<'_>,
-    trees: &Trees<'_>,
-    count: usize,
-    salt: u64,
-    seats: &mut Vec<Seat>,
-    cost: &mut Cost,
-) -> bool {
+fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, seats: &mut Vec<Seat>, cost: &mut Cost) -> bool {
     let plan = plan(trial, trees, count - seats.len());
     let (mut streams, values) = streams(trial, trees, &plan, cost);
     let (tree, leader) = match plan {

@@ -13,11 +13,11 @@ pub(crate) struct Free {
 impl Free {
     /// Whether every column has at least what is needed.
     pub(crate) const fn covers(&self, need: &Self) -> bool {
-        (self.cpus >= need.cpus)
-            & (self.mem >= need.mem)
-            & (self.disk >= need.disk)
-            & (self.gpus >= need.gpus)
-            & (self.ports >= need.ports)
+        self.cpus >= need.cpus
+            && self.mem >= need.mem
+            && self.disk >= need.disk
+            && self.gpus >= need.gpus
+            && self.ports >= need.ports
     }
 
     /// Whether these amounts can go without changing the maxima: each is less, or nothing.

@@ -265,13 +265,13 @@ proptest! {
             world.put_node(node(number as u32, draw));
         }
         let mut apps: Vec<Arc<App>> = apps.iter().enumerate().map(|(number, draw)| Arc::new(app(number as u8, 1, draw))).collect();
-        for (step, deed) in deeds.into_iter().enumerate() {
+        for (step, deed) in (2i64..).zip(deeds) {
             match deed {
                 Deed::Launch(number, count, spread, salt) => {
                     let strategy = if spread { Strategy::Spread } else { Strategy::Binpack };
                     world.launch(&apps[usize::from(number)].clone(), count, strategy, salt);
                 }
-                Deed::Configure(number, draw) => apps[usize::from(number)] = Arc::new(app(number, step as i64 + 2, &draw)),
+                Deed::Configure(number, draw) => apps[usize::from(number)] = Arc::new(app(number, step, &draw)),
                 Deed::Exit(index) => {
                     let before = world.pick(index);
                     world.replace(before, None);

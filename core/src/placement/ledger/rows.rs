@@ -135,12 +135,8 @@ impl Rows {
             return;
         };
         let resources = &node.facts.resources;
-        cold.total = [
-            resources.cpus.thousandths(),
-            resources.mem.thousandths(),
-            resources.disk.thousandths(),
-            i64::from(resources.gpus),
-        ];
+        cold.total =
+            [resources.cpus.thousandths(), resources.mem.thousandths(), resources.disk.thousandths(), i64::from(resources.gpus)];
         cold.ports.offer(&resources.ports);
         hot.docker = node.facts.executors.iter().any(|name| name == "docker");
         let next = self.roles.len() as u32;
@@ -172,10 +168,14 @@ impl Rows {
         }
         if more {
             cold.tasks += 1;
-            ports.iter().for_each(|port| cold.ports.take(*port));
+            for port in ports {
+                cold.ports.take(*port);
+            }
         } else {
             cold.tasks = cold.tasks.saturating_sub(1);
-            ports.iter().for_each(|port| cold.ports.give_back(*port));
+            for port in ports {
+                cold.ports.give_back(*port);
+            }
         }
         self.derive(slot);
     }

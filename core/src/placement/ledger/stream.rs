@@ -9,7 +9,11 @@ use super::cost::Cost;
 use super::tree::{NONE, Tree};
 use super::trial::{Score, Trial};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Most nodes that one search looks for. It starts with one and doubles, so that a batch descends the
+/// tree a few times and a single task looks for a single node.
+const AHEAD_MAX: usize = 64;
 
 /// Nodes beside those without an instance of the app.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +36,9 @@ pub(crate) struct Stream<'a> {
     /// Where the pass over the tree has come to.
     cursor: u64,
     in_tree: bool,
+    /// Next nodes of the tree, and how many to look for at a time.
+    found: VecDeque<u32>,
+    ahead: usize,
     heap: BinaryHeap<Reverse<(Score, u32)>>,
     /// Best node, with its score.
     pub(crate) head: Option<(Score, u32)>,
@@ -42,15 +49,36 @@ impl<'a> Stream<'a> {
     pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize, strategy: Strategy) -> Self {
         let (root, lowest) = (tree.root(group), tree.lowest(group));
         let cursor = if strategy == Strategy::Spread { 0 } else { u64::MAX };
-        Self { root, lowest, others, except, cursor, in_tree: true, heap: BinaryHeap::new(), head: None }
+        Self {
+            root,
+            lowest,
+            others,
+            except,
+            cursor,
+            in_tree: true,
+            found: VecDeque::new(),
+            ahead: 1,
+            heap: BinaryHeap::new(),
+            head: None,
+        }
     }
 
     /// The given nodes.
     pub(crate) fn of_list(slots: impl Iterator<Item = u32>, except: usize, trial: &Trial<'_>, cost: &mut Cost) -> Self {
-        let heap: BinaryHeap<_> =
-            slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect();
+        let heap: BinaryHeap<_> = slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect();
         cost.heap += heap.len() as u64;
-        Self { root: NONE, lowest: NONE, others: Others::Among(&[]), except, cursor: 0, in_tree: false, heap, head: None }
+        Self {
+            root: NONE,
+            lowest: NONE,
+            others: Others::Among(&[]),
+            except,
+            cursor: 0,
+            in_tree: false,
+            found: VecDeque::new(),
+            ahead: 1,
+            heap,
+            head: None,
+        }
     }
 
     /// Finds the best node that accepts the task, from where the last one was found.
@@ -80,16 +108,25 @@ impl<'a> Stream<'a> {
             // Most often the least loaded node will do, and no search is needed.
             let lowest = std::mem::replace(&mut self.lowest, NONE);
             cost.probes += u64::from(lowest != NONE);
-            let slot = if lowest != NONE && accept(lowest) {
-                lowest
-            } else {
-                tree.first(self.root, self.cursor, need, cost, accept)
-            };
-            if slot != NONE {
-                let key = trial.rows.hot[slot as usize].key;
-                self.cursor = key + 1;
-                self.head = Some(((0, key), slot));
+            if lowest != NONE && accept(lowest) {
+                self.cursor = trial.rows.hot[lowest as usize].key + 1;
+                self.head = Some(((0, self.cursor - 1), lowest));
                 return;
+            }
+            loop {
+                // What was found some seats ago may be refused by now; what was refused stays so.
+                if let Some(slot) = self.found.pop_front() {
+                    cost.probes += 1;
+                    if accept(slot) {
+                        self.head = Some(((0, trial.rows.hot[slot as usize].key), slot));
+                        return;
+                    }
+                    continue;
+                }
+                tree.first(self.root, self.cursor, need, self.ahead, &mut self.found, cost, accept);
+                let Some(last) = self.found.back() else { break };
+                self.cursor = trial.rows.hot[*last as usize].key + 1;
+                self.ahead = (2 * self.ahead).min(AHEAD_MAX);
             }
             self.in_tree = false;
             self.collect(trial, cost);

@@ -5,6 +5,7 @@
 
 use super::cost::Cost;
 use super::free::Free;
+use std::collections::VecDeque;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -95,29 +96,36 @@ impl Tree {
         }
     }
 
-    /// First slot at or behind `from` that fits and is accepted.
-    pub(crate) fn first(&self, at: u32, from: u64, need: &Free, cost: &mut Cost, accept: &mut impl FnMut(u32) -> bool) -> u32 {
-        if at == NONE {
-            return NONE;
+    /// Adds the first slots at or behind `from` that fit and are accepted, until there are `limit`.
+    #[expect(clippy::too_many_arguments, reason = "a recursion that carries its question along")]
+    pub(crate) fn first(
+        &self,
+        at: u32,
+        from: u64,
+        need: &Free,
+        limit: usize,
+        found: &mut VecDeque<u32>,
+        cost: &mut Cost,
+        accept: &mut impl FnMut(u32) -> bool,
+    ) {
+        if at == NONE || found.len() >= limit {
+            return;
         }
         let knot = &self.knots[at as usize];
         cost.visits += 1;
         if !knot.most.covers(need) {
-            return NONE;
+            return;
         }
         if knot.key >= from {
-            let found = self.first(knot.left, from, need, cost, accept);
-            if found != NONE {
-                return found;
-            }
-            if knot.own.covers(need) {
+            self.first(knot.left, from, need, limit, found, cost, accept);
+            if knot.own.covers(need) && found.len() < limit {
                 cost.probes += 1;
                 if accept(at) {
-                    return at;
+                    found.push_back(at);
                 }
             }
         }
-        self.first(knot.right, from, need, cost, accept)
+        self.first(knot.right, from, need, limit, found, cost, accept);
     }
 
     /// Last slot before `below` that fits and is accepted.

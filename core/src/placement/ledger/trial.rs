@@ -1,12 +1,12 @@
 //! One batch under way: seats that are taken for the time being, and what the next one may be.
 
+use super::Strategy;
 use super::cost::Cost;
 use super::demand::Demand;
 use super::fields::Fields;
 use super::filter::Filter;
 use super::rows::Rows;
 use super::tally::{Config, Tally};
-use super::Strategy;
 
 /// No constraint is left out.
 pub(crate) const ALL: usize = usize::MAX;
