@@ -22,7 +22,8 @@ const RACKS: u32 = 75;
 fn node(number: u32) -> Node {
     // Three sizes of machine, as clusters that grew have them.
     let size = i64::from(number % 3) + 1;
-    let attributes = [("rack", format!("r{}", number % RACKS)), ("disk", if number.is_multiple_of(4) { "ssd" } else { "hdd" }.to_owned())];
+    let attributes =
+        [("rack", format!("r{}", number % RACKS)), ("disk", if number.is_multiple_of(4) { "ssd" } else { "hdd" }.to_owned())];
     Node {
         facts: NodeFacts {
             id: NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),

@@ -8,6 +8,7 @@ use crate::names::Names;
 use arc_swap::ArcSwap;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
+use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ struct Link {
 
 pub(crate) struct Leader {
     cluster: Cluster,
+    /// Derived from `cluster`; moves through every draft and back.
+    ledger: Option<Ledger>,
     committer: Committer,
     published: Arc<ArcSwap<Cluster>>,
     generation: watch::Sender<u64>,
@@ -56,6 +59,7 @@ impl Leader {
         let due = clock::now().plus_millis(node_timeout.as_millis() as i64);
         let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
         Self {
+            ledger: Some(Ledger::of(&cluster)),
             cluster,
             committer,
             published,
@@ -99,8 +103,9 @@ impl Leader {
         millis.map_or(SLEEP_MAX, Duration::from_millis).min(SLEEP_MAX)
     }
 
-    fn draft(&self) -> Draft {
-        Draft::new(&self.cluster, clock::now(), self.committer.epoch(), Entropy::new(seed()))
+    fn draft(&mut self) -> Draft {
+        let ledger = self.ledger.take();
+        Draft::new(&self.cluster, clock::now(), self.committer.epoch(), Entropy::new(seed())).with_ledger(ledger)
     }
 
     async fn step(&mut self, batch: &mut Vec<Input>) {
@@ -136,7 +141,7 @@ impl Leader {
     }
 
     /// Stores the step; only then it becomes true.
-    async fn finish(&mut self, step: Step, answers: Vec<Answer>) {
+    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) {
         if !step.writes.is_empty()
             && let Err(error) = self.committer.commit(step.writes).await
         {
@@ -144,10 +149,18 @@ impl Leader {
             for answer in answers {
                 answer(Err(ControlError::Store(error.to_string())));
             }
+            self.ledger = step.ledger.take();
+            if let Some(ledger) = &mut self.ledger {
+                ledger.rollback();
+            }
             // Reports of this step are lost with it: agents tell everything again when they return.
             self.links.clear();
             tokio::time::sleep(STORE_RETRY).await;
             return;
+        }
+        self.ledger = step.ledger.take();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.commit(step.cluster.generation);
         }
         self.wake_at = step.wake_at;
         let now = clock::now();

@@ -11,7 +11,7 @@ mod place;
 mod place_test;
 mod refusal;
 
-pub use ledger::{Cost, Ledger, SEATS_MAX, Strategy};
+pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
 #[cfg(test)]
 pub(crate) use place::{Candidate, place};

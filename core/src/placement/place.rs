@@ -1,7 +1,7 @@
 //! Choosing seats for new instances of one app: slow and obviously right, to judge the engine by.
 
 use super::constraint::Constraints;
-use super::{NodeLoad, Reason, Refusals, Strategy};
+use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
@@ -36,12 +36,16 @@ pub(crate) fn place(
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
     let mut constraints = Constraints::new(app, placed, &usable);
     let mut seats = Vec::new();
+    let before: Vec<u32> = candidates.iter().map(|candidate| candidate.same_app).collect();
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
         let mut shortest: BTreeMap<&'static str, (Scalar, &NodeId)> = BTreeMap::new();
         let mut best: Option<(Score, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
-            match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
+            let tasks = candidate.load.instances.len() + (candidate.same_app - before[index]) as usize;
+            let fits = fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64));
+            let many = Refusal::new(Reason::TooManyTasks);
+            match fits.and_then(|host_ports| if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(many) }) {
                 Ok(host_ports) => {
                     let share = candidate.load.share(&candidate.node.facts.resources);
                     let score = match strategy {

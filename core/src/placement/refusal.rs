@@ -18,11 +18,13 @@ pub enum Reason {
     InsufficientDisk,
     InsufficientGpus,
     InsufficientPorts,
+    /// The node runs as many tasks as a node may. Ours.
+    TooManyTasks,
 }
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UnfulfilledRole,
         Self::UnfulfilledConstraint,
         Self::NoCorrespondingReservationFound,
@@ -33,6 +35,7 @@ impl Reason {
         Self::InsufficientDisk,
         Self::InsufficientGpus,
         Self::InsufficientPorts,
+        Self::TooManyTasks,
     ];
 }
 

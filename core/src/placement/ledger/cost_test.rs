@@ -1,6 +1,6 @@
 //! The cost law and the limits, in operations counted: exact on every machine.
 
-use super::{Ledger, SEATS_MAX, Strategy};
+use super::{Ledger, NODE_TASKS_MAX, Strategy};
 use crate::app::{App, Constraint, Operator, PortDefinition};
 use crate::instance::Seat;
 use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
@@ -140,7 +140,8 @@ fn demands_beyond_measure_are_cut_short() {
     (nothing.cpus, nothing.mem) = (Scalar::ZERO, Scalar::ZERO);
     nothing.port_definitions.clear();
     let (seats, refusals) = ledger.place_batch(&nothing, 1_000_000_000, Strategy::Binpack, 0);
-    assert_eq!((seats.len(), refusals), (SEATS_MAX, None));
+    assert_eq!(seats.len(), 3 * NODE_TASKS_MAX);
+    assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::TooManyTasks, 3)]));
     let (seats, refusals) = ledger.place_batch(&app(1, None), 1_000_000_000, Strategy::Spread, 0);
     assert!(seats.len() < 1000 && refusals.is_some());
 }

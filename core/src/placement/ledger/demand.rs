@@ -29,6 +29,7 @@ impl Demand {
             disk: app.disk.thousandths(),
             gpus: app.gpus,
             ports: (dynamic + fixed.len()) as u32,
+            tasks: 1,
         };
         Self { need, requests, fixed, docker: needs_docker(app) }
     }

@@ -24,7 +24,8 @@ const MEMORY: Code = 6;
 const DISK: Code = 7;
 const GPUS: Code = 8;
 const NO_PORT: Code = 9;
-const DETAILS: Code = 10;
+const TASKS: Code = 10;
+const DETAILS: Code = 11;
 /// Required port of the request with this index.
 const PORTS: Code = 1 << 20;
 
@@ -144,6 +145,7 @@ impl Memo {
                 MEMORY => (Reason::InsufficientMemory, None),
                 DISK => (Reason::InsufficientDisk, None),
                 GPUS => (Reason::InsufficientGpus, None),
+                TASKS => (Reason::TooManyTasks, None),
                 NO_PORT => (Reason::InsufficientPorts, Some("no free host port".to_owned())),
                 PORTS.. => (Reason::InsufficientPorts, Some(format!("required port {}", code - PORTS))),
                 _ => {
@@ -206,6 +208,7 @@ fn code(trial: &Trial<'_>, slot: u32) -> Code {
         }
     }
     match trial.rows.cold[slot as usize].ports.choose(&trial.demand.requests, &trial.demand.fixed, 0) {
+        Ok(_) if hot.free.tasks < need.tasks => TASKS,
         Ok(_) => FITS,
         Err(index) => match trial.demand.requests.get(index) {
             Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),

@@ -1,6 +1,10 @@
 //! Amounts that are free on a node or needed by a task, one column per resource.
 
-/// Scalars in thousandths, GPUs and ports whole.
+/// Most tasks on one node, so that the document of its assignments stays below what stores take
+/// even with the longest ids.
+pub const NODE_TASKS_MAX: usize = 1_500;
+
+/// Scalars in thousandths; GPUs, ports and places for tasks whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Free {
     pub(crate) cpus: i64,
@@ -8,6 +12,7 @@ pub(crate) struct Free {
     pub(crate) disk: i64,
     pub(crate) gpus: u32,
     pub(crate) ports: u32,
+    pub(crate) tasks: u32,
 }
 
 impl Free {
@@ -18,6 +23,7 @@ impl Free {
             && self.disk >= need.disk
             && self.gpus >= need.gpus
             && self.ports >= need.ports
+            && self.tasks >= need.tasks
     }
 
     /// Whether these amounts can go without changing the maxima: each is less, or nothing.
@@ -27,6 +33,7 @@ impl Free {
             && (self.disk < most.disk || self.disk == 0)
             && (self.gpus < most.gpus || self.gpus == 0)
             && (self.ports < most.ports || self.ports == 0)
+            && (self.tasks < most.tasks || self.tasks == 0)
     }
 
     /// The larger of each column.
@@ -37,6 +44,7 @@ impl Free {
             disk: self.disk.max(other.disk),
             gpus: self.gpus.max(other.gpus),
             ports: self.ports.max(other.ports),
+            tasks: self.tasks.max(other.tasks),
         }
     }
 }

@@ -251,6 +251,16 @@ fn edit_node(world: &mut World, number: u32, edit: impl FnOnce(&mut Node)) {
     }
 }
 
+#[test]
+fn a_full_node_takes_no_more_tasks() {
+    let mut world = World::default();
+    (0..2).for_each(|number| world.put_node(node(number, (0, 5000, 5000, 0, 1, 1))));
+    let tiny = Arc::new(app(0, 1, &(0, 0, 0, 2, Vec::new(), 0)));
+    world.launch(&tiny, 2_900, Strategy::Spread, 0);
+    world.launch(&tiny, 200, Strategy::Binpack, 0);
+    world.check();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 

@@ -30,6 +30,7 @@ mod trial;
 mod view;
 
 pub use cost::Cost;
+pub use free::NODE_TASKS_MAX;
 pub use place_batch::SEATS_MAX;
 
 use crate::app::{App, Operator};

@@ -1,7 +1,7 @@
 //! The table of nodes: one slot each, hot columns apart from cold ones.
 
 use super::demand::Demand;
-use super::free::Free;
+use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
 use super::ports::Ports;
 use super::tree::NONE;
@@ -192,6 +192,7 @@ impl Rows {
             disk: left(2),
             gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
             ports: cold.ports.free(),
+            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks),
         };
         hot.key = share << RANK_BITS | cold.rank;
     }

@@ -22,7 +22,7 @@ struct Knot {
 }
 
 const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, own: ZERO, most: ZERO };
-const ZERO: Free = Free { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0 };
+const ZERO: Free = Free { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
 
 /// Treaps over slots; every slot is in at most one of them.
 #[derive(Debug, Clone, Default)]
