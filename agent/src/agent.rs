@@ -8,7 +8,7 @@ use crate::health::Prober;
 use crate::lifecycle::drive;
 use crate::process::{Executor, Spawner};
 use crate::state::{Entry, Shared, first_report, now};
-use crate::{Error, cgroup};
+use crate::{Error, cgroup, collect};
 use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
@@ -49,8 +49,7 @@ fn lock(config: &AgentConfig) -> Result<nix::fcntl::Flock<File>, Error> {
     fs::create_dir_all(&config.data_dir).map_err(Error::file("create", &config.data_dir))?;
     let path = config.data_dir.join("lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(Error::file("open", &path))?;
-    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-        .map_err(|_| Error::Locked(config.data_dir.clone()))
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| Error::Locked(config.data_dir.clone()))
 }
 
 /// The node keeps the id of its first start.
@@ -105,20 +104,27 @@ impl Agent {
         let prober = Prober::new(config.limits.probes).map_err(Error::Spawner)?;
         let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));
         let agent = Self { shared, _lock: Arc::new(lock) };
-        agent.take_up()?;
+        agent.take_up().await?;
+        tokio::spawn(collect::run(agent.shared.clone()));
         Ok(agent)
     }
 
     /// Takes up what the records tell of.
-    fn take_up(&self) -> Result<(), Error> {
+    async fn take_up(&self) -> Result<(), Error> {
         let directory = self.shared.config.records_dir();
         let (records, complaints) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
         for complaint in complaints {
             tracing::warn!("a task record cannot be read and is left alone: {complaint}");
         }
+        // Before any task starts, so that no group is taken away from one that is just starting.
+        let unfinished = records.iter().filter(|record| record.end.is_none());
+        self.shared.process.cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
+        if let Some(engine) = &self.shared.docker {
+            engine.remove_orphans(records.iter().map(|record| record.run.container.clone()).collect()).await;
+        }
         for record in records {
             let mut report = first_report(record.task(), record.created_at);
-            report.container = record.docker.clone().or(Some(record.run.container.clone()));
+            report.container = Some(record.run.container.clone());
             report.sandbox = Some(record.run.sandbox.display().to_string());
             report.started_at = record.started_at;
             report.health.clone_from(&record.health);
@@ -203,7 +209,8 @@ impl Agent {
     }
 
     fn obey(&self, message: Down) {
-        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) = &message;
+        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) =
+            &message;
         if !self.admits(*epoch) {
             return;
         }
@@ -328,6 +335,8 @@ impl Agent {
         }
         self.shared.news.notify_one();
         self.shared.process.spawner.quit().await;
+        self.shared.process.cgroups.remove_node();
+        self.shared.abandon.cancel();
     }
 
     /// Leaves without touching the tasks: they run on, and the next agent in the same directory

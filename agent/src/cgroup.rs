@@ -2,6 +2,7 @@
 
 use crate::spawner::CgroupSetup;
 use orrery_core::assignment::ContainerSpec;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -120,9 +121,28 @@ impl Cgroups {
         }
     }
 
-    /// Whether limits can be enforced.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.layout != Layout::None
+    /// Removes the node's own groups, once no task is left.
+    pub(crate) fn remove_node(&self) {
+        for directory in self.directories("") {
+            // What is still in use stays.
+            let _ = fs::remove_dir(directory);
+        }
+    }
+
+    /// Removes groups of tasks that are not in `alive`: what was still busy when its task ended.
+    /// `alive` is asked after the groups have been listed, so that one that begins meanwhile is safe.
+    pub(crate) fn sweep(&self, alive: impl FnOnce() -> BTreeSet<String>) {
+        let names: BTreeSet<String> = self
+            .directories("")
+            .iter()
+            .filter_map(|directory| fs::read_dir(directory).ok())
+            .flat_map(Iterator::flatten)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        for name in names.difference(&alive()) {
+            self.remove(name);
+        }
     }
 
     /// Directories of a task's groups, each once.
@@ -153,9 +173,9 @@ impl Cgroups {
 
     /// The groups of a task with its limits.
     pub(crate) fn setups(&self, container: &str, spec: &ContainerSpec) -> Vec<CgroupSetup> {
-        let shares = (spec.cpus.thousandths() * SHARES_PER_CPU / 1000).max(SHARES_MIN);
-        let quota = spec.cpus_limit.map(|limit| (limit.thousandths() * PERIOD_US / 1000).max(QUOTA_MIN_US));
-        let memory = spec.mem_limit.map(|limit| (limit.thousandths() * (1 << 20) / 1000).max(MEMORY_MIN_BYTES));
+        let shares = (spec.cpus.thousandths().saturating_mul(SHARES_PER_CPU) / 1000).max(SHARES_MIN);
+        let quota = spec.cpus_limit.map(|limit| (limit.thousandths().saturating_mul(PERIOD_US) / 1000).max(QUOTA_MIN_US));
+        let memory = spec.mem_limit.map(|limit| (limit.thousandths().saturating_mul(1 << 20) / 1000).max(MEMORY_MIN_BYTES));
         let version_1 = matches!(self.layout, Layout::V1(_));
         let mut setups: Vec<CgroupSetup> =
             self.directories(container).into_iter().map(|directory| CgroupSetup { directory, files: Vec::new() }).collect();

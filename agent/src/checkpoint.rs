@@ -92,14 +92,23 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(temporary, path)
 }
 
+/// SHA-256 of a text in hexadecimal.
+pub(crate) fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut digest, byte| {
+        use std::fmt::Write;
+        // Writing to a string cannot fail.
+        let _ = write!(digest, "{byte:02x}");
+        digest
+    })
+}
+
 /// A directory name for a task id: itself, or cut and marked by a digest when it is too long.
 pub(crate) fn directory_name(task: &TaskId) -> String {
     let text = task.as_str();
     if text.len() <= NAME_MAX_BYTES {
         return text.to_owned();
     }
-    let digest: String = Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{digest}", &text[..NAME_MAX_BYTES])
+    format!("{}-{}", &text[..NAME_MAX_BYTES], &sha256(text)[..16])
 }
 
 /// Id of the current boot of the machine.

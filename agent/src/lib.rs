@@ -6,11 +6,13 @@
 mod agent;
 mod cgroup;
 mod checkpoint;
+mod collect;
 mod config;
 mod docker;
 mod error;
 mod fetch;
 mod health;
+mod http;
 mod lifecycle;
 mod process;
 mod resources;

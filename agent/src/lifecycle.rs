@@ -3,7 +3,7 @@
 use crate::checkpoint::{Record, create_directories};
 use crate::docker::DockerRun;
 use crate::health::{self, Event, Subject};
-use crate::process::{Found, ProcessRun, chown_tree, lookup};
+use crate::process::{Executor, Found, ProcessRun, chown_tree, lookup};
 use crate::spawner::Identity;
 use crate::state::{Shared, now};
 use crate::volume::{self, Resolved};
@@ -61,7 +61,7 @@ async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
     let started = if adopted { adopt(&shared, &record).await } else { begin(&shared, &mut record, stop.clone()).await };
     match started {
         Ok(Some(running)) => {
-            watch(&shared, &mut record, running.clone(), stop).await;
+            watch(&shared, &mut record, running.clone(), stop, !adopted).await;
             let report = finish(&shared, &record, Some(&running)).await;
             end(&shared, record, report).await;
         }
@@ -105,7 +105,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
 }
 
 /// Prepares and starts a new task. `None` when it was told to stop before it started.
-async fn begin(shared: &Arc<Shared>, record: &mut Record, mut stop: watch::Receiver<Option<StopCause>>) -> Result<Option<Running>, Failure> {
+async fn begin(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    mut stop: watch::Receiver<Option<StopCause>>,
+) -> Result<Option<Running>, Failure> {
     let spec = container(record)?;
     let prepared = tokio::select! {
         biased;
@@ -132,11 +136,19 @@ async fn begin(shared: &Arc<Shared>, record: &mut Record, mut stop: watch::Recei
         }
     };
     record.started_at = Some(now());
-    if let Err(failure) = save(record).await {
-        // The task runs and its init has its own record; only the time would be lost.
-        tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
+    if matches!(running, Running::Docker(_)) {
+        // Without the id of its container a task could not be taken back.
+        note_start(record).await;
     }
     Ok(Some(running))
+}
+
+/// Keeps that the task runs, and since when.
+async fn note_start(record: &Record) {
+    if let Err(failure) = save(record).await {
+        // The task runs, and what is needed to take it back was written before; only the time is lost.
+        tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
+    }
 }
 
 async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
@@ -150,7 +162,9 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
         let identity = lookup(user)?;
         let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox)?;
         volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
-        if let Some(identity) = &identity {
+        // With artifacts only after they have been unpacked: other tasks of the same user could
+        // exchange files for links while they are.
+        if let Some(identity) = identity.as_ref().filter(|_| container.fetch.is_empty()) {
             chown_tree(&first.run.sandbox, identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))?;
         }
         Ok(Prepared { identity, volumes })
@@ -158,11 +172,12 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
     .await?;
     drop(permit);
     if !spec.fetch.is_empty() {
-        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox).await;
+        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox, prepared.identity.as_ref()).await;
         fetched.map_err(|message| Failure { reason: FailureReason::FetchFailed, message })?;
         if let Some(identity) = prepared.identity.clone() {
             let sandbox = record.run.sandbox.clone();
-            blocking(move || chown_tree(&sandbox, &identity).map_err(|error| format!("cannot hand over the sandbox: {error}"))).await?;
+            blocking(move || chown_tree(&sandbox, &identity).map_err(|error| format!("cannot hand over the sandbox: {error}")))
+                .await?;
         }
     }
     if let (ExecutorKind::Docker, Some(engine)) = (spec.executor, &shared.docker) {
@@ -182,7 +197,7 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
     }
     let spec = container(record)?;
     match spec.executor {
-        ExecutorKind::Process => match shared.process.adopt(&record.run) {
+        ExecutorKind::Process => match Executor::adopt(&record.run) {
             Ok((_, Found::Running(run))) => Ok(Some(Running::Process(run))),
             Ok((_, Found::Ended)) => Ok(None),
             Err(error) => Err(Failure::launch(format!("cannot find out what became of it: {error}"))),
@@ -195,7 +210,13 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
 }
 
 /// Reports the task as running, checks and stops it, until it has ended.
-async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut stop: watch::Receiver<Option<StopCause>>) {
+async fn watch(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    running: Running,
+    mut stop: watch::Receiver<Option<StopCause>>,
+    fresh: bool,
+) {
     let Ok(spec) = container(record) else { return };
     let started_at = *record.started_at.get_or_insert(record.created_at);
     let addresses = match &running {
@@ -205,6 +226,10 @@ async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut 
     record.ready |= spec.readiness_checks.is_empty();
     record.health.resize(spec.health_checks.len(), orrery_core::health::Health::default());
     report_running(shared, record, started_at, &addresses);
+    if fresh && matches!(running, Running::Process(_)) {
+        // After the report: its init has a record of its own, and nobody should wait for a disk.
+        note_start(record).await;
+    }
     let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
     let subject = Subject {
         shared: shared.clone(),
@@ -216,7 +241,7 @@ async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut 
         started_at,
         ever_healthy: record.health.iter().map(|health| health.first_success.is_some()).collect(),
     };
-    let (checks, mut events) = health::start(Arc::new(subject), record.ready);
+    let (checks, mut events) = health::start(&Arc::new(subject), record.ready);
     let mut checks = Some(checks);
     let mut ready = vec![false; spec.readiness_checks.len()];
     let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
@@ -295,15 +320,19 @@ fn report_running(shared: &Shared, record: &Record, started_at: Timestamp, addre
         report.health.clone_from(&record.health);
         report.ready = record.ready;
         report.addresses = addresses.to_vec();
-        if let Some(id) = &record.docker {
-            report.container = Some(id.clone());
-        }
     });
 }
 
 /// Takes in a result. Only what the controller would decide on leaves the node: changes of life and
 /// of the number of failures, not every success.
-async fn observe(shared: &Arc<Shared>, record: &mut Record, spec: &ContainerSpec, event: Event, ready: &mut [bool], started_at: Timestamp) {
+async fn observe(
+    shared: &Arc<Shared>,
+    record: &mut Record,
+    spec: &ContainerSpec,
+    event: Event,
+    ready: &mut [bool],
+    started_at: Timestamp,
+) {
     let task = record.task();
     let changed = match event {
         Event::Ready(index) => {
@@ -397,6 +426,15 @@ async fn end(shared: &Arc<Shared>, mut record: Record, change: Change) {
     change(&mut report);
     report.health.clone_from(&record.health);
     record.end = Some(report.clone());
+    let sandbox = record.run.sandbox.clone();
+    // Its age counts from now, however long nothing was created in it.
+    let touched = blocking(move || {
+        let touch = std::fs::File::open(&sandbox).and_then(|directory| directory.set_modified(std::time::SystemTime::now()));
+        touch.map_err(|error| format!("cannot touch {}: {error}", sandbox.display()))
+    });
+    if let Err(failure) = touched.await {
+        tracing::debug!(%task, message = failure.message, "sandbox");
+    }
     if let Err(failure) = save(&record).await {
         tracing::warn!(%task, message = failure.message, "cannot save");
     }

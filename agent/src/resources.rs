@@ -28,7 +28,7 @@ pub fn detect_resources(directory: &Path) -> Resources {
     let memory = memory_total_mib(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let free = nix::sys::statvfs::statvfs(existing)
-        .map_or(0, |stats| u64::from(stats.blocks_available()).saturating_mul(stats.fragment_size()) >> 20);
+        .map_or(0, |stats| stats.blocks_available().saturating_mul(stats.fragment_size()) >> 20);
     Resources {
         cpus: Scalar::from_units(cpus as i64),
         mem: offered(memory, MEMORY_RESERVE_MIB),

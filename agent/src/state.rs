@@ -94,7 +94,6 @@ pub(crate) fn first_report(task: TaskId, at: Timestamp) -> TaskReport {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "called once, from the start of the agent")]
     pub(crate) fn new(
         config: AgentConfig,
         boot: String,

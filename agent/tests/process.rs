@@ -7,6 +7,7 @@ use orrery_core::Scalar;
 use orrery_core::app::{Volume, VolumeMode};
 use orrery_core::assignment::{CommandSpec, Down, Exit, FailureReason};
 use orrery_core::instance::Condition;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,6 @@ async fn stop_gives_grace_and_then_kills_everything() {
 
 /// Processes whose working directory is the given one.
 fn processes_in(directory: &std::fs::Metadata) -> Vec<String> {
-    use std::os::unix::fs::MetadataExt;
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let inside = |path: &Path| {
         std::fs::metadata(path.join("cwd")).is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (directory.dev(), directory.ino()))
@@ -125,7 +125,8 @@ fn processes_in(directory: &std::fs::Metadata) -> Vec<String> {
 async fn nothing_survives_the_command() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start(directory.path()).await;
-    let task = cluster.run(&assignment(spec("setsid sleep 1234 & (setsid sh -c 'sleep 1234 & sleep 1234' &); sleep 0.1; exit 3"))).await;
+    let task =
+        cluster.run(&assignment(spec("setsid sleep 1234 & (setsid sh -c 'sleep 1234 & sleep 1234' &); sleep 0.1; exit 3"))).await;
     let report = cluster.ended(&task).await;
     assert_eq!(report.exit, Some(Exit::Code(3)));
     let sandbox = std::fs::metadata(report.sandbox.unwrap()).unwrap();
@@ -178,9 +179,30 @@ async fn tasks_are_confined() {
     assert!(out.starts_with("nobody\nnogroup\n"), "{out}");
     assert!(out.contains("CapEff:\t0000000000000000"), "{out}");
     assert!(!out.contains("root:"), "{out}");
-    use std::os::unix::fs::MetadataExt;
     let sandbox = std::fs::metadata(report.sandbox.as_ref().unwrap()).unwrap();
     assert_eq!((sandbox.mode() & 0o777, sandbox.uid()), (0o700, 65534));
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_spawner_is_inherited() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let command = "grep -E 'SigIgn|SigBlk' /proc/self/status; for f in /proc/self/fd/*; do readlink $f; done";
+    for tty in [false, true] {
+        let mut container = spec(command);
+        container.tty = tty;
+        let task = cluster.run(&assignment(container)).await;
+        let out = log(&cluster.ended(&task).await, "stdout").replace('\r', "");
+        let set = |name: &str| {
+            let text = out.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{out}"));
+            u64::from_str_radix(text.trim(), 16).unwrap()
+        };
+        // Signals 32 and 33 belong to the C library, which lets nobody change them.
+        assert_eq!((set("SigBlk:"), set("SigIgn:") & 0x7fff_ffff), (0, 0), "{out}");
+        assert!(!out.contains("ptmx") && !out.contains("socket:"), "{out}");
+        assert_eq!(out.contains("/pts/"), tty, "{out}");
+    }
     cluster.finish().await;
 }
 
@@ -298,8 +320,12 @@ async fn a_dead_spawner_is_replaced_and_a_killed_init_noticed() {
 async fn orders_are_reconciled() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start(directory.path()).await;
-    let (keep, orphan, stopping, never) =
-        (assignment(spec("sleep 1234")), assignment(spec("sleep 1234")), assignment(spec("sleep 1234")), assignment(spec("true")));
+    let (keep, orphan, stopping, never) = (
+        assignment(spec("sleep 1234")),
+        assignment(spec("sleep 1234")),
+        assignment(spec("sleep 1234")),
+        assignment(spec("true")),
+    );
     for one in [&keep, &orphan, &stopping] {
         let task = cluster.run(one).await;
         cluster.running(&task).await;
@@ -340,7 +366,7 @@ async fn orders_are_reconciled() {
     cluster.abandon().await;
     let cluster = Cluster::start(directory.path()).await;
     assert!(!cluster.reports.contains_key(&orphan.task_id()));
-    assert_eq!(cluster.reports[&keep.task_id()].condition.is_terminal(), false);
+    assert!(!cluster.reports[&keep.task_id()].condition.is_terminal());
     cluster.finish().await;
 }
 
@@ -366,6 +392,14 @@ async fn a_hundred_at_once() {
         single.push(begun.elapsed());
     }
     single.sort();
+    let record = directory.path().join("tasks").join(tasks[0].task_id().as_str()).join("pid.json");
+    let pid: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid["pid"])).unwrap();
+    let private =
+        memory.lines().filter_map(|line| line.strip_prefix("Private_")?.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    let private: u64 = private.sum();
+    eprintln!("a task's init holds {private} kB of its own");
+    assert!(private < 500, "{memory}");
     eprintln!("one task running after {:?} (median), {:?} (worst)", single[10], single[19]);
     let begun = Instant::now();
     cluster.finish().await;

@@ -81,10 +81,15 @@ fn to_error(kind: &str, value: &Value, status: StatusCode) -> Error {
             .fix("see what is installed: dcos package list"),
         "AmbiguousAppId" => error
             .fix(format!("choose one: dcos package uninstall {package} --app-id=ID"))
-            .fix(format!("or take all: dcos package uninstall {package} --all")),
+            .fix(format!("take all: dcos package uninstall {package} --all")),
         "JsonSchemaMismatch" => {
             let faults = schema_faults(data);
-            if faults.is_empty() { error.cause(data.to_string()) } else { error.faults(faults) }
+            if faults.is_empty() {
+                return error.cause(data.to_string());
+            }
+            // The faults follow one by one; the message would tell them again.
+            let short = error.summary.split(": ").next().unwrap_or_default().to_owned();
+            Error { summary: short, ..error }.faults(faults)
         }
         "multiple_errors" => {
             let messages: Vec<String> = data

@@ -113,8 +113,11 @@ pub(crate) fn transport_error(url: &str, error: &reqwest::Error) -> Error {
     }
     if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") || lower.contains("corrupt message")
     {
+        if lower.contains("corrupt message") {
+            return unreachable(format!("{host} does not speak TLS at this port"))
+                .fix(format!("use {}", url.replacen("https://", "http://", 1)));
+        }
         return unreachable(format!("no secure connection to {host}"))
-            .fix("is the URL right? A server without TLS is reached by http://")
             .fix("trust the cluster's certificate: dcos config set core.ssl_verify PATH-OF-CA.crt")
             .fix("without checking it (insecure): dcos config set core.ssl_verify false");
     }

@@ -81,6 +81,8 @@ pub(crate) fn refusal_meaning(reason: &str) -> &'static str {
         "InsufficientDisk" => "not enough free disk",
         "InsufficientGpus" => "not enough free GPUs",
         "InsufficientPorts" => "a wanted port is taken or not offered",
+        "MissingExecutor" => "the node has no Docker Engine, which images need",
+        "TooManyTasks" => "the node runs as many tasks as one node may",
         "DeclinedScarceResources" => "the node is kept for apps that need its GPUs",
         _ => "the node does not fit",
     }

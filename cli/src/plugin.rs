@@ -56,6 +56,10 @@ pub(crate) fn run_if_named(arguments: &[OsString]) -> Option<u8> {
             }
         }
     }
+    // The way back to this very program, which need not be on the path.
+    if let Ok(own) = std::env::current_exe() {
+        command.env("DCOS_CLI", own);
+    }
     match command.status() {
         Ok(status) => Some(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         Err(error) => {

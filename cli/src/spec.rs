@@ -242,12 +242,12 @@ pub(crate) fn absolute(id: &str, group: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The candidate that differs from `word` in at most a third of its letters.
+/// The candidate that differs from `word` in at most a quarter of its letters.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()
         .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), *candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()) / 3)
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 4).max(1))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -321,6 +321,7 @@ mod tests {
     fn near_words_are_suggested() {
         assert_eq!(nearest("packagename", &["packageName", "appId"]), Some("packageName"));
         assert_eq!(nearest("option", &["packageName", "options"]), Some("options"));
+        assert_eq!(nearest("maintainer", &["container"]), None);
         assert_eq!(nearest("zzz", &["packageName", "options"]), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Error, Kind};
 use crate::event::{Decoder, Event};
-use crate::marathon::{V2, app_path, count, failure_reason, list, queued_id, text, waiting_reason};
+use crate::marathon::{V2, app_path, count, failure_reason, list, queued_id, refusals, text, waiting_reason};
 use crate::progress::{Reporter, Row, timed_out};
 
 /// Events that come close together lead to one look.
@@ -115,9 +115,19 @@ fn app_row(id: &str, app: Option<&Value>, deployments: &[Value], queue: &[Value]
         state += &format!(", step {}/{}", count(deployment, "currentStep"), count(deployment, "totalSteps"));
     }
     let queued = queue.iter().find(|entry| queued_id(entry) == id);
-    let problem = if done { None } else { queued.and_then(waiting_reason).or_else(|| recent_failure(app)) };
+    let problem = if done { None } else { problem_of(app, queued) };
     let event = json!({"app": id, "instances": total, "running": running, "healthy": healthy, "staged": staged});
     Row { name: id.to_owned(), text: state, done, problem, event }
+}
+
+/// Why an app has not arrived. A pause after failures is told with the last of them.
+fn problem_of(app: &Value, queued: Option<&Value>) -> Option<String> {
+    let waits = queued.and_then(waiting_reason);
+    let pauses = queued.is_some_and(|entry| refusals(entry).is_empty());
+    match (waits, recent_failure(app)) {
+        (Some(waits), Some(failure)) if pauses => Some(format!("{failure}; {waits}")),
+        (waits, failure) => waits.or(failure),
+    }
 }
 
 /// The last failure, unless it belongs to an older version of the app.
@@ -333,6 +343,11 @@ mod tests {
         let rows = judge(&goal, &now).1;
         assert_eq!(rows[0].text, "1/2 running");
         assert_eq!(rows[0].problem.as_deref(), Some("backing off after failures, next try in 3 s"));
+        let failure = json!({"state": "TASK_FAILED", "message": "exit 1"});
+        now.apps[0].1.as_mut().unwrap()["lastTaskFailure"] = failure;
+        let rows = judge(&goal, &now).1;
+        let both = "last task failed: exit 1; backing off after failures, next try in 3 s";
+        assert_eq!(rows[0].problem.as_deref(), Some(both));
     }
 
     #[test]

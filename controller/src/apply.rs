@@ -3,7 +3,7 @@
 use crate::catalog::CatalogService;
 use crate::handle::{ControlError, Handle};
 use crate::packages::{PackageError, PackageRequest, prepare};
-use orrery_api::marathon::app::{ReadContext, diff, read_app, write_app};
+use orrery_api::marathon::app::{ReadContext, diff, read_app, unknown_fields};
 use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::package::PackageInstance;
 use orrery_core::{App, AppId, Fault};
@@ -48,6 +48,24 @@ pub struct Applied {
     deployment_id: Option<String>,
 }
 
+/// What was applied.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Outcome for each object, in the order of the documents.
+    pub results: Vec<Applied>,
+    /// What is legal but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// A warning about one document.
+#[derive(Debug, Serialize)]
+pub struct Warning {
+    document: usize,
+    source: Value,
+    path: String,
+    message: String,
+}
+
 /// A fault of one document.
 #[derive(Debug, Serialize)]
 pub struct DocumentFault {
@@ -76,19 +94,22 @@ struct Wanted {
     app: App,
     package: Option<PackageInstance>,
     document: usize,
+    /// The document leaves the number of instances to the cluster.
+    keeps_instances: bool,
 }
 
 /// Applies all documents as one deployment, or none.
 ///
 /// # Errors
 /// [`ApplyError`].
-pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: ApplyRequest) -> Result<Vec<Applied>, ApplyError> {
+pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: ApplyRequest) -> Result<Outcome, ApplyError> {
     let cluster = handle.cluster();
-    let mut reader = Reader { handle, catalog, cluster: &cluster, wanted: Vec::new(), faults: Vec::new() };
+    let mut reader = Reader { handle, catalog, cluster: &cluster, wanted: Vec::new(), faults: Vec::new(), warnings: Vec::new() };
     for (index, document) in request.documents.iter().enumerate() {
         reader.document(index, &document.value).await;
     }
-    let Reader { wanted, mut faults, .. } = reader;
+    let Reader { wanted, mut faults, warnings, .. } = reader;
+    let source = |document: usize| request.documents.get(document).map(|document| document.source.clone()).unwrap_or_default();
     let mut first: BTreeMap<AppId, usize> = BTreeMap::new();
     for wanted in &wanted {
         if let Some(other) = first.insert(wanted.app.id.clone(), wanted.document) {
@@ -99,42 +120,55 @@ pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: Appl
     if !faults.is_empty() {
         let fault = |(document, fault): (usize, Fault)| DocumentFault {
             document,
-            source: request.documents.get(document).map(|document| document.source.clone()).unwrap_or_default(),
+            source: source(document),
             path: fault.path,
             message: fault.message,
             value: fault.value,
         };
         return Err(ApplyError::Faults(faults.into_iter().map(fault).collect()));
     }
+    let warnings = warnings
+        .into_iter()
+        .map(|(document, path, message)| Warning { document, source: source(document), path, message })
+        .collect();
     let mut results: Vec<Applied> = wanted.iter().map(|wanted| compare(&cluster, wanted)).collect();
     if request.dry_run || results.iter().all(|result| result.action == "unchanged") {
-        return Ok(results);
+        return Ok(Outcome { results, warnings });
     }
     let packages: Vec<PackageInstance> = wanted.iter().filter_map(|wanted| wanted.package.clone()).collect();
-    let edits: Vec<AppEdit> = wanted.into_iter().map(|wanted| AppEdit::Put(wanted.app)).collect();
+    // What is as it should be is left alone, also when somebody changes it right now.
+    let changed = wanted.into_iter().zip(&results).filter(|(_, result)| result.action != "unchanged");
+    let changed: Vec<Wanted> = changed.map(|(wanted, _)| wanted).collect();
     let deployment = handle
         .edit(move |draft| {
+            let put = |Wanted { mut app, keeps_instances, .. }: Wanted| {
+                // Somebody may have scaled since the documents were read.
+                if let Some(current) = draft.cluster().app(&app.id).filter(|_| keeps_instances) {
+                    app.instances = current.instances;
+                }
+                AppEdit::Put(app)
+            };
+            let edits = changed.into_iter().map(put).collect();
             let deployment = draft.edit(edits, true, "/v1/apply")?;
-            packages.into_iter().for_each(|package| draft.put_package(package));
+            for package in packages {
+                draft.put_package(package);
+            }
             Ok(deployment)
         })
         .await?;
     for result in results.iter_mut().filter(|result| result.action != "unchanged") {
         result.deployment_id = deployment.as_ref().map(|deployment| deployment.id.clone());
     }
-    Ok(results)
+    Ok(Outcome { results, warnings })
 }
 
 fn compare(cluster: &Cluster, wanted: &Wanted) -> Applied {
     let id = wanted.app.id.to_string();
     let Some(current) = cluster.app(&wanted.app.id) else {
-        return Applied {
-            kind: wanted.kind,
-            id,
-            action: "created",
-            changes: vec![json!({ "path": "", "new": write_app(&wanted.app) })],
-            deployment_id: None,
-        };
+        // What differs from an app of defaults; the comparison hides secrets.
+        let fields = diff(&App::new(wanted.app.id.clone()), &wanted.app);
+        let changes = fields.iter().map(|change| json!({ "path": change.path, "new": change.new })).collect();
+        return Applied { kind: wanted.kind, id, action: "created", changes, deployment_id: None };
     };
     let mut next = wanted.app.clone();
     next.version = current.version;
@@ -150,6 +184,7 @@ struct Reader<'a> {
     cluster: &'a Cluster,
     wanted: Vec<Wanted>,
     faults: Vec<(usize, Fault)>,
+    warnings: Vec<(usize, String, String)>,
 }
 
 impl Reader<'_> {
@@ -173,8 +208,11 @@ impl Reader<'_> {
     fn app(&mut self, index: usize, value: &Value, group: &str, prefix: &str) {
         match read_app(value, ReadContext { base_group: group, path_id: None }) {
             Ok(mut app) => {
+                let unknown = unknown_fields(value).into_iter();
+                self.warnings.extend(unknown.map(|field| (index, format!("{prefix}{}", field.path), field.to_string())));
                 self.keep_live(&mut app, value);
-                self.wanted.push(Wanted { kind: "app", app, package: None, document: index });
+                let keeps_instances = leaves_instances(value);
+                self.wanted.push(Wanted { kind: "app", app, package: None, document: index, keeps_instances });
             }
             Err(faults) => self
                 .faults
@@ -186,7 +224,7 @@ impl Reader<'_> {
     /// and assigned service ports.
     fn keep_live(&self, app: &mut App, value: &Value) {
         let Some(current) = self.cluster.app(&app.id) else { return };
-        if value.get("instances").is_none_or(Value::is_null) {
+        if leaves_instances(value) {
             app.instances = current.instances;
         }
         for (port, live) in app.port_definitions.iter_mut().zip(&current.port_definitions) {
@@ -266,7 +304,8 @@ impl Reader<'_> {
                         && installed.options == prepared.instance.options
                 };
                 let package = if installed.is_some_and(|installed| same(installed)) { None } else { Some(prepared.instance) };
-                self.wanted.push(Wanted { kind: "package", app: prepared.app, package, document: index });
+                let keeps_instances = leaves_instances(&prepared.rendered.app);
+                self.wanted.push(Wanted { kind: "package", app: prepared.app, package, document: index, keeps_instances });
             }
             Err(PackageError::App(faults)) => {
                 let own =
@@ -274,11 +313,15 @@ impl Reader<'_> {
                 self.faults.extend(faults.into_iter().map(own));
             }
             Err(PackageError::Catalog(error)) => {
-                self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault)))
+                self.faults.extend(catalog_faults(&error).into_iter().map(|fault| (index, fault)));
             }
             Err(PackageError::Control(error)) => self.faults.push((index, Fault::new("/packageName", error.to_string()))),
         }
     }
+}
+
+fn leaves_instances(value: &Value) -> bool {
+    value.get("instances").is_none_or(Value::is_null)
 }
 
 /// Every option that does not match, or the one thing that is wrong.

@@ -53,6 +53,9 @@ impl EventLog {
     /// Events after `index` that are still kept, and all that follow.
     pub fn subscribe(&self, after: Option<u64>) -> (Vec<Arc<Stamped>>, broadcast::Receiver<Arc<Stamped>>) {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        // An index from an earlier life of the leader, which counted further: all is news.
+        let last = recent.back().map_or(0, |last| last.index);
+        let after = after.map(|after| if after > last { 0 } else { after });
         let missed = after.map(|after| recent.iter().filter(|event| event.index > after).cloned().collect());
         (missed.unwrap_or_default(), self.sender.subscribe())
     }

@@ -34,7 +34,7 @@ type Answer = Box<dyn FnOnce(Result<(), ControlError>) + Send>;
 pub(crate) enum Input {
     Edit(Act),
     Register { facts: Box<NodeFacts>, tasks: Vec<TaskReport>, link: u64, down: mpsc::Sender<Down> },
-    Reports { node: NodeId, tasks: Vec<TaskReport> },
+    Reports { node: NodeId, link: u64, tasks: Vec<TaskReport> },
     Lost { node: NodeId, link: u64 },
 }
 

@@ -33,7 +33,7 @@ impl AgentLink {
         }
         while let Some(message) = self.up.recv().await {
             let input = match message {
-                Up::Reports { tasks } => Input::Reports { node: node.clone(), tasks },
+                Up::Reports { tasks } => Input::Reports { node: node.clone(), link, tasks },
                 Up::Register { .. } | Up::Heartbeat => continue,
                 Up::Goodbye => break,
             };

@@ -25,7 +25,7 @@ impl Names {
     /// Costs what changed: only nodes and instances that differ between the snapshots.
     pub(crate) fn update(&self, before: &Cluster, after: &Cluster, touched: &BTreeSet<InstanceId>) {
         self.zone.update(|zone| {
-            self.update_nodes(zone, before, after);
+            update_nodes(zone, before, after);
             for id in touched {
                 let (old, new) = (before.instances.get(id), after.instances.get(id));
                 let records = new.and_then(|instance| self.records(after, instance));
@@ -40,22 +40,6 @@ impl Names {
         });
     }
 
-    fn update_nodes(&self, zone: &mut Zone, before: &Cluster, after: &Cluster) {
-        if before.nodes.ptr_eq(&after.nodes) {
-            return;
-        }
-        for id in before.nodes.keys().filter(|id| !after.nodes.contains_key(*id)) {
-            zone.remove(&Owner::Node(id.clone()));
-        }
-        for (id, node) in &after.nodes {
-            if before.nodes.get(id).is_none_or(|known| known.facts != node.facts)
-                || zone.records_of(&Owner::Node(id.clone())).is_empty()
-            {
-                zone.apply(Owner::Node(id.clone()), node_records(&node.facts));
-            }
-        }
-    }
-
     fn records(&self, cluster: &Cluster, instance: &Instance) -> Option<Vec<Record>> {
         let node = cluster.nodes.get(instance.node()?).filter(|_| instance.condition == Condition::Running)?;
         Some(records_of_task(instance, &node.facts, &self.framework))
@@ -63,5 +47,21 @@ impl Names {
 
     fn owner(&self, instance: &Instance) -> Owner {
         Owner::Task { id: instance.task_id(), framework: Arc::clone(&self.framework) }
+    }
+}
+
+fn update_nodes(zone: &mut Zone, before: &Cluster, after: &Cluster) {
+    if before.nodes.ptr_eq(&after.nodes) {
+        return;
+    }
+    for id in before.nodes.keys().filter(|id| !after.nodes.contains_key(*id)) {
+        zone.remove(&Owner::Node(id.clone()));
+    }
+    for (id, node) in &after.nodes {
+        if before.nodes.get(id).is_none_or(|known| known.facts != node.facts)
+            || zone.records_of(&Owner::Node(id.clone())).is_empty()
+        {
+            zone.apply(Owner::Node(id.clone()), node_records(&node.facts));
+        }
     }
 }

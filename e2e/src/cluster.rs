@@ -1,8 +1,9 @@
 //! A cluster of its own for a test.
 
 use crate::{dcos_binary, eventually, orrery_binary};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -158,6 +159,35 @@ impl TestCluster {
         self.settled().await;
     }
 
+    /// Creates an app without waiting for it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn launch(&self, app: &Value) {
+        let (status, answer) = self.send("POST", "/v2/apps", app).await;
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Changes an app and waits until its deployment is over.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn change(&self, id: &str, fields: &Value) {
+        let (status, answer) = self.send("PUT", &format!("/v2/apps{id}"), fields).await;
+        assert_eq!(status, 200, "{answer}");
+        self.settled().await;
+    }
+
+    /// GET of a URL outside the door; status and text, or why there is no answer.
+    ///
+    /// # Errors
+    /// The failure as text.
+    pub async fn fetch(&self, url: &str) -> Result<(u16, String), String> {
+        let response = self.http.get(url).send().await.map_err(|error| format!("{url}: {error:?}"))?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(|error| format!("{url}: {error:?}"))?))
+    }
+
     /// Waits until no deployment is left.
     pub async fn settled(&self) {
         eventually("deployments end", async || {
@@ -170,6 +200,109 @@ impl TestCluster {
     /// The tasks of an app.
     pub async fn tasks(&self, app: &str) -> Vec<Value> {
         self.get(&format!("/v2/apps{app}/tasks")).await["tasks"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until exactly `count` tasks of an app run, and gives them.
+    pub async fn running(&self, app: &str, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} tasks of {app} run"), async || {
+            let tasks = self.tasks(app).await;
+            let good = tasks.len() == count && tasks.iter().all(|task| task["state"] == "TASK_RUNNING");
+            if good { Ok(tasks) } else { Err(format!("{tasks:?}; last failure {}", self.last_failure(app).await)) }
+        })
+        .await
+    }
+
+    /// Waits until exactly `count` tasks of an app exist and are healthy.
+    pub async fn healthy(&self, app: &str, count: usize) {
+        eventually(&format!("{count} tasks of {app} are healthy"), async || {
+            let shown = self.get(&format!("/v2/apps{app}")).await;
+            let app = &shown["app"];
+            let good = app["tasksHealthy"] == count && app["tasksRunning"] == count && app["deployments"] == json!([]);
+            if good { Ok(()) } else { Err(shown.to_string()) }
+        })
+        .await;
+    }
+
+    /// What Marathon shows as the last failure of an app; null without one.
+    pub async fn last_failure(&self, app: &str) -> Value {
+        self.get(&format!("/v2/apps{app}?embed=app.lastTaskFailure")).await["app"]["lastTaskFailure"].clone()
+    }
+
+    /// Waits for a failure of an app whose message has all of `words`; gives the failure.
+    pub async fn failure_with(&self, app: &str, words: &[&str]) -> Value {
+        eventually(&format!("the last failure of {app} says {words:?}"), async || {
+            let failure = self.last_failure(app).await;
+            let message = failure["message"].as_str().unwrap_or_default().to_lowercase();
+            if words.iter().all(|word| message.contains(word)) { Ok(failure) } else { Err(failure.to_string()) }
+        })
+        .await
+    }
+
+    /// Address of the DNS server.
+    ///
+    /// # Panics
+    /// When the cluster does not tell it.
+    pub async fn dns_server(&self) -> SocketAddr {
+        let status = self.get("/v1/status").await;
+        status["dns"].as_str().and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{status}"))
+    }
+
+    /// Counts what was ever committed; an idle cluster does not raise it.
+    pub async fn generation(&self) -> String {
+        self.get("/v1/status").await["generation"].to_string()
+    }
+
+    /// `http://host:port` of a task's port.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn address(task: &Value, port: usize) -> String {
+        let (host, port) = (task["host"].as_str().expect("a host"), &task["ports"][port]);
+        assert!(port.is_number(), "no such port: {task}");
+        format!("http://{host}:{port}")
+    }
+
+    /// All stored entries of a stopped cluster, as `orrery store dump` prints them.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    pub fn dump(&self) -> String {
+        let output = Command::new(orrery_binary())
+            .args(["store", "--data-dir"])
+            .arg(self.data())
+            .arg("dump")
+            .output()
+            .expect("orrery runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs the `orrery` command.
+    pub fn orrery(&self, arguments: &[&str]) -> crate::Output {
+        let mut command = Command::new(orrery_binary());
+        command.args(arguments).env("DCOS_DIR", self.dcos_dir()).env("NO_COLOR", "1");
+        crate::Output::of(command, "")
+    }
+
+    /// Starts the `dcos` command and leaves it running.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn dcos_in_background(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(dcos_binary());
+        command.args(arguments).env("DCOS_DIR", self.dcos_dir()).env_remove("DCOS_URL").current_dir(self.scratch());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("dcos starts")
+    }
+
+    /// Writes a file of the test.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.scratch().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        std::fs::write(&path, content).expect("a file");
+        path
     }
 }
 

@@ -15,7 +15,8 @@ pub(crate) fn attach(cluster_id: &str, name: &str, url: &str) -> anyhow::Result<
     set(&mut properties, "core", "dcos_url", url);
     set(&mut properties, "cluster", "name", name);
     let partial = own.join("dcos.toml.partial");
-    std::fs::write(&partial, toml::to_string(&properties)?)?;
+    // Old clients refuse a file that others may read.
+    write_private(&partial, &toml::to_string(&properties)?)?;
     std::fs::rename(partial, own.join("dcos.toml"))?;
     for entry in std::fs::read_dir(&clusters)?.flatten() {
         if entry.path() != own {
@@ -32,6 +33,14 @@ fn set(properties: &mut toml::Table, section: &str, key: &str, value: &str) {
     if let Some(table) = section.as_table_mut() {
         table.insert(key.into(), value.into());
     }
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // Removed first, so that the mode holds for a file left over too.
+    let _ = std::fs::remove_file(path);
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 fn create_private(path: &Path) -> std::io::Result<()> {

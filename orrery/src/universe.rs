@@ -3,10 +3,21 @@
 use orrery_catalog::{Checks, Repository, RepositorySource};
 use orrery_controller::catalog::BUILTIN_URI;
 use rust_embed::RustEmbed;
+use std::borrow::Cow;
 
 #[derive(RustEmbed)]
 #[folder = "../universe/repo"]
 struct Files;
+
+#[derive(RustEmbed)]
+#[folder = "../universe"]
+#[include = "assets/*"]
+struct Assets;
+
+/// Content of a file that our packages refer to as `builtin:<name>`.
+pub(crate) fn asset(name: &str) -> Option<Cow<'static, [u8]>> {
+    Assets::get(name).map(|file| file.data)
+}
 
 /// Reads the embedded repository.
 pub(crate) fn builtin() -> Repository {

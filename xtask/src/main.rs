@@ -7,6 +7,7 @@ mod binaries;
 mod command;
 mod demo;
 mod dns;
+mod documentation;
 mod fuzz;
 mod http;
 mod layers;

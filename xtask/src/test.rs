@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
-use crate::{binaries, command, requirements};
+use crate::{binaries, command, documentation, requirements};
 
 /// The package that drives the built programs from outside.
 const END_TO_END: &str = "orrery-e2e";
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         let mut tests = with_variables(&scope(&["nextest", "run", "--no-fail-fast"], fast))?;
         parts.push(measured("tests", tests.args(&filters))?);
         // A filter names a test; documentation tests have no names of their own.
-        if filters.is_empty() {
+        if filters.is_empty() && documentation::has_examples()? {
             let documentation = scope(&["test", "--doc", "--no-fail-fast"], fast);
             parts.push(measured("documentation tests", &mut with_variables(&documentation)?)?);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::lint::Findings;
-use crate::{command, workspace};
+use crate::workspace;
 
 /// Lines of Rust, without its tests, above which a file has too many nouns.
 const LONG_FILE_LINES: usize = 700;
@@ -31,12 +31,9 @@ const FOREIGN: [&str; 2] = ["Cargo.lock", "LICENSE"];
 
 pub(crate) fn check() -> Result<Findings> {
     let root = workspace::root();
-    let mut git = std::process::Command::new("git");
-    git.current_dir(&root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let listed = command::output(&mut git)?;
     let mut findings = Findings::default();
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
-        let foreign = FOREIGN.iter().any(|foreign| name.rsplit('/').next() == Some(foreign));
+    for name in &workspace::files()? {
+        let foreign = FOREIGN.iter().any(|foreign| name.rsplit('/').next() == Some(*foreign));
         // Listed files may be deleted, and need not be text.
         if !foreign && let Ok(text) = std::fs::read_to_string(root.join(name)) {
             examine(name, &text, &mut findings);

@@ -13,6 +13,14 @@ pub(crate) fn root() -> PathBuf {
     own.parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
+/// Files that git tracks or would track, relative to the root.
+pub(crate) fn files() -> Result<Vec<String>> {
+    let mut git = std::process::Command::new("git");
+    git.current_dir(root()).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let listed = command::output(&mut git)?;
+    Ok(listed.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
 /// What Cargo says of the workspace's own packages.
 pub(crate) fn metadata() -> Result<Value> {
     let text = command::output(command::cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;

@@ -58,7 +58,7 @@ pub(crate) struct Subject {
 }
 
 /// Starts all checks of a task. They end when the returned set is dropped.
-pub(crate) fn start(subject: Arc<Subject>, ready: bool) -> (JoinSet<()>, mpsc::Receiver<Event>) {
+pub(crate) fn start(subject: &Arc<Subject>, ready: bool) -> (JoinSet<()>, mpsc::Receiver<Event>) {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let mut checks = JoinSet::new();
     for index in 0..subject.container.health_checks.len() {

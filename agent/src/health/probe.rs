@@ -31,7 +31,13 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 /// Asks for a page; the body is not read.
-pub(super) async fn ask(client: &reqwest::Client, secure: bool, at: SocketAddr, path: &str, timeout: Duration) -> Result<u16, String> {
+pub(super) async fn ask(
+    client: &reqwest::Client,
+    secure: bool,
+    at: SocketAddr,
+    path: &str,
+    timeout: Duration,
+) -> Result<u16, String> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let url = format!("{}://{at}{slash}{path}", if secure { "https" } else { "http" });
     match client.get(&url).timeout(timeout).send().await {

@@ -49,7 +49,10 @@ mod tests {
         let check = HealthCheck { interval_seconds: 30, grace_period_seconds: 60, ..HealthCheck::default() };
         let at = |healthy, seconds, done| next_wait(&check, healthy, Duration::from_secs(seconds), done).as_millis();
         assert_eq!(first_wait(&check).as_millis(), 100);
-        assert_eq!([at(false, 0, 1), at(false, 0, 2), at(false, 5, 9), at(false, 60, 9), at(true, 1, 1)], [200, 400, 1000, 30_000, 30_000]);
+        assert_eq!(
+            [at(false, 0, 1), at(false, 0, 2), at(false, 5, 9), at(false, 60, 9), at(true, 1, 1)],
+            [200, 400, 1000, 30_000, 30_000]
+        );
     }
 
     #[test]

@@ -15,13 +15,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, Interest};
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 
 /// Longest wait for an answer of a launch.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest answer, bytes.
 const ANSWER_MAX_BYTES: u64 = 64 << 10;
 /// Longest wait for a new spawner to listen.
@@ -49,12 +49,15 @@ impl Spawner {
         Ok(Self { directory, program, connection: Mutex::new(Some(connection)), facts })
     }
 
-    /// Sends a request and waits for all of its answer: until every process that holds the status
-    /// pipe has closed it. An empty answer means that the request was never begun.
-    pub(crate) async fn request(&self, operation: u8, body: &impl Serialize) -> Result<String, Error> {
+    /// Sends a request and waits up to `limit` for all of its answer: until every process that holds
+    /// the status pipe has closed it. An empty answer means that the request was never begun.
+    pub(crate) async fn request(&self, operation: u8, body: &impl Serialize, limit: Duration) -> Result<String, Error> {
         let bytes = serde_json::to_vec(body).map_err(broken)?;
         if bytes.len() as u64 > REQUEST_MAX_BYTES {
-            return Err(broken(format!("arguments and environment take {} bytes, more than the {REQUEST_MAX_BYTES} allowed", bytes.len())));
+            return Err(broken(format!(
+                "arguments and environment take {} bytes, more than the {REQUEST_MAX_BYTES} allowed",
+                bytes.len()
+            )));
         }
         let memory = memfd_create(c"orrery-request", MFdFlags::MFD_CLOEXEC).map_err(broken)?;
         let mut file = File::from(memory);
@@ -66,7 +69,7 @@ impl Spawner {
         drop((file, status));
         let mut text = Vec::new();
         let receiver = pipe::Receiver::from_owned_fd(answer).map_err(broken)?;
-        let read = tokio::time::timeout(ANSWER_TIMEOUT, receiver.take(ANSWER_MAX_BYTES).read_to_end(&mut text)).await;
+        let read = tokio::time::timeout(limit, receiver.take(ANSWER_MAX_BYTES).read_to_end(&mut text)).await;
         read.map_err(|_| broken("it does not answer"))?.map_err(broken)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }

@@ -29,14 +29,13 @@ pub(crate) fn lookup(user: Option<&str>) -> Result<Option<Identity>, String> {
     Ok(Some(Identity { uid: found.uid.as_raw(), gid: found.gid.as_raw(), groups }))
 }
 
-/// Gives a directory and everything below it to `identity`, never following links.
+/// Gives a directory and everything below it to `identity`, never following links. The directory
+/// itself goes last: until then no process of that user can exchange what is inside.
 pub(crate) fn chown_tree(path: &Path, identity: &Identity) -> std::io::Result<()> {
-    std::os::unix::fs::lchown(path, Some(identity.uid), Some(identity.gid))?;
     if path.symlink_metadata()?.is_dir() {
         for entry in std::fs::read_dir(path)? {
             chown_tree(&entry?.path(), identity)?;
         }
     }
-    Ok(())
+    std::os::unix::fs::lchown(path, Some(identity.uid), Some(identity.gid))
 }
-

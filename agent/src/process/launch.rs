@@ -1,13 +1,11 @@
 //! Starting, adopting and ending process tasks.
 
-use super::client::Spawner;
+use super::client::{ANSWER_TIMEOUT, Spawner};
 use super::environment::environment;
 use super::watch::Process;
 use crate::cgroup::Cgroups;
 use crate::checkpoint::Run;
-use crate::spawner::{
-    END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation,
-};
+use crate::spawner::{END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation};
 use crate::volume::Resolved;
 use nix::sys::signal::Signal;
 use orrery_core::app::NetworkMode;
@@ -17,6 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest wait for the init of a task that could not start.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Longer than any command health check may take to end after its own timeout.
 const HELPER_SLACK: Duration = Duration::from_secs(2);
 
@@ -87,7 +87,18 @@ impl Executor {
         };
         let mut answer = String::new();
         for _attempt in 0..2 {
-            answer = self.spawner.request(operation::TASK, &launch).await.map_err(|error| error.to_string())?;
+            answer = match self.spawner.request(operation::TASK, &launch, ANSWER_TIMEOUT).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    // It may still begin, or have begun: claim it, or end what runs.
+                    if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+                        process.kill();
+                        let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
+                    }
+                    self.cgroups.remove(&run.container);
+                    return Err(error.to_string());
+                }
+            };
             if !answer.is_empty() {
                 break;
             }
@@ -100,10 +111,14 @@ impl Executor {
             std::fs::remove_file(run.record.join("pid.json")).map_err(|error| error.to_string())?;
         }
         if let Some(message) = answer.strip_prefix('E') {
+            // Its init is on its way out; the groups can go once it has gone.
+            if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+                let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
+            }
             self.cgroups.remove(&run.container);
             return Err(sentence(message));
         }
-        match self.adopt(run) {
+        match Self::adopt(run) {
             Ok((_, Found::Running(process))) => Ok(process),
             // It was so short that it is over already; its record tells how it went.
             Ok((pid, Found::Ended)) if answer == "R" => Ok(ProcessRun { process: Arc::new(Process::gone()), pid }),
@@ -114,7 +129,7 @@ impl Executor {
 
     /// Finds out what has become of a task that was started earlier. A launch that has not begun is
     /// given up, so that it cannot begin behind our back.
-    pub(crate) fn adopt(&self, run: &Run) -> std::io::Result<(PidRecord, Found)> {
+    pub(crate) fn adopt(run: &Run) -> std::io::Result<(PidRecord, Found)> {
         let nothing = PidRecord { pid: 0, start_time: 0 };
         if PidRecord::read(&run.record).is_none() {
             nothing.create(&run.record)?;
@@ -158,8 +173,8 @@ impl Executor {
             cgroups: self.cgroups.directories(&run.container),
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let answer = tokio::time::timeout(timeout + HELPER_SLACK, self.spawner.request(operation::HELPER, &helper)).await;
-        let answer = answer.map_err(|_| "the command did not end".to_owned())?.map_err(|error| error.to_string())?;
+        let answer = self.spawner.request(operation::HELPER, &helper, timeout + HELPER_SLACK).await;
+        let answer = answer.map_err(|error| error.to_string())?;
         match answer.split_at_checked(1) {
             Some(("X", result)) => serde_json::from_str(result).map_err(|error| error.to_string()),
             Some(("E", message)) => Err(message.to_owned()),
@@ -178,7 +193,8 @@ fn link_volumes(sandbox: &Path, volumes: &[Resolved]) -> Result<(), String> {
             ));
         }
         let target = sandbox.join(&volume.target);
-        let fail = |error: std::io::Error| format!("cannot link volume {} to {}: {error}", volume.source.display(), target.display());
+        let fail =
+            |error: std::io::Error| format!("cannot link volume {} to {}: {error}", volume.source.display(), target.display());
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(fail)?;
         }

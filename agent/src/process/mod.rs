@@ -9,3 +9,4 @@ mod watch;
 pub(crate) use client::Spawner;
 pub(crate) use identity::{chown_tree, lookup};
 pub(crate) use launch::{Executor, Found, ProcessRun};
+pub(crate) use watch::register;

@@ -46,7 +46,9 @@ fn candidates(program: &str, environment: &[(String, String)]) -> Vec<String> {
 
 fn restore_signals() -> Result<(), Errno> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGPIPE, Signal::SIGCHLD] {
+    // All of them: what the spawner or whoever started the agent ignores stays ignored over execve,
+    // and a shell cannot even trap it then.
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { sigaction(signal, &default) }?;
     }
@@ -83,11 +85,16 @@ fn prepare_and_execute(command: &Command<'_>) -> Result<std::convert::Infallible
     if nix::unistd::geteuid().is_root() {
         privilege::drop_capabilities().map_err(step("drop capabilities"))?;
         match command.identity {
-            Some(identity) if identity.uid != 0 => privilege::become_user(identity).map_err(step("become the task's user"))?,
+            Some(identity) if identity.uid != 0 => {
+                privilege::become_user(identity).map_err(step("become the task's user"))?;
+                // The kernel forgets it when a process changes its user.
+                let _ = privilege::die_with_parent();
+            }
             _ => privilege::keep_default_capabilities().map_err(step("drop capabilities"))?,
         }
     }
-    chdir(command.sandbox).map_err(|error| format!("cannot enter the sandbox {}: {}", command.sandbox.display(), error.desc()))?;
+    chdir(command.sandbox)
+        .map_err(|error| format!("cannot enter the sandbox {}: {}", command.sandbox.display(), error.desc()))?;
     privilege::no_new_privileges().map_err(step("set no_new_privs"))?;
     seccomp::confine().map_err(step("install the system call filter"))?;
     let program = command.arguments.first().ok_or("the command is empty")?;

@@ -8,7 +8,7 @@ use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_ti
 use super::logfile::LogFile;
 use super::{mounts, privilege, read_request, report};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -105,6 +105,10 @@ struct Streams {
 fn streams(terminal: bool) -> Result<Streams, Errno> {
     if terminal {
         let pair = nix::pty::openpty(None, None)?;
+        // Else the command would hold both ends of its own terminal.
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        }
         let (stdout, stderr) = (pair.slave.try_clone(), pair.slave.try_clone());
         let (stdout, stderr) = (stdout.map_err(|_| Errno::EMFILE)?, stderr.map_err(|_| Errno::EMFILE)?);
         return Ok(Streams { ours: vec![pair.master], stdin: pair.slave, stdout, stderr, terminal });

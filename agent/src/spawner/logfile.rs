@@ -35,13 +35,17 @@ impl<'a> LogFile<'a> {
     }
 
     fn reopen(&mut self) -> Result<(), Errno> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = openat(self.directory, self.name, flags, Mode::from_bits_truncate(0o644))?;
+        let found = fstat(&file)?;
+        // A second name may be that of a file outside, which must be neither written nor given away.
+        if found.st_nlink > 1 || found.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Err(Errno::EPERM);
+        }
         if let Some(identity) = self.identity {
             fchown(&file, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid)))?;
         }
-        self.size = u64::try_from(fstat(&file)?.st_size).unwrap_or(0);
+        self.size = u64::try_from(found.st_size).unwrap_or(0);
         self.file = Some(file);
         Ok(())
     }
@@ -133,6 +137,10 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), directory.path().join("stderr")).unwrap();
         log.append(b"secret");
         assert_eq!(std::fs::read(outside.path()).unwrap(), b"");
+        let other = directory.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        std::fs::hard_link(&other, directory.path().join("linked")).unwrap();
+        assert!(LogFile::open(handle.as_fd(), "linked", None).is_err());
     }
 
     #[test]

@@ -20,7 +20,6 @@ pub(crate) use launch::{
     CgroupSetup, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, REQUEST_MAX_BYTES, SPAWNER_VERSION,
     SpawnerFacts, operation, process_start_time,
 };
-#[expect(unused_imports, reason = "read by the log routes")]
 pub(crate) use logfile::{LOG_KEEP_FILES, LOG_MAX_BYTES};
 
 use nix::errno::Errno;
@@ -28,8 +27,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, getsockopt, listen, recvmsg,
-    socket, sockopt,
+    AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, getsockopt, listen,
+    recvmsg, socket, sockopt,
 };
 use nix::unistd::{setsid, write};
 use serde::de::DeserializeOwned;
@@ -96,10 +95,8 @@ fn clone_process(flags: CloneFlags) -> Result<Option<i32>, Errno> {
     Ok((pid != 0).then_some(pid as i32))
 }
 
-const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNS
-    .union(CloneFlags::CLONE_NEWPID)
-    .union(CloneFlags::CLONE_NEWIPC)
-    .union(CloneFlags::CLONE_NEWUTS);
+const NAMESPACES: CloneFlags =
+    CloneFlags::CLONE_NEWNS.union(CloneFlags::CLONE_NEWPID).union(CloneFlags::CLONE_NEWIPC).union(CloneFlags::CLONE_NEWUTS);
 
 /// Tries out whether tasks can have namespaces of their own here.
 fn try_isolation() -> Result<(), String> {
@@ -154,7 +151,11 @@ fn serve(directory: &Path) -> Result<(), Errno> {
     loop {
         let mut sources = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         sources.extend(connections.iter().map(|connection| PollFd::new(connection.as_fd(), PollFlags::POLLIN)));
-        let idle = if connections.is_empty() { PollTimeout::try_from(IDLE_LIMIT).unwrap_or(PollTimeout::NONE) } else { PollTimeout::NONE };
+        let idle = if connections.is_empty() {
+            PollTimeout::try_from(IDLE_LIMIT).unwrap_or(PollTimeout::NONE)
+        } else {
+            PollTimeout::NONE
+        };
         match poll(&mut sources, idle) {
             Ok(0) => return Ok(()),
             Ok(_) => {}

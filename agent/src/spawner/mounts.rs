@@ -63,7 +63,10 @@ fn mount_point(sandbox: &Path, target: &Path, directory: bool) -> Result<PathBuf
         }
         made = made.canonicalize().map_err(fail)?;
         if !made.starts_with(&root) {
-            return Err(format!("cannot create the mount point {}: a link on the way leads out of the sandbox", wanted.display()));
+            return Err(format!(
+                "cannot create the mount point {}: a link on the way leads out of the sandbox",
+                wanted.display()
+            ));
         }
     }
     if directory {

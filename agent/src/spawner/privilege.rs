@@ -34,14 +34,23 @@ fn prctl(option: libc::c_int, argument: libc::c_ulong) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Whether a capability is in the bounding set; `EINVAL` when the kernel does not know it.
+fn read_bounding(capability: u32) -> Result<bool, Errno> {
+    // SAFETY: PR_CAPBSET_READ takes a number and touches no memory of ours.
+    let result = unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(capability)) };
+    Errno::result(result).map(|present| present == 1)
+}
+
 /// Lowers the bounding set and, for root, the current sets to [`KEPT`].
 pub(super) fn drop_capabilities() -> Result<(), Errno> {
     for capability in 0..=HIGHEST {
         if KEPT.contains(&capability) {
             continue;
         }
-        match prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability)) {
-            Ok(()) => {}
+        // Only what is there: an agent that is itself confined may not be allowed to drop at all.
+        match read_bounding(capability) {
+            Ok(false) => {}
+            Ok(true) => prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability))?,
             Err(Errno::EINVAL) => break,
             Err(error) => return Err(error),
         }
@@ -49,14 +58,19 @@ pub(super) fn drop_capabilities() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Sets permitted and effective capabilities to [`KEPT`]; for commands that stay root.
+/// Sets permitted and effective capabilities to those of [`KEPT`] that this process has; for
+/// commands that stay root.
 pub(super) fn keep_default_capabilities() -> Result<(), Errno> {
     let mask = KEPT.iter().fold(0u32, |mask, capability| mask | 1 << capability);
     let header = Header { version: VERSION_3, pid: 0 };
-    let data = [
-        Data { effective: mask, permitted: mask, inheritable: 0 },
-        Data { effective: 0, permitted: 0, inheritable: 0 },
-    ];
+    let nothing = Data { effective: 0, permitted: 0, inheritable: 0 };
+    let mut data = [nothing; 2];
+    // SAFETY: version 3 reads one header and writes two data blocks, both alive and laid out as in C.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
+    Errno::result(result)?;
+    // Asking for more than there is would be refused as a whole.
+    let kept = data[0].permitted & mask;
+    data = [Data { effective: kept, permitted: kept, inheritable: 0 }, nothing];
     // SAFETY: version 3 reads one header and two data blocks, both alive and laid out as in C.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     Errno::result(result).map(drop)

@@ -1,6 +1,8 @@
 //! A controller of one agent, for tests.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part")]
 
+pub mod engine;
+
 use orrery_agent::{Agent, AgentConfig, Limits, Link};
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{Assignment, CommandSpec, ContainerSpec, Down, ExecutorKind, TaskReport, Up};
@@ -18,7 +20,10 @@ use tokio::task::JoinHandle;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn config(directory: &Path) -> AgentConfig {
-    let unique = format!("{:x}", std::process::id() ^ directory.to_string_lossy().bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte)));
+    let unique = format!(
+        "{:x}",
+        std::process::id() ^ directory.to_string_lossy().bytes().fold(7u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte))
+    );
     AgentConfig {
         data_dir: directory.to_owned(),
         facts: NodeFacts {
@@ -106,8 +111,7 @@ impl Cluster {
         let (up_sender, up) = mpsc::channel(1024);
         let served = agent.clone();
         let serving = tokio::spawn(async move { served.serve(Link { down: down_receiver, up: up_sender }).await });
-        let mut cluster =
-            Self { agent, down, up, serving, reports: BTreeMap::new(), history: Vec::new(), epoch: 1 };
+        let mut cluster = Self { agent, down, up, serving, reports: BTreeMap::new(), history: Vec::new(), epoch: 1 };
         match cluster.receive().await {
             Up::Register { tasks, .. } => tasks.into_iter().for_each(|task| cluster.note(task)),
             other => panic!("the first message must register, not {other:?}"),

@@ -61,7 +61,7 @@ fn requests() {
     let error = InstallRequest::read(&json!({"options": [], "appId": 3})).unwrap_err();
     assert_eq!(error.body()["data"]["errors"].as_array().unwrap().len(), 3, "{error:?}");
     assert_eq!(RepositoryAddRequest::read(&json!({"name": "n", "uri": "u", "index": -1})).unwrap().index, Some(-1));
-    assert!(RepositoryAddRequest::read(&json!({"name": "n", "uri": "u", "index": "1"})).is_err());
+    assert!(RepositoryAddRequest::read(&json!({"name": "n", "uri": "u", "index": "one"})).is_err());
     assert!(ServiceUpdateRequest::read(&json!({"appId": "a"})).is_err());
     assert!(UninstallRequest::read(&json!({"packageName": "a", "all": "yes"})).is_err());
     assert!(ListVersionsRequest::read(&json!({"packageName": "a"})).is_ok());
@@ -96,6 +96,8 @@ fn describes() {
     assert_eq!((&v2["packagingVersion"], &v2["selected"], v2.get("releaseVersion")), (&json!("3.0"), &json!(false), None));
     let mut upgradable = definition();
     upgradable["upgradesFrom"] = json!(["*"]);
+    assert_eq!(describe_v2(&upgradable, None).unwrap(), v2);
+    upgradable["packagingVersion"] = json!("5.0");
     assert_eq!(describe_v2(&upgradable, None).unwrap_err().kind, "ConversionFromPackageToV2DescribeResponse");
     assert_eq!(resource_urls(&definition()["resource"]).len(), 4);
 }

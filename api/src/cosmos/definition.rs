@@ -40,14 +40,15 @@ fn prepared(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Value {
     definition
 }
 
-/// The flat old form, for clients before DC/OS 1.10.
+/// The flat old form, for clients before DC/OS 1.10. Upgrade paths have no place in it and are left
+/// out: Cosmos refused such packages, which shut those clients out of most packages of today, while
+/// no client of theirs upgrades services.
 ///
 /// # Errors
-/// When the package says things the old form has no place for: version 5, or upgrade paths.
+/// When the package is of version 5: another manager than ours may be in charge of it.
 pub fn describe_v2(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Result<Value, CosmosError> {
     let packaging = definition.get("packagingVersion").and_then(Value::as_str).unwrap_or_default();
-    let has_entries = |key: &str| definition.get(key).and_then(Value::as_array).is_some_and(|entries| !entries.is_empty());
-    if packaging.starts_with('5') || has_entries("upgradesFrom") || has_entries("downgradesTo") {
+    if packaging.starts_with('5') {
         return Err(CosmosError::no_v2_describe());
     }
     let prepared = prepared(definition, proxy);

@@ -83,7 +83,9 @@ impl Endpoint {
     /// Versions of the answer, latest first.
     const fn versions(self) -> &'static [u8] {
         match self {
-            Self::Describe => &[3, 2],
+            // Version 1 is of history, but dcoscli 0.4 asks for it after every refusal of version 2
+            // and shows the answer to that: the reason must be told again.
+            Self::Describe => &[3, 2, 1],
             Self::Install => &[2, 1],
             _ => &[1],
         }

@@ -14,7 +14,7 @@ pub use request::{
     DescribeRequest, InstallRequest, ListRequest, ListVersionsRequest, RepositoryAddRequest, RepositoryDeleteRequest,
     SearchRequest, ServiceDescribeRequest, ServiceUpdateRequest, UninstallRequest, parse_body,
 };
-pub use resource::{ResourceProxy, resource_urls, rewrite_resources};
+pub use resource::{ASSET_SCHEME, ResourceProxy, resource_urls, rewrite_resources};
 pub use response::{
     Installed, SearchEntry, Uninstalled, capabilities_json, install_v1, install_v2, list_json, list_versions_json, render_json,
     repositories_json, search_json, service_describe_json, service_update_json, uninstall_json,

@@ -160,7 +160,8 @@ request! {
         /// Place in the list; the end when absent. Negative ones are refused by the list.
         index: Option<i64> = |fields| {
             let cursor = fields.object.get("index")?;
-            let index = cursor.value.as_i64();
+            // The Python clients send the number as it was typed, a string; Cosmos read both.
+            let index = cursor.value.as_i64().or_else(|| cursor.value.as_str()?.trim().parse().ok());
             if index.is_none() {
                 fields.reader.wrong(&cursor, "must be a whole number");
             }

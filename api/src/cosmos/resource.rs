@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Scheme of files that ship inside the program, such as the commands of our own packages.
+pub const ASSET_SCHEME: &str = "builtin:";
+
 /// How clients reach this server.
 #[derive(Debug, Clone, Copy)]
 pub struct ResourceProxy<'a> {
@@ -23,7 +26,7 @@ impl ResourceProxy<'_> {
 /// Docker image names are no addresses and stay.
 pub fn rewrite_resources(resource: &mut Value, proxy: ResourceProxy<'_>) {
     visit(resource, &mut |url| {
-        if url.starts_with("http://") || url.starts_with("https://") {
+        if ["http://", "https://", ASSET_SCHEME].iter().any(|scheme| url.starts_with(scheme)) {
             *url = proxy.url(url);
         }
     });

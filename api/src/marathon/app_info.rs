@@ -46,6 +46,19 @@ pub fn app_list<'a>(cluster: &Cluster, apps: impl IntoIterator<Item = &'a Arc<Ap
     json!({"apps": apps})
 }
 
+/// Fields of an app that Marathon before 1.5 wrote as `null` when absent and dcoscli 0.4 reads unasked.
+const ONCE_NULL: [&str; 3] = ["cmd", "args", "container"];
+
+/// Names absent fields in an [`app_list`], for dcoscli 0.4. Only lists without `embed` get this: others
+/// are read by newer clients, to whom a `null` container is as bad as none is to this one (marathon-lb).
+pub fn name_absent_fields(list: &mut Value) {
+    for app in list["apps"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        for field in ONCE_NULL {
+            app.entry(field).or_insert(Value::Null);
+        }
+    }
+}
+
 /// The apps that fulfil the filters of `GET /v2/apps`: substrings of command and id, in any case,
 /// and a label selector.
 pub fn find_apps<'a>(

@@ -77,7 +77,9 @@ pub fn wire_events(cluster: &Cluster, event: &Event, now: Timestamp) -> Vec<Wire
 }
 
 fn plan_json(deployment: &Deployment) -> Value {
-    json!({"id": deployment.id, "version": deployment.version, "steps": steps_json(&deployment.steps)})
+    // The groups before and after are not told (the light form), but Python clients want the places.
+    let steps = steps_json(&deployment.steps);
+    json!({"id": deployment.id, "original": {}, "target": {}, "version": deployment.version, "steps": steps})
 }
 
 fn step_json(deployment: &Deployment, step: usize) -> Value {

@@ -49,7 +49,7 @@ pub fn group_info(cluster: &Cluster, group: &str, embed: GroupEmbed, now: Timest
 fn build(cluster: &Cluster, group: &str, apps: &[&Arc<App>], embed: GroupEmbed, now: Timestamp) -> Value {
     let version = apps.iter().map(|app| app.version).max().unwrap_or_default();
     let depth = group.split('/').filter(|segment| !segment.is_empty()).count();
-    let mut info = json!({"id": group, "dependencies": [], "pods": [], "version": version, "enforceRole": false});
+    let mut info = json!({"id": group, "dependencies": [], "pods": [], "version": version});
     if embed.apps {
         let direct = apps.iter().filter(|app| app.id.group() == group);
         info["apps"] = direct.map(|app| app_info(cluster, app, embed.app, now)).collect();

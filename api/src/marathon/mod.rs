@@ -14,7 +14,7 @@ mod queue;
 mod selector;
 mod task;
 
-pub use app_info::{app_info, app_list, find_apps};
+pub use app_info::{app_info, app_list, find_apps, name_absent_fields};
 pub use deployment::{deployment_json, deployment_result, deployments_json, dry_run_json};
 pub use embed::Embed;
 pub use event::{WireEvent, api_post_event, attached_event, detached_event, event_frame, wire_events};

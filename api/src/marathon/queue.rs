@@ -31,20 +31,24 @@ fn entry(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
         "unusedOffersCount": looked_at,
         "rejectSummaryLastOffers": funnel(refusals),
         "rejectSummaryLaunchAttempt": funnel(refusals),
+        "why": refusals_sentence(refusals),
     });
     if let Some(pending) = pending.filter(|_| looked_at > 0) {
         summary["lastUnusedOfferAt"] = json!(pending.since);
     }
-    Some(json!({
+    let mut entry = json!({
         "app": write_app(app),
         "count": count,
-        "role": app.role.as_deref().unwrap_or("*"),
         "delay": {"timeLeftSeconds": (left_ms + 999) / 1000, "overdue": left_ms == 0},
         "since": pending.map_or(now, |pending| pending.since),
         "processedOffersSummary": summary,
         "lastUnusedOffers": [],
-        "why": refusals_sentence(refusals),
-    }))
+    });
+    // Clients older than roles refuse fields they do not know; the default role tells them nothing.
+    if let Some(role) = app.role.as_deref().filter(|role| *role != "*") {
+        entry["role"] = json!(role);
+    }
+    Some(entry)
 }
 
 /// Our addition to Marathon's answer: the refusals in one sentence.

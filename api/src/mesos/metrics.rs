@@ -25,9 +25,8 @@ pub(super) fn metrics(facts: &MasterFacts, cluster: &Cluster, now: Timestamp) ->
     put("elected", 1.0);
     put("uptime_secs", now.millis_since(facts.started_at).max(0) as f64 / 1000.0);
 
-    let number_of = |is_counted: &dyn Fn(&orrery_core::Node) -> bool| {
-        cluster.nodes.values().filter(|node| is_counted(node)).count() as f64
-    };
+    let number_of =
+        |is_counted: &dyn Fn(&orrery_core::Node) -> bool| cluster.nodes.values().filter(|node| is_counted(node)).count() as f64;
     let connected = number_of(&|node| node.status == NodeStatus::Active);
     let active = number_of(&|node| node.accepts_tasks());
     put("slaves_active", active);
@@ -53,9 +52,8 @@ pub(super) fn metrics(facts: &MasterFacts, cluster: &Cluster, now: Timestamp) ->
     }
     let unreachable = cluster.instances.values().filter(|instance| instance.condition == Condition::Unreachable).count();
     put("tasks_unreachable", unreachable as f64);
-    let ended = |conditions: &[Condition]| {
-        conditions.iter().filter_map(|condition| cluster.ended.get(condition)).sum::<u64>() as f64
-    };
+    let ended =
+        |conditions: &[Condition]| conditions.iter().filter_map(|condition| cluster.ended.get(condition)).sum::<u64>() as f64;
     put("tasks_finished", ended(&[Condition::Finished]));
     put("tasks_failed", ended(&[Condition::Failed]));
     put("tasks_killed", ended(&[Condition::Killed]));

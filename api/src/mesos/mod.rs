@@ -15,7 +15,7 @@ mod slave;
 mod state;
 mod task;
 #[cfg(test)]
-mod view_test;
+pub(crate) mod view_test;
 
 pub use framework::{framework_id, frameworks};
 pub use metrics::metrics_snapshot;

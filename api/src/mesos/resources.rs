@@ -82,12 +82,8 @@ impl Amounts {
             }
             Value::Object(entry)
         };
-        let scalars = [
-            ("cpus", self.cpus),
-            ("gpus", Scalar::from_units(i64::from(self.gpus))),
-            ("mem", self.mem),
-            ("disk", self.disk),
-        ];
+        let scalars =
+            [("cpus", self.cpus), ("gpus", Scalar::from_units(i64::from(self.gpus))), ("mem", self.mem), ("disk", self.disk)];
         let mut list: Vec<Value> = scalars
             .into_iter()
             .filter(|(_, amount)| amount.is_positive())

@@ -45,8 +45,7 @@ pub fn state(facts: &MasterFacts, cluster: &Cluster) -> Value {
     let started = facts.started_at.as_secs_f64();
     // The IP, not a name: the command line finds the leader among the addresses of `master.mesos`.
     let hostname = facts.address.ip().to_string();
-    let leader_info =
-        json!({ "id": facts.cluster_id, "pid": facts.pid(), "port": facts.address.port(), "hostname": hostname });
+    let leader_info = json!({ "id": facts.cluster_id, "pid": facts.pid(), "port": facts.address.port(), "hostname": hostname });
     let mut state = build(facts);
     let mut put = |key: &str, value: Value| state.insert(key.to_owned(), value);
     put("start_time", json!(started));

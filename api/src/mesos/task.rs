@@ -257,8 +257,7 @@ fn docker_info(instance: &Instance, settings: &Container) -> Value {
         let Some(container_port) = request.container_port else { continue };
         // 0 inside means the same as outside.
         let container_port = if container_port == 0 { *host_port } else { container_port };
-        let mapping =
-            |protocol: &&str| json!({ "host_port": host_port, "container_port": container_port, "protocol": protocol });
+        let mapping = |protocol: &&str| json!({ "host_port": host_port, "container_port": container_port, "protocol": protocol });
         mappings.extend(request.protocol.names().iter().map(mapping));
     }
     json!({

@@ -2,7 +2,7 @@
 //! Reading and placing of faults happens here; defaults, comparison and writing on the cluster.
 
 use clap::Args;
-use orrery_api::marathon::app::{ReadContext, read_app};
+use orrery_api::marathon::app::{ReadContext, read_app, unknown_fields};
 use serde_json::{Value, json};
 
 use crate::change::{Change, applied_line, change_line, failure, faulty, submit, unit_fault, would};
@@ -186,6 +186,7 @@ fn read(files: &Files, strict: bool) -> Result<Specs, Error> {
     if !specs.faults.is_empty() {
         return Err(faulty(specs.faults));
     }
+    warn_of_unknown_fields(&specs);
     if specs.units.is_empty() {
         return Err(Error::usage("the input declares nothing").cause("the files are empty, or hold only comments"));
     }
@@ -200,6 +201,18 @@ fn app_faults(specs: &Specs, unit: &Unit) -> Vec<Fault> {
     let read = read_app(&unit.value, ReadContext { base_group: "/", path_id: None });
     let place = |fault: orrery_core::Fault| unit_fault(specs, unit, to_pointer(&fault.path), &fault.message, fault.value);
     read.err().into_iter().flatten().map(place).collect()
+}
+
+/// Marathon takes fields it does not know without a word; a slip in a name should not pass so quietly.
+fn warn_of_unknown_fields(specs: &Specs) {
+    for unit in specs.units.iter().filter(|unit| unit.kind == UnitKind::App) {
+        for field in unknown_fields(&unit.value) {
+            let meant = field.similar.map_or(String::new(), |similar| format!("; did you mean {similar}?"));
+            let message = format!("is no field of an app and has no effect{meant}");
+            let path = to_pointer(&field.path);
+            print_note(&format!("warning: {}", unit_fault(specs, unit, path, &message, None).to_line()));
+        }
+    }
 }
 
 fn print_changes(context: &Context, change: &Change) -> Result<(), Error> {

@@ -102,9 +102,17 @@ pub(crate) async fn run(context: &Context, args: ClusterArgs) -> Outcome {
             cluster.save()?;
         }
         ClusterCommand::Setup(args) => setup(context, args).await.map_err(|error| {
-            // There is no configuration yet that could be wrong.
+            // There is no configuration yet that could be wrong; the flags take its place.
+            let certificate = error.fix.iter().any(|fix| fix.contains("core.ssl_verify"));
             let fix = error.fix.iter().filter(|fix| !fix.contains("dcos config")).cloned().collect();
-            Error { fix, ..error }
+            let error = Error { fix, ..error };
+            if certificate {
+                error
+                    .fix("trust the cluster's certificate: the same command with --ca-certs=FILE")
+                    .fix("without checking it (insecure): the same command with --insecure")
+            } else {
+                error
+            }
         })?,
     }
     Ok(0)

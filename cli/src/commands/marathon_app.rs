@@ -8,7 +8,7 @@ use super::marathon_app_table::app_table;
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::document::{Document, read_file, read_stdin, single};
-use crate::error::{Error, Kind, Outcome};
+use crate::error::{Error, Fault, Kind, Outcome};
 use crate::marathon::{V2, app_path, count, deployment_id, explain_lock, force, list, normalize_id, query, text};
 use crate::output::{cell, print_line, print_note, stdin_is_terminal};
 
@@ -215,7 +215,7 @@ async fn absolute_version(client: &Client, id: &str, version: &str) -> Result<St
 /// The app or group that a file, a URL or standard input holds.
 pub(crate) async fn read_resource(client: &Client, resource: Option<&str>, example: &str) -> Result<Document, Error> {
     let (name, text) = match resource {
-        None => {
+        None | Some("-") => {
             refuse_terminal(example)?;
             ("-", read_stdin()?)
         }
@@ -243,8 +243,13 @@ fn refuse_terminal(example: &str) -> Result<(), Error> {
 
 /// Gives the faults that the server found their place in the document.
 pub(crate) fn located(error: Error, document: &Document) -> Error {
-    let faults = error.faults.iter().flat_map(|fault| document.faults(vec![(fault.path.clone(), fault.message.clone())]));
-    Error { faults: faults.collect(), ..error }
+    let place = |fault: &Fault| {
+        let found = document.fault(&fault.path, fault.message.clone());
+        // A message that shows the value itself needs it no second time.
+        let value = found.value.clone().filter(|_| !fault.message.contains("(given: "));
+        Fault { value, ..found }
+    };
+    Error { faults: error.faults.iter().map(place).collect(), ..error }
 }
 
 async fn add(context: &Context, client: &Client, resource: Option<&str>) -> Outcome {

@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::marathon_app::{created, located, properties_or_stdin, read_resource};
-use crate::client::encode;
+use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
-use crate::marathon::{V2, force, list, normalize_id, path_of, query, text};
+use crate::marathon::{V2, explain_lock, force, list, normalize_id, path_of, query, text};
 use crate::output::{Align, Table, print_line};
 
 /// Arguments of `dcos marathon group`.
@@ -106,12 +106,17 @@ pub(crate) async fn run(context: &Context, args: GroupArgs) -> Outcome {
         }
         GroupCommand::Remove { force: forced, group_id } => {
             let path = format!("{}{}", path_of("groups", &group_id), query(&[force(forced)]));
-            client.checked(Method::DELETE, &path, None).await?;
-            Ok(0)
+            match client.checked(Method::DELETE, &path, None).await {
+                Ok(_) => Ok(0),
+                Err(error) => Err(unlock(&client, &group_id, error).await),
+            }
         }
         GroupCommand::Scale { force: forced, group_id, factor } => {
             let path = format!("{}{}", path_of("groups", &group_id), query(&[force(forced)]));
-            created(context, &client.json(Method::PUT, &path, Some(&json!({"scaleBy": factor}))).await?)
+            match client.json(Method::PUT, &path, Some(&json!({"scaleBy": factor}))).await {
+                Ok(answer) => created(context, &answer),
+                Err(error) => Err(unlock(&client, &group_id, error).await),
+            }
         }
         GroupCommand::Show { group_version, group_id } => {
             let version = group_version.map_or(String::new(), |version| format!("/versions/{}", encode(&version)));
@@ -122,9 +127,27 @@ pub(crate) async fn run(context: &Context, args: GroupArgs) -> Outcome {
             client.get(&path_of("groups", &group_id)).await?;
             let change = properties_or_stdin(&properties, "dcos marathon group update /g < change.json")?;
             let path = format!("{}{}", path_of("groups", &group_id), query(&[force(forced)]));
-            created(context, &client.json(Method::PUT, &path, Some(&change)).await?)
+            match client.json(Method::PUT, &path, Some(&change)).await {
+                Ok(answer) => created(context, &answer),
+                Err(error) => Err(unlock(&client, &group_id, error).await),
+            }
         }
     }
+}
+
+/// Names the deployments that hold a group, when that is what stands in the way.
+async fn unlock(client: &Client, group: &str, error: Error) -> Error {
+    if error.kind != Kind::Conflict {
+        return error;
+    }
+    let below = format!("{}/", normalize_id(group).trim_end_matches('/'));
+    let deployments = client.get(&format!("{V2}/deployments")).await.unwrap_or_default();
+    let touches = |deployment: &&Value| {
+        list(deployment, "affectedApps").iter().filter_map(Value::as_str).any(|app| app.starts_with(&below))
+    };
+    let holders = deployments.as_array().into_iter().flatten().filter(touches);
+    let holders: Vec<String> = holders.map(|deployment| text(deployment, "id").to_owned()).collect();
+    explain_lock(error, &holders)
 }
 
 /// Apps of each group, with those of the groups in it.

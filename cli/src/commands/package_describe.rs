@@ -71,7 +71,10 @@ pub(crate) async fn run(context: &Context, args: DescribeArgs) -> Outcome {
     let answer = cosmos::post(&client, cosmos::DESCRIBE, &body).await?;
     let package = answer.get("package").unwrap_or(&answer);
     if args.cli {
-        context.print(package.pointer("/resource/cli").or_else(|| package.get("command")).unwrap_or(&Value::Null))?;
+        // A package without a command prints nothing, as in the original.
+        if let Some(cli) = package.pointer("/resource/cli").or_else(|| package.get("command")) {
+            context.print(cli)?;
+        }
     }
     if args.app && render {
         body["options"] = Value::Object(options.value.clone());

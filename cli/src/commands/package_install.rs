@@ -131,7 +131,7 @@ pub(crate) async fn run(context: &Context, args: InstallArgs) -> Outcome {
         if args.wait.wait {
             wait(context, &client, id, &args).await?;
         } else if people {
-            print_note(&format!("The cluster starts it now. Watch: dcos package install --wait, or dcos marathon app show {id}"));
+            print_note(&format!("The cluster starts it now. See how far it is: dcos explain {id}"));
         }
     }
     if !people {
@@ -155,7 +155,9 @@ fn show_terms(package: &Value, app: bool, options: &Options) -> Result<(), Error
     if let (true, Some(notes)) = (app, package.get("preInstallNotes").and_then(Value::as_str)) {
         print_line(notes)?;
     }
-    if options.value.is_empty() {
+    if options.value.is_empty() && package.get("config").is_none() {
+        Ok(())
+    } else if options.value.is_empty() {
         print_line("Options: the package's defaults")
     } else {
         print_line(&format!("Options: {}", pretty_json(&Value::Object(options.value.clone()))))?;

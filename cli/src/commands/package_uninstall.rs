@@ -134,5 +134,6 @@ fn remove_plugin(context: &Context, name: &str) -> Result<bool, Error> {
     };
     std::fs::remove_dir_all(&directory)
         .map_err(|error| Error::general(format!("cannot remove {}: {error}", directory.display())))?;
+    print_note(&format!("Removed the command `dcos {name}`"));
     Ok(true)
 }

@@ -4,6 +4,7 @@ use super::source::{Source, SourceError};
 use futures::StreamExt as _;
 use orrery_catalog::{Checks, Repository as Content, RepositoryError, RepositorySource};
 use orrery_core::package::Repository;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -174,11 +175,18 @@ fn read(source: RepositorySource, path: &Path) -> Result<Content, FetchError> {
         return Ok(Content::from_directory(source, path, Checks::Read)?);
     }
     let file = |cause| FetchError::File { path: path.to_owned(), cause };
-    let size = std::fs::metadata(path).map_err(file)?.len();
-    if size > DOWNLOAD_BYTES_MAX as u64 {
+    // A device or pipe says it is empty and never ends, or never begins.
+    if !std::fs::metadata(path).map_err(file)?.is_file() {
+        return Err(file(std::io::Error::other("it is neither a file nor a directory")));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|opened| opened.take(DOWNLOAD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(file)?;
+    if bytes.len() > DOWNLOAD_BYTES_MAX {
         return Err(FetchError::TooLarge);
     }
-    Ok(Content::from_json(source, std::fs::read(path).map_err(file)?)?)
+    Ok(Content::from_json(source, bytes)?)
 }
 
 /// Directories below a repository are at most this deep.
@@ -203,4 +211,16 @@ fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)?;
     std::fs::rename(partial, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_no_repositories() {
+        let source = RepositorySource { name: "x".into(), uri: "/dev/zero".into() };
+        let error = read(source, Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero cannot be read: it is neither a file nor a directory");
+    }
 }

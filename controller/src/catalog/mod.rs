@@ -103,7 +103,7 @@ impl CatalogService {
             Health {
                 repository: repository.clone(),
                 packages: content.map_or(0, |content| content.packages.len()),
-                error: copy.and_then(|copy| copy.error.as_ref()).map(|error| error.to_string()),
+                error: copy.and_then(|copy| copy.error.as_ref()).map(ToString::to_string),
                 faults: content.map(|content| content.faults.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             }
         };
@@ -131,7 +131,11 @@ impl CatalogService {
                 tokio::spawn(async move { service.refresh(&repository).await });
                 content
             }
-            _ => self.refresh(repository).await,
+            // In a task of its own: a reader that goes away must not leave the copy marked as being fetched.
+            _ => {
+                let (service, repository) = (Arc::clone(self), repository.clone());
+                tokio::spawn(async move { service.refresh(&repository).await }).await.ok().flatten()
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use orrery_api::cosmos::{
     self as wire, CosmosError, DescribeRequest, ERROR_MEDIA_TYPE, Endpoint, InstallRequest, Installed, ListRequest,
     ListVersionsRequest, RepositoryAddRequest, RepositoryDeleteRequest, ResourceProxy, SearchEntry, SearchRequest,
@@ -22,69 +22,33 @@ use orrery_core::{App, AppId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
+/// The route of an endpoint: negotiation around a handler of the decoded call.
+macro_rules! endpoint {
+    ($endpoint:expr, $handler:path) => {
+        axum::routing::post(
+            async |axum::extract::State(door): axum::extract::State<$crate::door::Door>,
+                   headers: axum::http::HeaderMap,
+                   body: axum::body::Body| {
+                $crate::door::cosmos::Call::run(door, $endpoint, headers, body, $handler).await
+            },
+        )
+    };
+}
+pub(super) use endpoint;
+
 pub(crate) fn routes() -> Router<Door> {
     Router::new()
-        .route("/capabilities", get(capabilities))
-        .route(
-            "/package/search",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Search, headers, body, search).await
-            }),
-        )
-        .route(
-            "/package/describe",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Describe, headers, body, describe).await
-            }),
-        )
-        .route(
-            "/package/list-versions",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ListVersions, headers, body, list_versions).await
-            }),
-        )
-        .route(
-            "/package/render",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Render, headers, body, render).await
-            }),
-        )
-        .route(
-            "/package/install",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Install, headers, body, install).await
-            }),
-        )
-        .route(
-            "/package/list",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::List, headers, body, list).await
-            }),
-        )
-        .route(
-            "/package/uninstall",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::Uninstall, headers, body, uninstall).await
-            }),
-        )
-        .route(
-            "/package/repository/list",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryList, headers, body, repository_list).await
-            }),
-        )
-        .route(
-            "/package/repository/add",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryAdd, headers, body, repository_add).await
-            }),
-        )
-        .route(
-            "/package/repository/delete",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::RepositoryDelete, headers, body, repository_delete).await
-            }),
-        )
+        .route(Endpoint::Capabilities.path(), get(capabilities))
+        .route(Endpoint::Search.path(), endpoint!(Endpoint::Search, search))
+        .route(Endpoint::Describe.path(), endpoint!(Endpoint::Describe, describe))
+        .route(Endpoint::ListVersions.path(), endpoint!(Endpoint::ListVersions, list_versions))
+        .route(Endpoint::Render.path(), endpoint!(Endpoint::Render, render))
+        .route(Endpoint::Install.path(), endpoint!(Endpoint::Install, install))
+        .route(Endpoint::List.path(), endpoint!(Endpoint::List, list))
+        .route(Endpoint::Uninstall.path(), endpoint!(Endpoint::Uninstall, uninstall))
+        .route(Endpoint::RepositoryList.path(), endpoint!(Endpoint::RepositoryList, repository_list))
+        .route(Endpoint::RepositoryAdd.path(), endpoint!(Endpoint::RepositoryAdd, repository_add))
+        .route(Endpoint::RepositoryDelete.path(), endpoint!(Endpoint::RepositoryDelete, repository_delete))
 }
 
 /// One request, negotiated and decoded.
@@ -127,8 +91,9 @@ impl Call {
         }
     }
 
-    pub(super) fn proxy(&self) -> Option<ResourceProxy<'_>> {
-        Some(ResourceProxy { scheme: &self.scheme, host: &self.host })
+    /// Where clients reach the resource proxy.
+    pub(super) fn proxy(&self) -> ResourceProxy<'_> {
+        ResourceProxy { scheme: &self.scheme, host: &self.host }
     }
 
     pub(super) fn repositories(&self) -> Vec<Repository> {
@@ -183,7 +148,7 @@ async fn search(call: &Call) -> Result<Value, CosmosError> {
         selected: result.selected,
         images: result.images.as_ref(),
     });
-    Ok(wire::search_json(entries, call.proxy()))
+    Ok(wire::search_json(entries, Some(call.proxy())))
 }
 
 async fn describe(call: &Call) -> Result<Value, CosmosError> {
@@ -192,10 +157,13 @@ async fn describe(call: &Call) -> Result<Value, CosmosError> {
     let found =
         index.resolve(&request.package_name, request.package_version.as_deref()).map_err(|error| catalog_error(&error))?;
     let definition = Value::Object(found.definition().map_err(|error| catalog_error(&error))?);
-    if call.version == 2 {
-        wire::describe_v2(&definition, call.proxy())
-    } else {
-        Ok(wire::describe_v3(&definition, call.proxy()))
+    match call.version {
+        3 => Ok(wire::describe_v3(&definition, Some(call.proxy()))),
+        2 => wire::describe_v2(&definition, Some(call.proxy())),
+        _ => {
+            wire::describe_v2(&definition, Some(call.proxy()))?;
+            Err(CosmosError::not_valid("version 1 of the description is no longer served; accept version 2 or 3"))
+        }
     }
 }
 
@@ -230,7 +198,7 @@ async fn install(call: &Call) -> Result<Value, CosmosError> {
     if !found.has_template() {
         // Nothing runs: notes and a command for the client only (cosmos.md 3.4).
         let refused = || CosmosError::no_template(&found.name, &found.version);
-        return if call.version == 1 { Err(refused()) } else { Ok(wire::install_v2(&definition, None, call.proxy())) };
+        return if call.version == 1 { Err(refused()) } else { Ok(wire::install_v2(&definition, None, Some(call.proxy()))) };
     }
     let prepared = packages::prepare(&call.door.handle, &call.door.catalog, &request).await.map_err(package_error)?;
     packages::install(&call.door.handle, &prepared).await.map_err(|error| control_error(&error))?;
@@ -238,7 +206,7 @@ async fn install(call: &Call) -> Result<Value, CosmosError> {
     Ok(if call.version == 1 {
         wire::install_v1(&prepared.instance.name, &prepared.instance.version, app_id)
     } else {
-        wire::install_v2(&definition, Some(app_id), call.proxy())
+        wire::install_v2(&definition, Some(app_id), Some(call.proxy()))
     })
 }
 
@@ -258,7 +226,7 @@ async fn list(call: &Call) -> Result<Value, CosmosError> {
         .filter(|(_, definition)| request.package_name.as_ref().is_none_or(|name| definition["name"] == **name))
         .collect();
     let installed = installed.iter().map(|(id, definition)| Installed { app_id: id.as_str(), definition });
-    Ok(wire::list_json(installed, call.proxy()))
+    Ok(wire::list_json(installed, Some(call.proxy())))
 }
 
 async fn uninstall(call: &Call) -> Result<Value, CosmosError> {

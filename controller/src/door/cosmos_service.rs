@@ -1,41 +1,37 @@
 //! Cosmos' service interface: describe and update installed packages; and the resource proxy.
 
 use super::Door;
-use super::cosmos::{Call, catalog_error, control_error, definition_of, failed, package_error};
+use super::cosmos::{Call, catalog_error, control_error, definition_of, endpoint, failed, package_error};
 use crate::packages::{self, PackageRequest};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
-use orrery_api::cosmos::{self as wire, CosmosError, Endpoint, ServiceDescribeRequest, ServiceUpdateRequest, resource_urls};
+use axum::routing::get;
+use orrery_api::cosmos::{
+    self as wire, ASSET_SCHEME, CosmosError, Endpoint, ServiceDescribeRequest, ServiceUpdateRequest, resource_urls,
+};
 use orrery_catalog::{Index, label, merge, resolve_options};
 use orrery_core::cluster::AppEdit;
 use orrery_core::{App, AppId};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 pub(crate) fn routes() -> Router<Door> {
     Router::new()
-        .route(
-            "/cosmos/service/describe",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ServiceDescribe, headers, body, describe).await
-            }),
-        )
-        .route(
-            "/cosmos/service/update",
-            post(async |State(door): State<Door>, headers: HeaderMap, body: Body| {
-                Call::run(door, Endpoint::ServiceUpdate, headers, body, update).await
-            }),
-        )
+        .route(Endpoint::ServiceDescribe.path(), endpoint!(Endpoint::ServiceDescribe, describe))
+        .route(Endpoint::ServiceUpdate.path(), endpoint!(Endpoint::ServiceUpdate, update))
         .route("/package/resource", get(resource))
 }
 
+/// An app and the package definition in its labels.
+type Service = (AppId, Arc<App>, Map<String, Value>);
+
 /// The app of a request, and what its labels say of its package.
-fn service(call: &Call, app_id: &str) -> Result<(AppId, Arc<App>, Map<String, Value>), CosmosError> {
+fn service(call: &Call, app_id: &str) -> Result<Service, CosmosError> {
     let id = AppId::parse(app_id).map_err(|error| CosmosError::not_valid(error.to_string()))?;
     let cluster = call.door.handle.cluster();
     let app = cluster.app(&id).cloned().ok_or_else(|| CosmosError::app_not_found(id.as_str()))?;
@@ -120,17 +116,40 @@ async fn resource(State(door): State<Door>, Query(query): Query<HashMap<String, 
     if !known.await.unwrap_or(false) {
         return failed(&CosmosError::forbidden("ResourceProxyHandler$", Some(url)));
     }
-    let response = match reqwest::get(url).await {
+    let name = url.rsplit('/').next().unwrap_or("resource").replace(['"', '\\'], "");
+    if let Some(asset) = url.strip_prefix(ASSET_SCHEME) {
+        return match (door.asset)(asset) {
+            Some(bytes) => download(&name, None, Body::from(bytes.into_owned())),
+            None => failed(&CosmosError::http_error("GET", url, 404)),
+        };
+    }
+    let response = match download_client().get(url).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => return failed(&CosmosError::http_error("GET", url, response.status().as_u16())),
         Err(error) => return failed(&CosmosError::endpoint_connection(url, &error.without_url().to_string())),
     };
     let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
-    let name = url.rsplit('/').next().unwrap_or("resource").replace(['"', '\\'], "");
-    let mut answer = (StatusCode::OK, Body::from_stream(response.bytes_stream())).into_response();
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    download(&name, content_type, Body::from_stream(response.bytes_stream()))
+}
+
+/// Longest silence of a server that a file is passed on from.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects followed on the way to a file.
+const DOWNLOAD_REDIRECTS: usize = 5;
+
+fn download_client() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let builder = reqwest::Client::builder().connect_timeout(DOWNLOAD_TIMEOUT).read_timeout(DOWNLOAD_TIMEOUT);
+        builder.redirect(reqwest::redirect::Policy::limited(DOWNLOAD_REDIRECTS)).build().unwrap_or_default()
+    });
+    &CLIENT
+}
+
+/// A file for the client to keep.
+fn download(name: &str, content_type: Option<HeaderValue>, body: Body) -> Response {
+    let mut answer = (StatusCode::OK, body).into_response();
+    let content_type = content_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
     if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         answer.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     }

@@ -35,5 +35,11 @@ async fn home(State(door): State<Door>) -> Html<String> {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    body::answer(StatusCode::NOT_FOUND, &json!({ "message": format!("nothing is served at {}", uri.path()) }))
+    let path = uri.path();
+    let message = if path.starts_with("/service/metronome/") {
+        "jobs are not served by this cluster yet; it runs apps and packages".to_owned()
+    } else {
+        format!("nothing is served at {path}")
+    };
+    body::answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
 }

@@ -64,6 +64,7 @@ fn parse(rest: &str) -> Option<(&str, Wanted<'_>)> {
 }
 
 async fn task(State(door): State<Door>, mut request: Request) -> Response {
+    forget_route(&mut request);
     let path = request.uri().path().to_owned();
     let Some((id, wanted)) = path.split_once("/v2/task/").and_then(|(_, rest)| parse(rest)) else {
         let message = "name a task and a file: /system/v1/logs/v2/task/<task>/file/<name>";
@@ -93,6 +94,12 @@ async fn task(State(door): State<Door>, mut request: Request) -> Response {
     }
 }
 
+/// Takes out what the door's routes have noted: the agent's routes would add their parameters to
+/// ours.
+fn forget_route(request: &mut Request) {
+    request.extensions_mut().clear();
+}
+
 /// The path in the sandbox as the value of a query.
 fn sandbox_query(place: &TaskPlace, wanted: &Wanted<'_>) -> Option<String> {
     let sandbox = place.sandbox.as_deref()?;
@@ -119,7 +126,8 @@ fn refuse(error: &FindTaskError) -> Response {
     body::answer(status, &json!({ "message": error.to_string() }))
 }
 
-async fn agent(State(door): State<Door>, Path((id, rest)): Path<(String, String)>, request: Request) -> Response {
+async fn agent(State(door): State<Door>, Path((id, rest)): Path<(String, String)>, mut request: Request) -> Response {
+    forget_route(&mut request);
     if !NodeId::parse(&id).is_ok_and(|id| door.handle.cluster().nodes.contains_key(&id)) {
         let message = format!("there is no agent {id}; see `dcos node list`");
         return body::answer(StatusCode::NOT_FOUND, &json!({ "message": message }));

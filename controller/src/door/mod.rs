@@ -23,6 +23,7 @@ use crate::handle::Handle;
 use axum::Router;
 use orrery_core::Timestamp;
 use orrery_net::ZoneHandle;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,6 +56,8 @@ pub struct Door {
     pub agents: Arc<AgentDirectory>,
     /// Facts.
     pub facts: Arc<ClusterFacts>,
+    /// Content of a file that ships inside the program, by its name.
+    pub asset: fn(&str) -> Option<Cow<'static, [u8]>>,
 }
 
 /// All routes.

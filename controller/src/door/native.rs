@@ -8,9 +8,10 @@ use crate::{clock, packages};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use orrery_api::marathon::app::APP_SCHEMA;
 use orrery_core::AppId;
 use orrery_core::instance::Condition;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Router<Door> {
         .route("/v1/apply", post(post_apply))
         .route("/v1/apps/{*path}", get(get_explain))
         .route("/v1/status", get(status))
+        .route("/v1/schemas/app", get(app_schema))
         .route("/v1/repositories", get(repositories))
 }
 
@@ -43,7 +45,7 @@ async fn post_apply(State(door): State<Door>, body: Body) -> Response {
         return body::answer(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "message": message }));
     }
     match apply(&door.handle, &door.catalog, request).await {
-        Ok(results) => body::ok(&json!({ "results": results })),
+        Ok(outcome) => body::ok(&json!(outcome)),
         Err(ApplyError::Faults(faults)) => {
             let message = format!("{} faults in the documents; nothing was applied", faults.len());
             body::answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "message": message, "faults": faults }))
@@ -84,6 +86,11 @@ async fn status(State(door): State<Door>) -> Response {
         "deployments": cluster.deployments.len(),
         "generation": cluster.generation,
     }))
+}
+
+/// The schema of apps, for editors.
+async fn app_schema() -> Response {
+    ([(header::CONTENT_TYPE, "application/schema+json")], APP_SCHEMA).into_response()
 }
 
 async fn repositories(State(door): State<Door>) -> Response {

@@ -8,9 +8,11 @@ use crate::names::Names;
 use arc_swap::ArcSwap;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
+use orrery_core::node::NodeStatus;
 use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -42,6 +44,8 @@ pub(crate) struct Leader {
     /// Nodes without a connection and when they count as lost.
     absent: BTreeMap<NodeId, Timestamp>,
     wake_at: Option<Timestamp>,
+    /// The first step, which looks at everything, has been stored.
+    begun: bool,
 }
 
 type Answer = Box<dyn FnOnce(Result<(), ControlError>) + Send>;
@@ -56,7 +60,7 @@ impl Leader {
         names: Names,
         node_timeout: Duration,
     ) -> Self {
-        let due = clock::now().plus_millis(node_timeout.as_millis() as i64);
+        let due = clock::now().plus_millis(i64::try_from(node_timeout.as_millis()).unwrap_or(i64::MAX));
         let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
         Self {
             ledger: Some(Ledger::of(&cluster)),
@@ -70,15 +74,13 @@ impl Leader {
             links: HashMap::new(),
             absent,
             wake_at: None,
+            begun: false,
         }
     }
 
     /// Names the cluster and looks at everything once, before anybody else may.
     pub(crate) async fn first_step(&mut self) {
-        let mut draft = self.draft();
-        draft.name_cluster();
-        draft.wake_all();
-        self.finish(draft.settle(), Vec::new()).await;
+        self.step(&mut Vec::new()).await;
     }
 
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, stop: CancellationToken) {
@@ -109,9 +111,53 @@ impl Leader {
     }
 
     async fn step(&mut self, batch: &mut Vec<Input>) {
+        let mut answers = Vec::new();
+        let absent = self.absent.clone();
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
+        let Ok(step) = decided else {
+            // A fault of ours in one request must not end the cluster: the draft is dropped.
+            tracing::error!("a step panicked and was dropped; please report the lines above");
+            batch.clear();
+            self.undo(absent);
+            for answer in answers {
+                answer(Err(ControlError::Store("an internal error".into())));
+            }
+            return;
+        };
+        if !self.finish(step, answers).await {
+            self.undo(absent);
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+    }
+
+    /// After a step that was dropped: reports in it are lost, so that agents must tell everything
+    /// again. One that does not come back to do so counts as lost in its time, as do those that the
+    /// step would have lost.
+    fn undo(&mut self, absent: BTreeMap<NodeId, Timestamp>) {
+        self.links.clear();
+        self.absent = absent;
+        let due = self.due();
+        for (node, _) in self.cluster.nodes.iter().filter(|(_, node)| node.status == NodeStatus::Active) {
+            self.absent.entry(node.clone()).or_insert(due);
+        }
+        if !self.begun {
+            self.wake_at = Some(clock::now());
+        }
+    }
+
+    /// When a node that is absent from now on counts as lost.
+    fn due(&self) -> Timestamp {
+        clock::now().plus_millis(i64::try_from(self.node_timeout.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The pure part of a step.
+    fn decide(&mut self, batch: &mut Vec<Input>, answers: &mut Vec<Answer>) -> Step {
         let now = clock::now();
         let mut draft = self.draft();
-        let mut answers = Vec::new();
+        if !self.begun {
+            draft.name_cluster();
+            draft.wake_all();
+        }
         for input in batch.drain(..) {
             match input {
                 Input::Edit(act) => answers.push(act(&mut draft)),
@@ -120,11 +166,18 @@ impl Leader {
                     self.links.insert(facts.id.clone(), Link { id: link, down });
                     draft.register(*facts, tasks);
                 }
-                Input::Reports { node, tasks } => tasks.into_iter().for_each(|report| draft.observe(&node, report)),
+                Input::Reports { node, link, tasks } => {
+                    // What an older connection says late is older than the registration on the newer.
+                    if self.links.get(&node).is_some_and(|current| current.id == link) {
+                        for report in tasks {
+                            draft.observe(&node, report);
+                        }
+                    }
+                }
                 Input::Lost { node, link } => {
                     if self.links.get(&node).is_some_and(|current| current.id == link) {
                         self.links.remove(&node);
-                        self.absent.insert(node, now.plus_millis(self.node_timeout.as_millis() as i64));
+                        self.absent.insert(node, self.due());
                     }
                 }
             }
@@ -137,11 +190,11 @@ impl Leader {
         }
         draft.wake_paused();
         draft.wake_unreachable();
-        self.finish(draft.settle(), answers).await;
+        draft.settle()
     }
 
-    /// Stores the step; only then it becomes true.
-    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) {
+    /// Stores the step; only then it becomes true. Returns whether it did.
+    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) -> bool {
         if !step.writes.is_empty()
             && let Err(error) = self.committer.commit(step.writes).await
         {
@@ -153,15 +206,13 @@ impl Leader {
             if let Some(ledger) = &mut self.ledger {
                 ledger.rollback();
             }
-            // Reports of this step are lost with it: agents tell everything again when they return.
-            self.links.clear();
-            tokio::time::sleep(STORE_RETRY).await;
-            return;
+            return false;
         }
         self.ledger = step.ledger.take();
         if let Some(ledger) = &mut self.ledger {
             ledger.commit(step.cluster.generation);
         }
+        self.begun = true;
         self.wake_at = step.wake_at;
         let now = clock::now();
         self.names.update(&self.cluster, &step.cluster, &step.touched);
@@ -175,6 +226,7 @@ impl Leader {
             self.send(&node, order);
         }
         self.events.publish(now, step.events);
+        true
     }
 
     fn send(&mut self, node: &NodeId, order: Down) {
@@ -183,6 +235,8 @@ impl Leader {
         if let Err(error) = link.down.try_send(order) {
             tracing::warn!(%node, %error, "the agent does not take its orders; connection closed");
             self.links.remove(node);
+            // The end of that connection is no news any more, so its time runs from here.
+            self.absent.insert(node.clone(), self.due());
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::instance::Goal;
 use crate::node::{Node, NodeId};
 use crate::placement::Ledger;
 use crate::{AppId, Fault, Instance, InstanceId, Timestamp};
+use imbl::OrdSet;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,7 +100,8 @@ impl Draft {
     /// Starts from a published cluster.
     pub fn new(cluster: &Cluster, now: Timestamp, epoch: u64, entropy: Entropy) -> Self {
         Self {
-            cluster: cluster.clone(),
+            dirty_apps: cluster.unsettled.iter().cloned().collect(),
+            cluster: Cluster { unsettled: OrdSet::new(), ..cluster.clone() },
             now,
             epoch,
             entropy,
@@ -107,7 +109,6 @@ impl Draft {
             orders: Vec::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
-            dirty_apps: BTreeSet::new(),
             dirty_nodes: BTreeSet::new(),
             capacity_freed: false,
             ledger: None,
@@ -150,6 +151,8 @@ impl Draft {
     pub fn wake_all(&mut self) {
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());
         self.dirty_apps.extend(self.cluster.by_app.keys().cloned());
+        // A removed app without instances is in neither, and its deployment waits for it.
+        self.dirty_apps.extend(self.cluster.deployments.values().flat_map(|deployment| deployment.affected().cloned()));
     }
 
     /// Looks again at the apps whose pause has ended.
@@ -205,6 +208,9 @@ impl Draft {
             ledger.apply(before.as_ref(), Some(&instance));
         }
         self.cluster.instances.insert(id, Arc::clone(&instance));
+        if let Some(before) = before.filter(|before| before.app.version != instance.app.version) {
+            self.drop_version_if_unused(&before);
+        }
         instance
     }
 

@@ -2,14 +2,18 @@
 
 use super::app_record::{AppRecord, VERSIONS_MAX};
 use super::draft::{Draft, EditError};
+use super::pending::RemovedApp;
 use super::{Event, keys, service_ports};
 use crate::app::App;
 use crate::deployment::{Action, ActionKind, Deployment, order};
 use crate::instance::Goal;
-use crate::{AppId, InstanceId, TaskId, Timestamp};
+use crate::{AppId, Fault, InstanceId, TaskId, Timestamp};
 use imbl::Vector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Largest stored document, bytes: an app, or a deployment. Stores take entries up to about 1 MiB.
+const DOCUMENT_BYTES_MAX: usize = 768 << 10;
 
 /// One change of a deployment.
 #[derive(Debug, Clone)]
@@ -50,13 +54,53 @@ pub struct KillRequest {
     pub force: bool,
 }
 
+/// What no store would take is refused here: a step that cannot be stored is lost as a whole, with
+/// what everybody else asked for in it.
+fn check_sizes(changes: &[(ActionKind, AppId, Option<App>)]) -> Result<(), EditError> {
+    let faults: Vec<Fault> = changes
+        .iter()
+        .filter_map(|(_, id, app)| {
+            let bytes = serde_json::to_vec(app.as_ref()?).map_or(0, |bytes| bytes.len());
+            let kib = bytes >> 10;
+            (bytes > DOCUMENT_BYTES_MAX).then(|| {
+                let most = DOCUMENT_BYTES_MAX >> 10;
+                Fault::new(
+                    "/",
+                    format!("the definition of {id} takes {kib} KiB, the most is {most}; let tasks fetch what is large"),
+                )
+            })
+        })
+        .collect();
+    if !faults.is_empty() {
+        return Err(EditError::Invalid(faults));
+    }
+    // Each app stands in a deployment's steps, pending apps and previous versions.
+    let deployment: usize = changes.iter().map(|(_, id, _)| 3 * id.as_str().len() + 120).sum();
+    if deployment > DOCUMENT_BYTES_MAX {
+        let message = format!("{} apps are too many for one deployment; split the change", changes.len());
+        return Err(EditError::Invalid(vec![Fault::new("/", message)]));
+    }
+    Ok(())
+}
+
+/// One deployment takes an app to one goal.
+fn check_unique(ids: &[AppId]) -> Result<(), EditError> {
+    let mut seen = BTreeSet::new();
+    let twice = ids.iter().enumerate().filter(|(_, id)| !seen.insert(*id));
+    let faults: Vec<Fault> = twice
+        .map(|(index, id)| Fault::new(format!("/{index}/id"), format!("{id} is declared twice; keep one of them")))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(EditError::Invalid(faults)) }
+}
+
 impl Draft {
     /// Applies the edits as one deployment and returns it; `None` when nothing changes.
     ///
     /// # Errors
     /// All or nothing: on any error the draft is as before.
     pub fn edit(&mut self, edits: Vec<AppEdit>, force: bool, uri: &str) -> Result<Option<Arc<Deployment>>, EditError> {
-        self.check_locks(edits.iter().map(AppEdit::id), force)?;
+        let ids: Vec<AppId> = edits.iter().map(|edit| edit.id().clone()).collect();
+        check_unique(&ids)?;
         let version = self.next_version(edits.iter().map(AppEdit::id));
         let mut changes: Vec<(ActionKind, AppId, Option<App>)> = Vec::new();
         let mut ports = self.cluster.clone();
@@ -68,21 +112,29 @@ impl Draft {
         if changes.is_empty() {
             return Ok(None);
         }
+        check_sizes(&changes)?;
+        // After the edits: what is wrong in itself is told as such, forcing would not help.
+        self.check_locks(ids.iter(), force)?;
         let previous = changes.iter().map(|(_, id, _)| (id.clone(), self.cluster.app(id).map(|app| app.version))).collect();
         let pending: BTreeSet<AppId> = changes.iter().map(|(_, id, _)| id.clone()).collect();
         self.cancel_deployments(&pending);
         let actions = changes.iter().map(|(action, id, _)| Action { action: *action, app: id.clone() }).collect();
+        let mut removed = Vector::new();
         for (_, id, app) in changes {
             match app {
                 Some(app) => self.put_app(app, uri),
-                None => self.remove_app(&id),
+                None => removed.extend(self.remove_app(&id)),
             }
         }
         let steps = order(actions, |id| self.cluster.app(id).map(AsRef::as_ref));
         let id = self.entropy.next_uuid().to_string();
         let deployment = Arc::new(Deployment { id: id.clone(), version, steps, previous, pending });
         self.write(keys::deployment(&id), &*deployment);
-        self.cluster.deployments.insert(id.into(), Arc::clone(&deployment));
+        let id: Arc<str> = id.into();
+        if !removed.is_empty() {
+            self.cluster.removed.insert(Arc::clone(&id), removed);
+        }
+        self.cluster.deployments.insert(id, Arc::clone(&deployment));
         self.events.push(Event::GroupChanged { version });
         self.events.push(Event::DeploymentStarted { deployment: Arc::clone(&deployment) });
         Ok(Some(deployment))
@@ -143,9 +195,14 @@ impl Draft {
         Ok(Some((ActionKind::ScaleApplication, id, Some(app))))
     }
 
-    /// A version later than every version of the apps.
+    /// A version later than every version of the apps, and than those that instances of a removed
+    /// app of the same id still run.
     fn next_version<'a>(&self, ids: impl Iterator<Item = &'a AppId>) -> Timestamp {
-        ids.filter_map(|id| self.cluster.app(id)).map(|app| app.version.plus_millis(1)).fold(self.now, Timestamp::max)
+        let versions = |id: &'a AppId| {
+            let running = self.cluster.instances_of(id).map(|instance| instance.app.version);
+            running.chain(self.cluster.app(id).map(|app| app.version))
+        };
+        ids.flat_map(versions).map(|version| version.plus_millis(1)).fold(self.now, Timestamp::max)
     }
 
     fn check_locks<'a>(&self, ids: impl Iterator<Item = &'a AppId>, force: bool) -> Result<(), EditError> {
@@ -180,6 +237,7 @@ impl Draft {
 
     pub(super) fn end_deployment(&mut self, deployment: &Arc<Deployment>, success: bool) {
         self.cluster.deployments.remove(deployment.id.as_str());
+        self.cluster.removed.remove(deployment.id.as_str());
         self.delete(keys::deployment(&deployment.id));
         self.events.push(Event::DeploymentFinished { deployment: Arc::clone(deployment), success });
         self.dirty_apps.extend(deployment.affected().cloned());
@@ -215,8 +273,8 @@ impl Draft {
         self.cluster.instances_of(&app.id).any(|instance| instance.app.version == app.version)
     }
 
-    fn remove_app(&mut self, id: &AppId) {
-        let Some(record) = self.cluster.apps.remove(id) else { return };
+    fn remove_app(&mut self, id: &AppId) -> Option<RemovedApp> {
+        let record = self.cluster.apps.remove(id)?;
         service_ports::release(&mut self.cluster, id, &record.app);
         self.delete(keys::app(id));
         for version in record.versions.iter().filter(|version| !self.is_version_running(version)).cloned().collect::<Vec<_>>() {
@@ -225,12 +283,14 @@ impl Draft {
         if self.cluster.failures.remove(id).is_some() {
             self.delete(keys::failure(id));
         }
-        if self.cluster.packages.remove(id).is_some() {
+        let package = self.cluster.packages.remove(id);
+        if package.is_some() {
             self.delete(keys::package(id));
         }
         self.cluster.delays.remove(id);
         self.cluster.pending.remove(id);
         self.dirty_apps.insert(id.clone());
+        Some(RemovedApp { app: record.app, package })
     }
 
     /// Stops tasks; they come back unless `scale` is asked for. Returns the deployment of a scale.
@@ -238,11 +298,11 @@ impl Draft {
     /// # Errors
     /// [`EditError::NoTask`] when none of the tasks exists, [`EditError::Locked`].
     pub fn kill(&mut self, request: &KillRequest) -> Result<Option<Arc<Deployment>>, EditError> {
-        let mut by_app: BTreeMap<AppId, Vec<InstanceId>> = BTreeMap::new();
+        let mut by_app: BTreeMap<AppId, BTreeSet<InstanceId>> = BTreeMap::new();
         for task in &request.tasks {
             let Ok((id, incarnation)) = task.split() else { continue };
             if let Some(instance) = self.cluster.instances.get(&id).filter(|instance| instance.incarnation == incarnation) {
-                by_app.entry(instance.app.id.clone()).or_default().push(id);
+                by_app.entry(instance.app.id.clone()).or_default().insert(id);
             }
         }
         if by_app.is_empty() {
@@ -255,7 +315,12 @@ impl Draft {
                 .iter()
                 .filter_map(|(id, killed)| {
                     let app = self.cluster.app(id)?;
-                    Some(AppEdit::Scale(id.clone(), app.instances.saturating_sub(killed.len() as u32)))
+                    // What is stopping for good has been scaled away before.
+                    let is_counted = |id: &&InstanceId| {
+                        self.cluster.instances.get(*id).is_some_and(|instance| instance.goal != Goal::Decommissioned)
+                    };
+                    let fewer = killed.iter().filter(is_counted).count() as u32;
+                    Some(AppEdit::Scale(id.clone(), app.instances.saturating_sub(fewer)))
                 })
                 .collect();
             deployment = self.edit(edits, request.force, "/v2/tasks/delete")?;
@@ -293,23 +358,34 @@ impl Draft {
     /// Goes back to what was before a running deployment, as a new deployment.
     ///
     /// # Errors
-    /// [`EditError::NoDeployment`].
+    /// [`EditError::NoDeployment`], [`EditError::NoVersion`] when an earlier definition is not known
+    /// any more.
     pub fn roll_back(&mut self, id: &str) -> Result<Option<Arc<Deployment>>, EditError> {
         let deployment = self.cluster.deployments.get(id).cloned().ok_or_else(|| EditError::NoDeployment(id.into()))?;
+        let removed = self.cluster.removed.get(id).cloned().unwrap_or_default();
         let mut edits = Vec::new();
         for (app, version) in &deployment.previous {
             match version {
                 None if self.cluster.apps.contains_key(app) => edits.push(AppEdit::Remove(app.clone())),
                 None => {}
                 Some(version) => {
-                    let old = self.cluster.apps.get(app).and_then(|record| record.version(*version).cloned());
-                    if let Some(old) = old {
-                        edits.push(AppEdit::Restore((*old).clone()));
-                    }
+                    let kept = self.cluster.apps.get(app).and_then(|record| record.version(*version));
+                    let removed = || removed.iter().map(|removed| &removed.app).find(|removed| removed.id == *app);
+                    let running = || self.cluster.instances_of(app).map(|instance| &instance.app);
+                    let old = kept.or_else(removed).or_else(|| running().find(|running| running.version == *version));
+                    let old = old.ok_or_else(|| EditError::NoVersion(app.clone(), *version))?;
+                    edits.push(AppEdit::Restore((**old).clone()));
                 }
             }
         }
-        self.end_deployment(&deployment, false);
-        self.edit(edits, true, &format!("/v2/deployments/{id}"))
+        // The edit supersedes the deployment, if it changes anything.
+        let result = self.edit(edits, true, &format!("/v2/deployments/{id}"))?;
+        for package in removed.into_iter().filter_map(|removed| removed.package) {
+            self.put_package((*package).clone());
+        }
+        if self.cluster.deployments.contains_key(id) {
+            self.end_deployment(&deployment, false);
+        }
+        Ok(result)
     }
 }

@@ -69,7 +69,8 @@ impl Draft {
 
     pub(super) fn instances_on(&self, node: &NodeId) -> Vec<Arc<Instance>> {
         let ids = self.cluster.loads.get(node).map(|load| load.instances.clone()).unwrap_or_default();
-        ids.iter().filter_map(|id| self.cluster.instances.get(id).cloned()).collect()
+        let here = |instance: &&Arc<Instance>| instance.node() == Some(node);
+        ids.iter().filter_map(|id| self.cluster.instances.get(id).filter(here).cloned()).collect()
     }
 
     /// A node's agent is lost. Its tasks may run on; what becomes of the instances is the choice of
@@ -103,14 +104,21 @@ impl Draft {
         }
     }
 
-    /// Replaces unreachable instances whose time has come; returns when the next one is due.
+    /// Replaces unreachable instances whose time has come; returns when the next one is due. One that
+    /// is not wanted any more is forgotten at once, as Marathon does: nobody is there to confirm its
+    /// end, and should its node return, it is told to stop what it does not have to run.
     pub(super) fn expire_unreachable(&mut self, ids: &[InstanceId]) -> Option<Timestamp> {
         let mut next: Option<Timestamp> = None;
         for id in ids {
             let Some(instance) = self.cluster.instances.get(id).cloned() else { continue };
             let (Some(since), Condition::Unreachable) = (instance.unreachable_since, instance.condition) else { continue };
-            let UnreachableStrategy::Replace { inactive_after_seconds, .. } = instance.app.unreachable_strategy else { continue };
-            let due = since.plus_millis(i64::from(inactive_after_seconds) * 1000);
+            let due = match instance.app.unreachable_strategy {
+                _ if instance.goal == Goal::Decommissioned => since,
+                UnreachableStrategy::Replace { inactive_after_seconds, .. } => {
+                    since.plus_millis(i64::from(inactive_after_seconds) * 1000)
+                }
+                UnreachableStrategy::Disabled => continue,
+            };
             if due <= self.now {
                 self.complete(&instance, None, None);
                 self.remove_instance(id);

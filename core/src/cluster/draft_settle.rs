@@ -14,6 +14,11 @@ use std::sync::Arc;
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
 /// resolved) goes on in the next.
 const ROUNDS_MAX: usize = 8;
+/// Milliseconds until a step goes on with what the one before left unplanned.
+const UNSETTLED_PAUSE_MS: i64 = 1_000;
+/// Most instances of one app that wait for a node at a time. More are created as these find theirs,
+/// so that a number of instances no cluster can run costs no more than this.
+pub(super) const SCHEDULED_MAX: u32 = 5_000;
 
 impl Draft {
     /// Plans until nothing changes and hands out the step.
@@ -35,7 +40,12 @@ impl Draft {
             }
         }
         let paused = self.cluster.pending.keys().filter_map(|id| self.cluster.delays.get(id)).map(|delay| delay.until);
-        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).min();
+        if self.capacity_freed {
+            self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+        }
+        self.cluster.unsettled = std::mem::take(&mut self.dirty_apps).into_iter().collect();
+        let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(UNSETTLED_PAUSE_MS));
+        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).chain(unsettled).min();
         for node in std::mem::take(&mut self.dirty_nodes) {
             let assigned: Vec<AssignedInstance> =
                 self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
@@ -66,22 +76,29 @@ impl Draft {
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
         let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
         let plan = plan(app.as_deref(), &references, blocked);
+        let mut more = false;
         for (instance, reason) in &plan.kill {
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
         }
         if let Some(app) = &app {
-            for _ in 0..plan.launch {
+            let waiting = references.iter().filter(|instance| instance.condition == Condition::Scheduled).count();
+            let launch = plan.launch.min(SCHEDULED_MAX.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX)));
+            for _ in 0..launch {
                 let id = InstanceId::new(&app.id, self.entropy.next_uuid());
                 self.put_instance(Self::scheduled(id, app, self.now));
             }
-            self.seat(app);
+            let held_back = plan.launch - launch;
+            let seated = self.seat(app, held_back, blocked);
+            more = held_back > 0 && seated > 0;
         }
         if plan.done {
             self.note_done(id, app.is_none());
         }
         // What this very call changed needs no second look, unless a kill freed a place.
-        if plan.kill.is_empty() {
+        if plan.kill.is_empty() && !more {
             self.dirty_apps.remove(id);
+        } else if more {
+            self.dirty_apps.insert(id.clone());
         }
         expires
     }
@@ -103,29 +120,35 @@ impl Draft {
         }
     }
 
-    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow.
-    fn seat(&mut self, app: &Arc<App>) {
+    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
+    /// many. `held_back` are the instances that wait to be created. While an earlier step of the
+    /// deployment `blocked` the app, what waited before the change goes on waiting.
+    fn seat(&mut self, app: &Arc<App>, held_back: u32, blocked: bool) -> usize {
+        let held_back = held_back as usize;
         let mut waiting: Vec<Arc<Instance>> = self
             .cluster
             .instances_of(&app.id)
             .filter(|instance| instance.condition == Condition::Scheduled && instance.goal == Goal::Running)
+            .filter(|instance| {
+                !blocked || instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at
+            })
             .cloned()
             .collect();
         let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);
         if paused {
             // Instances that had been stable do not share the pause of the failing ones.
             let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|instance| instance.excused);
-            self.note_pending(app, rest.len(), None);
+            self.note_pending(app, rest.len() + held_back, None);
             waiting = ready;
             if waiting.is_empty() {
-                return;
+                return 0;
             }
         }
         if waiting.is_empty() {
             if !paused {
                 self.cluster.pending.remove(&app.id);
             }
-            return;
+            return 0;
         }
         let (seats, refusals) = self.find_seats(app, waiting.len());
         let found = seats.len();
@@ -145,8 +168,9 @@ impl Draft {
             self.launch(&launched, node);
         }
         if !paused {
-            self.note_pending(app, waiting.len() - found, refusals);
+            self.note_pending(app, waiting.len() - found + held_back, refusals);
         }
+        found
     }
 
     fn launch(&mut self, instance: &Arc<Instance>, node: crate::NodeId) {

@@ -280,9 +280,40 @@ fn a_second_change_is_locked_unless_forced() {
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
     let locked = world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], false, ""));
     assert!(matches!(locked, Err(EditError::Locked(ids)) if ids.len() == 1));
+    let again = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, ""));
+    assert!(matches!(again, Err(EditError::Exists(_))), "forcing would not help: {again:?}");
     world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 2)], true, "")).unwrap();
     world.run();
     assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn more_instances_than_any_cluster_runs_cost_no_more_than_those_that_wait() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1_000_000, 100))], false, "")).unwrap();
+    world.run();
+    let (id, running) = (AppId::parse("/a").unwrap(), world.running("/a"));
+    assert!(running > 0);
+    let waiting = super::draft_settle::SCHEDULED_MAX as usize;
+    assert_eq!(world.cluster.instances_of(&id).count(), running + waiting);
+    assert_eq!(world.cluster.pending[&id].count as usize, 1_000_000 - running, "all that are missing are told");
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(id.clone(), 2)], true, "")).unwrap();
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.instances_of(&id).count()), (2, 2));
+}
+
+#[test]
+fn what_no_store_would_take_is_refused_before_it_is_tried() {
+    let mut world = World::new(1);
+    let mut large = app("/large", 1, 100);
+    large.cmd = Some("x".repeat(1 << 20));
+    let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100)), AppEdit::Create(large)], false, ""));
+    assert!(matches!(&refused, Err(EditError::Invalid(faults)) if faults[0].message.contains("/large")), "{refused:?}");
+    let portless = |number| App { port_definitions: Vec::new(), ..app(&format!("/many/app-{number}"), 0, 100) };
+    let many = (0..10_000).map(|number| AppEdit::Create(portless(number))).collect();
+    let refused = world.step(|draft| draft.edit(many, false, ""));
+    assert!(matches!(refused, Err(EditError::Invalid(_))), "{refused:?}");
+    assert!(world.cluster.apps.is_empty());
 }
 
 #[test]
@@ -341,6 +372,18 @@ fn rollback_restores_the_previous_version_and_spares_its_instances() {
 }
 
 #[test]
+fn a_damaged_app_document_is_told_and_its_newest_version_stands_in() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let key = world.store.keys().find(|key| key.ends_with("/apps/a")).unwrap().clone();
+    world.store.insert(key.clone(), b"{ damaged".to_vec());
+    let (loaded, faults) = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now());
+    assert_eq!(faults.iter().map(|fault| &fault.key).collect::<Vec<_>>(), [&key]);
+    assert_eq!(loaded.app(&AppId::parse("/a").unwrap()), world.cluster.app(&AppId::parse("/a").unwrap()));
+}
+
+#[test]
 fn killed_tasks_come_back_unless_scaled_away() {
     let mut world = World::new(1);
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 3, 100))], false, "")).unwrap();
@@ -356,6 +399,19 @@ fn killed_tasks_come_back_unless_scaled_away() {
     world.step(|draft| draft.kill(&request(vec![second], true))).unwrap();
     world.run();
     assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn an_app_made_anew_at_once_has_a_version_of_its_own() {
+    let mut world = World::new(1);
+    let id = AppId::parse("/a").unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Put(app("/a", 1, 100))], true, "")).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(id.clone())], true, "")).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Put(app("/a", 0, 100))], true, "")).unwrap();
+    let old = world.cluster.instances_of(&id).next().unwrap().app.version;
+    assert_ne!(world.cluster.app(&id).unwrap().version, old);
+    world.run();
+    assert_eq!(world.running("/a"), 0);
 }
 
 #[test]
@@ -401,6 +457,84 @@ fn a_lost_node_is_replaced_and_its_return_kills_the_duplicate() {
     world.run();
     assert!(world.agents[&node].is_empty(), "the duplicate was stopped");
     assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn a_deployment_whose_removed_app_is_gone_ends_after_a_restart() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
+    world.run();
+    let edits = vec![AppEdit::Remove(AppId::parse("/a").unwrap()), AppEdit::Create(app("/c", 1, 900_000))];
+    world.step(|draft| draft.edit(edits, false, "")).unwrap();
+    world.run();
+    let pending = |world: &World| world.cluster.deployments.values().next().unwrap().pending.iter().cloned().collect::<Vec<_>>();
+    let waiting = vec![AppId::parse("/c").unwrap()];
+    assert_eq!(pending(&world), waiting);
+    world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
+    world.step(Draft::wake_all);
+    assert_eq!(pending(&world), waiting, "the app that is gone is not waited for again");
+    assert_eq!(world.cluster.instances_of(&waiting[0]).count(), 1);
+}
+
+#[test]
+fn going_back_brings_a_removed_app_and_its_package_back() {
+    let mut world = World::new(1);
+    let id = AppId::parse("/a").unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let removal = world.step(|draft| draft.edit(vec![AppEdit::Remove(id.clone())], false, "")).unwrap().unwrap();
+    assert_eq!(world.cluster.removed.len(), 1);
+    world.step(|draft| draft.roll_back(&removal.id)).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 2);
+    assert!(world.cluster.deployments.is_empty() && world.cluster.removed.is_empty());
+}
+
+#[test]
+fn what_is_not_wanted_any_more_does_not_wait_for_a_lost_node() {
+    let mut world = World::new(1);
+    let mut patient = app("/a", 1, 100);
+    patient.unreachable_strategy = crate::app::UnreachableStrategy::Disabled;
+    world.step(|draft| draft.edit(vec![AppEdit::Create(patient)], false, "")).unwrap();
+    world.run();
+    world.step(|draft| draft.lose_node(&NodeId::parse("c-S0").unwrap()));
+    assert_eq!(world.cluster.instances.len(), 1);
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/a").unwrap())], false, "")).unwrap();
+    assert!(world.cluster.instances.is_empty() && world.cluster.deployments.is_empty());
+}
+
+#[test]
+fn a_task_named_twice_is_scaled_away_once_and_an_app_named_twice_is_refused() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 3, 100))], false, "")).unwrap();
+    world.run();
+    let task = world.cluster.instances.values().next().unwrap().task_id();
+    let request = KillRequest { tasks: vec![task.clone(), task], scale: true, wipe: false, force: true };
+    world.step(|draft| draft.kill(&request)).unwrap();
+    // Once more while it is stopping.
+    world.step(|draft| draft.kill(&request)).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 2);
+    let twice = vec![AppEdit::Put(app("/b", 1, 100)), AppEdit::Put(app("/b", 2, 100))];
+    assert!(matches!(world.step(|draft| draft.edit(twice, false, "")), Err(EditError::Invalid(_))));
+}
+
+#[test]
+fn definitions_nobody_needs_leave_the_store() {
+    let mut world = World::new(1);
+    let id = AppId::parse("/a").unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();
+    world.run();
+    for count in 0..2 * VERSIONS_MAX as u32 {
+        world.now += 1_000;
+        world.step(|draft| draft.edit(vec![AppEdit::Scale(id.clone(), 1 + (count + 1) % 2)], true, "")).unwrap();
+        world.run();
+    }
+    let stored = |world: &World| world.store.keys().filter(|key| key.contains("/versions/")).count();
+    let oldest = world.cluster.instances_of(&id).map(|instance| instance.task_id()).next().unwrap();
+    world.step(|draft| draft.kill(&KillRequest { tasks: vec![oldest], scale: false, wipe: false, force: false })).unwrap();
+    world.run();
+    assert_eq!(stored(&world), VERSIONS_MAX);
 }
 
 #[derive(Debug, Clone)]

@@ -61,8 +61,14 @@ impl Cluster {
     /// Rebuilds the cluster from all entries below [`keys::ROOT`]. Tasks count as staging, on nodes
     /// that are unreachable, until agents say otherwise.
     pub fn load<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>, now: Timestamp) -> (Self, Vec<LoadFault>) {
-        let mut loader =
-            Loader { now, cluster: Self::default(), versions: BTreeMap::new(), assigned: Vec::new(), faults: Vec::new() };
+        let mut loader = Loader {
+            now,
+            cluster: Self::default(),
+            versions: BTreeMap::new(),
+            assigned: Vec::new(),
+            faults: Vec::new(),
+            unreadable: Vec::new(),
+        };
         for (key, value) in entries {
             loader.entry(key, value);
         }
@@ -76,6 +82,8 @@ struct Loader {
     versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
     assigned: Vec<(NodeId, String, AssignedInstance)>,
     faults: Vec<LoadFault>,
+    /// Apps whose document is damaged.
+    unreadable: Vec<AppId>,
 }
 
 impl Loader {
@@ -96,8 +104,12 @@ impl Loader {
             if let Some(app) = self.read::<App>(key, value) {
                 self.versions.entry(app.id.clone()).or_default().insert(app.version, Arc::new(app));
             }
-        } else if key.starts_with(keys::APPS) {
-            if let Some(app) = self.read::<App>(key, value) {
+        } else if let Some(id) = key.strip_prefix(keys::APPS) {
+            let app = self.read::<App>(key, value);
+            if app.is_none() {
+                self.unreadable.extend(AppId::parse(id));
+            }
+            if let Some(app) = app {
                 let app = Arc::new(app);
                 self.cluster.apps.insert(app.id.clone(), AppRecord { versions: Vector::unit(Arc::clone(&app)), app });
             }
@@ -132,6 +144,12 @@ impl Loader {
     }
 
     fn finish(mut self) -> (Cluster, Vec<LoadFault>) {
+        for id in std::mem::take(&mut self.unreadable) {
+            // A damaged document is no wish to remove the app: its newest version stands in.
+            if let Some(app) = self.versions.get(&id).and_then(|versions| versions.values().next_back()).cloned() {
+                self.cluster.apps.insert(id, AppRecord { versions: Vector::unit(Arc::clone(&app)), app });
+            }
+        }
         let ids: Vec<AppId> = self.cluster.apps.keys().cloned().collect();
         for id in ids {
             let Some(record) = self.cluster.apps.get(&id).cloned() else { continue };
@@ -153,6 +171,18 @@ impl Loader {
     }
 
     fn seat(&mut self, node: NodeId, app: Arc<App>, line: AssignedInstance) {
+        // A crash between the transactions of one large step can leave an instance on two nodes: its
+        // later launch counts.
+        if let Some(other) = self.cluster.instances.get(&line.instance).cloned() {
+            if other.incarnation >= line.incarnation {
+                return;
+            }
+            if let Some(seat) = &other.seat
+                && let Some(load) = self.cluster.loads.get_mut(&seat.node)
+            {
+                load.give_back(&other.id, &other.app, seat);
+            }
+        }
         let seat = Seat { node, host_ports: line.ports };
         let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
         load.take(&line.instance, &app, &seat);

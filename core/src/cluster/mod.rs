@@ -26,7 +26,7 @@ pub use entropy::Entropy;
 pub use event::Event;
 pub use keys::{EPOCH_KEY, ROOT};
 pub use load::LoadFault;
-pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending};
+pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::Deployment;
@@ -55,6 +55,8 @@ pub struct Cluster {
     pub loads: OrdMap<NodeId, NodeLoad>,
     /// Changes under way, by id.
     pub deployments: OrdMap<Arc<str>, Arc<Deployment>>,
+    /// What running deployments have removed, by deployment, for going back. Not stored.
+    pub removed: OrdMap<Arc<str>, Vector<RemovedApp>>,
     /// Pauses of failing apps.
     pub delays: OrdMap<AppId, Delay>,
     /// Apps that wait for a node.
@@ -71,6 +73,8 @@ pub struct Cluster {
     pub completed: Vector<Arc<CompletedTask>>,
     /// Tasks that ended since this controller started, by their last state; never falls.
     pub ended: OrdMap<Condition, u64>,
+    /// Apps that the last step left unplanned; the next one goes on with them.
+    pub unsettled: OrdSet<AppId>,
     /// Counts published steps; a cache key for readers.
     pub generation: u64,
 }

@@ -2,8 +2,9 @@
 
 use crate::assignment::{Exit, FailureReason};
 use crate::instance::Condition;
+use crate::package::PackageInstance;
 use crate::placement::Refusals;
-use crate::{AppId, Instance, TaskId, Timestamp};
+use crate::{App, AppId, Instance, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -55,6 +56,15 @@ pub struct LastFailure {
     pub timestamp: Timestamp,
     /// Version of the app.
     pub version: Timestamp,
+}
+
+/// An app that a running deployment has removed.
+#[derive(Debug, Clone)]
+pub struct RemovedApp {
+    /// Its last definition.
+    pub app: Arc<App>,
+    /// The package it came from.
+    pub package: Option<Arc<PackageInstance>>,
 }
 
 /// A task that ended.

@@ -24,32 +24,52 @@ pub struct Action {
 }
 
 /// Orders `actions` into steps: stops first, then by depth of the dependency graph given by
-/// `app_of`. Cycles, which validation refuses, end the walk instead of looping.
+/// `app_of`. What stands in a cycle waits for what is outside of it only.
 pub fn order<'a>(actions: Vec<Action>, app_of: impl Fn(&AppId) -> Option<&'a App>) -> Vec<Vec<Action>> {
     let (stops, others): (Vec<_>, Vec<_>) = actions.into_iter().partition(|action| action.action == ActionKind::StopApplication);
-    let changing: Vec<AppId> = others.iter().map(|action| action.app.clone()).collect();
-    let mut levels: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
-    for action in others {
-        let level = depth(&action.app, &changing, &app_of, changing.len());
-        levels.entry(level).or_default().push(action);
+    let levels = levels(&others, app_of);
+    let mut by_level: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
+    for (action, level) in others.into_iter().zip(levels) {
+        by_level.entry(level).or_default().push(action);
     }
     let mut steps = Vec::new();
     if !stops.is_empty() {
         steps.push(stops);
     }
-    steps.extend(levels.into_values());
+    steps.extend(by_level.into_values());
     steps
 }
 
-fn depth<'a>(id: &AppId, changing: &[AppId], app_of: &impl Fn(&AppId) -> Option<&'a App>, fuel: usize) -> usize {
-    let Some(app) = app_of(id).filter(|_| fuel > 0) else { return 0 };
-    let needs = |dependency: &AppId, other: &AppId| other != id && (other == dependency || other.is_below(dependency.as_str()));
-    app.dependencies
-        .iter()
-        .flat_map(|dependency| changing.iter().filter(move |other| needs(dependency, other)))
-        .map(|other| depth(other, changing, app_of, fuel - 1) + 1)
-        .max()
-        .unwrap_or(0)
+/// For each action, the longest way of dependencies below its app. Each dependency is followed once
+/// (Kahn), whatever the shape of the graph; apps that depend on each other in a circle wait for those
+/// outside of it only.
+fn levels<'a>(actions: &[Action], app_of: impl Fn(&AppId) -> Option<&'a App>) -> Vec<usize> {
+    let places: BTreeMap<&str, usize> = actions.iter().enumerate().map(|(place, action)| (action.app.as_str(), place)).collect();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); actions.len()];
+    let mut missing = vec![0_usize; actions.len()];
+    for (place, action) in actions.iter().enumerate() {
+        for dependency in app_of(&action.app).iter().flat_map(|app| &app.dependencies) {
+            let below = format!("{}/", dependency.as_str());
+            let exact = places.get(dependency.as_str()).copied();
+            let inside = places.range(below.as_str()..).take_while(|(id, _)| id.starts_with(&below)).map(|(_, place)| *place);
+            for other in exact.into_iter().chain(inside).filter(|other| *other != place) {
+                dependents[other].push(place);
+                missing[place] += 1;
+            }
+        }
+    }
+    let mut levels = vec![0; actions.len()];
+    let mut ready: Vec<usize> = (0..actions.len()).filter(|place| missing[*place] == 0).collect();
+    while let Some(place) = ready.pop() {
+        for &dependent in &dependents[place] {
+            levels[dependent] = levels[dependent].max(levels[place] + 1);
+            missing[dependent] -= 1;
+            if missing[dependent] == 0 {
+                ready.push(dependent);
+            }
+        }
+    }
+    levels
 }
 
 #[cfg(test)]
@@ -69,5 +89,25 @@ mod tests {
         let stop = Action { action: ActionKind::StopApplication, app: id("/old") };
         let steps = order(vec![start("/edge"), start("/g/web"), start("/db"), stop.clone()], |id| apps.get(id));
         assert_eq!(steps, vec![vec![stop], vec![start("/db")], vec![start("/g/web")], vec![start("/edge")]]);
+    }
+
+    #[test]
+    fn dense_graphs_and_cycles_cost_no_more_than_their_edges() {
+        let id = |text: String| AppId::parse(&text).unwrap();
+        let name = |layer: u32, place: u32| id(format!("/l{layer}/a{place}"));
+        let mut apps = BTreeMap::new();
+        for (layer, place) in (0..30).flat_map(|layer| (0..10).map(move |place| (layer, place))) {
+            let mut app = App::new(name(layer, place));
+            app.dependencies = (0..10).filter(|_| layer > 0).map(|other| name(layer - 1, other)).collect();
+            apps.insert(app.id.clone(), app);
+        }
+        for place in 0..30 {
+            let mut app = App::new(id(format!("/circle/a{place}")));
+            app.dependencies = (0..30).filter(|other| *other != place).map(|other| id(format!("/circle/a{other}"))).collect();
+            apps.insert(app.id.clone(), app);
+        }
+        let actions = apps.keys().map(|app| Action { action: ActionKind::StartApplication, app: app.clone() }).collect();
+        let steps = order(actions, |id| apps.get(id));
+        assert_eq!(steps.iter().map(Vec::len).collect::<Vec<_>>(), [vec![40], vec![10; 29]].concat());
     }
 }

@@ -17,6 +17,8 @@ struct Prepared<'a> {
     first: Option<String>,
     /// All values on usable nodes, for GROUP_BY.
     groups: BTreeSet<String>,
+    /// Fewest placed instances of the groups that are still open, for GROUP_BY.
+    least: u32,
 }
 
 /// All constraints of an app.
@@ -41,7 +43,10 @@ impl<'a> Constraints<'a> {
                 Operator::GroupBy => usable.iter().filter_map(|node| node.field(&constraint.field)).map(str::to_owned).collect(),
                 _ => BTreeSet::new(),
             };
-            Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups }
+            let mut prepared =
+                Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups, least: 0 };
+            prepared.find_least();
+            prepared
         };
         Self(app.constraints.iter().map(prepare).collect())
     }
@@ -57,12 +62,28 @@ impl<'a> Constraints<'a> {
             if let Some(value) = node.field(&prepared.constraint.field) {
                 prepared.first.get_or_insert_with(|| value.to_owned());
                 *prepared.placed.entry(value.to_owned()).or_default() += 1;
+                prepared.find_least();
             }
         }
     }
 }
 
 impl Prepared<'_> {
+    /// Most groups that GROUP_BY may use.
+    fn group_limit(&self) -> usize {
+        self.constraint.value.as_deref().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX)
+    }
+
+    /// Once for each placed instance, not for each node that is looked at.
+    fn find_least(&mut self) {
+        let may_open = self.placed.len() < self.group_limit();
+        let counts = self.groups.iter().filter_map(|group| match self.placed.get(group) {
+            Some(count) => Some(*count),
+            None => may_open.then_some(0),
+        });
+        self.least = counts.min().unwrap_or(0);
+    }
+
     fn accepts(&self, node: &Node) -> bool {
         let operator = self.constraint.operator;
         let Some(value) = node.field(&self.constraint.field) else { return operator == Operator::Unlike };
@@ -75,13 +96,7 @@ impl Prepared<'_> {
                 None => true,
             },
             Operator::GroupBy => {
-                let limit = operand.and_then(|text| text.parse::<usize>().ok()).unwrap_or(usize::MAX);
-                let used: BTreeSet<&str> = self.placed.keys().map(String::as_str).collect();
-                if used.len() >= limit && !used.contains(value) {
-                    return false;
-                }
-                let open = self.groups.iter().map(String::as_str).filter(|group| used.len() < limit || used.contains(group));
-                placed(value) <= open.map(placed).min().unwrap_or(0)
+                (self.placed.len() < self.group_limit() || self.placed.contains_key(value)) && placed(value) <= self.least
             }
             Operator::MaxPer => operand.and_then(|text| text.parse::<u32>().ok()).is_some_and(|most| placed(value) < most),
             Operator::Like => self.regex.as_ref().is_some_and(|regex| regex.is_match(value)),

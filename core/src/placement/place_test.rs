@@ -128,3 +128,14 @@ fn images_need_a_container_engine() {
     let (_, refusals) = place(&app, 1, candidates(&nodes), &[], Strategy::Spread, 0);
     assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::MissingExecutor, 1)]));
 }
+
+#[test]
+fn a_node_runs_a_limited_number_of_tasks() {
+    let nodes = [node(0, 4, &[])];
+    let mut tiny = app(&[]);
+    (tiny.cpus, tiny.mem, tiny.disk) = (Scalar::ZERO, Scalar::ZERO, Scalar::ZERO);
+    tiny.port_definitions = Vec::new();
+    let (seats, refusals) = place(&tiny, super::NODE_TASKS_MAX + 1, candidates(&nodes), &[], Strategy::Spread, 0);
+    assert_eq!(seats.len(), super::NODE_TASKS_MAX);
+    assert_eq!(refusals.unwrap().by_reason[&Reason::TooManyTasks], 1);
+}

@@ -1,6 +1,18 @@
 //! End to end: the real binaries, real processes, real sockets.
 
 mod apps;
+mod artifacts;
 mod bad_input;
+mod clients;
+mod commands;
+mod docker;
+mod door;
+mod health;
 mod lifecycle;
 mod packages;
+mod placement;
+mod renderings;
+mod repositories;
+mod rolling;
+mod sandbox;
+mod specs;

@@ -47,7 +47,7 @@ pub(crate) async fn start(
             limits: Limits::default(),
         };
         let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);
-        directory.insert(&id, axum::Router::new());
+        directory.insert(&id, agent.routes());
         started.joins.push(tokio::spawn(stay_joined(Arc::clone(&agent), handle.clone())));
         started.agents.push(agent);
     }

@@ -11,8 +11,10 @@ use crate::{attach, universe};
 use anyhow::Context as _;
 use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
-use orrery_controller::{LeaderOptions, start};
+use orrery_controller::packages::repositories;
+use orrery_controller::{Handle, LeaderOptions, start};
 use orrery_core::Timestamp;
+use orrery_core::node::NodeStatus;
 use orrery_core::package::Repository;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
 use orrery_store::Embedded;
@@ -28,10 +30,13 @@ use tokio_util::sync::CancellationToken;
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open connections may take to end when the cluster stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the nodes of this process may take to join before the cluster is announced without them.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until a signal asks to stop; then stops the tasks and leaves.
 pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     refuse::check(&options)?;
+    raise_open_files();
     let data = options.data.path()?;
     create_private(&data)?;
     if let Some(running) = InstanceFile::read(&data) {
@@ -56,9 +61,10 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let catalog =
         Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
     let leader = LeaderOptions { store, zone: zone.clone(), address, node_timeout: NODE_TIMEOUT };
-    let (handle, leading) = start(leader, stop.clone()).await?;
+    let (handle, mut leading) = start(leader, stop.clone()).await?;
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());
+    warm(&catalog, &handle);
     let agents = agents::start(&options, &data, &cluster_id, &handle, &directory).await?;
 
     let facts = ClusterFacts {
@@ -68,7 +74,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         dns_upstreams: dns.upstreams.clone(),
         started_at: now(),
     };
-    let door = Door { handle, catalog, zone, agents: directory, facts: Arc::new(facts) };
+    let door = Door { handle: handle.clone(), catalog, zone, agents: directory, facts: Arc::new(facts), asset: universe::asset };
     let closing = stop.clone();
     let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
 
@@ -87,10 +93,17 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     {
         tracing::warn!(%error, "the dcos command could not be attached; use `dcos cluster setup {url}`");
     }
+    joined(&handle, usize::from(options.agents)).await;
     tracing::info!(%url, dns = %dns.local_addr, "serving");
     announce(&format!("ready {url}"));
 
-    signals.wait().await;
+    tokio::select! {
+        () = signals.wait() => {}
+        _ = &mut leading => {
+            InstanceFile::remove(&data);
+            anyhow::bail!("the leader ended unexpectedly; tasks run on, start again with `orrery up`");
+        }
+    }
     tracing::info!("stopping: tasks first, then the rest");
     agents.stop_tasks().await;
     stop.cancel();
@@ -99,6 +112,34 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let _ = leading.await;
     InstanceFile::remove(&data);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the nodes of this process, so that whoever reads `ready` finds them.
+async fn joined(handle: &Handle, wanted: usize) {
+    let mut generation = handle.generation();
+    let joined = async {
+        let active = || handle.cluster().nodes.values().filter(|node| node.status == NodeStatus::Active).count();
+        while active() < wanted && generation.changed().await.is_ok() {}
+    };
+    if tokio::time::timeout(JOIN_TIMEOUT, joined).await.is_err() {
+        tracing::warn!("not every node of this machine has joined yet");
+    }
+}
+
+/// Every task, connection and log takes descriptors; the soft limit of a login shell is for people.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
+    {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+/// Reads the repositories before anybody asks.
+fn warm(catalog: &Arc<CatalogService>, handle: &Handle) {
+    let (catalog, repositories) = (Arc::clone(catalog), repositories(&handle.cluster(), catalog));
+    tokio::spawn(async move { drop(catalog.index(&repositories).await) });
 }
 
 async fn axum_serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
@@ -122,7 +163,7 @@ fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
     Ok(Repository { name: "Universe".into(), uri })
 }
 
-fn create_private(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn create_private(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)

@@ -292,7 +292,9 @@ fn read_networking(reader: &mut Reader, object: &Object<'_>, app: &mut App, give
     if given.port_mappings.is_none() {
         given.port_mappings = ip_address.and_then(|ip_address| ip_address.port_mappings);
     }
-    let ports = object.get("ports");
+    // Clients that send whole apps send the old form along, empty.
+    let is_empty = |cursor: &Cursor<'_>| cursor.value.as_array().is_some_and(Vec::is_empty);
+    let ports = object.get("ports").filter(|ports| !is_empty(ports) || object.get("portDefinitions").is_none());
     let definitions = object.get("portDefinitions");
     if let (Some(ports), Some(_)) = (&ports, &definitions) {
         reader.fault(ports.path.clone(), "is the old form of portDefinitions; give only one of the two");

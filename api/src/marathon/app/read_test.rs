@@ -51,6 +51,7 @@ fn old_forms_become_new_ones() {
             json!({"fetch": [{"uri": "http://h/a.tar.gz", "extract": true}, {"uri": "http://h/b.bin", "extract": false}]}),
         ),
         (json!({"ports": [80, 0]}), json!({"portDefinitions": [{"port": 80}, {"port": 0}]})),
+        (json!({"ports": [], "portDefinitions": [{"port": 80}]}), json!({"portDefinitions": [{"port": 80}]})),
         (
             json!({"container": {"type": "DOCKER", "docker": {"image": "i", "network": "HOST"}}}),
             json!({"container": {"type": "DOCKER", "docker": {"image": "i"}}, "networks": [{"mode": "host"}]}),
@@ -181,6 +182,7 @@ fn every_rule_names_its_field() {
         ),
         (json!({"ports": [1], "portDefinitions": []}), "/ports"),
         (json!({"ports": [70000]}), "/ports(0)"),
+        (json!({"cmd": "echo \u{0}x"}), "/cmd"),
         (json!({"uris": ["http://a b"]}), "/uris(0)"),
         (json!({"ports": [5, 5]}), "/ports(1)"),
         (

@@ -46,6 +46,11 @@ fn check_command(app: &App, faults: &mut Vec<Fault>) {
     if app.cmd.is_some() && !app.args.is_empty() {
         faults.push(Fault::new("/cmd", "and args exclude each other; give only one"));
     }
+    let words = app.cmd.iter().map(|cmd| ("/cmd".to_owned(), cmd));
+    let args = app.args.iter().enumerate().map(|(index, arg)| (format!("/args({index})"), arg));
+    for (path, _) in words.chain(args).filter(|(_, word)| word.contains('\0')) {
+        faults.push(Fault::new(path, "holds a null byte, which no program can be given"));
+    }
     if app.cmd.is_none() && app.args.is_empty() && image.is_empty() {
         faults.push(Fault::new("/cmd", "is missing; give cmd, args or a container image"));
     }

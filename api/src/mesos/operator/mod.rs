@@ -6,9 +6,9 @@
 
 mod answer;
 mod call;
-mod schema;
 #[cfg(test)]
 mod operator_test;
+mod schema;
 mod views;
 mod wire;
 

@@ -42,13 +42,8 @@ pub(super) const RESPONSE: Message = &[
 const ID: Message = &[("value", 1, Text)];
 const TIME: Message = &[("nanoseconds", 1, Int)];
 
-const VERSION_INFO: Message = &[
-    ("version", 1, Text),
-    ("build_date", 2, Text),
-    ("build_time", 3, Double),
-    ("build_user", 4, Text),
-    ("git_tag", 7, Text),
-];
+const VERSION_INFO: Message =
+    &[("version", 1, Text), ("build_date", 2, Text), ("build_time", 3, Double), ("build_user", 4, Text), ("git_tag", 7, Text)];
 
 const GET_STATE: Message = &[
     ("get_tasks", 1, Sub(GET_TASKS)),
@@ -95,8 +90,7 @@ const RESOURCE: Message = &[
     ("allocation_info", 11, Sub(&[("role", 1, Text)])),
 ];
 
-const ATTRIBUTE: Message =
-    &[("name", 1, Text), ("type", 2, Enum(VALUE_TYPE)), ("scalar", 3, Sub(SCALAR)), ("text", 5, Sub(ID))];
+const ATTRIBUTE: Message = &[("name", 1, Text), ("type", 2, Enum(VALUE_TYPE)), ("scalar", 3, Sub(SCALAR)), ("text", 5, Sub(ID))];
 
 const NAME: Message = &[("name", 1, Text)];
 const DOMAIN: Message = &[("fault_domain", 1, Sub(&[("region", 1, Sub(NAME)), ("zone", 2, Sub(NAME))]))];
@@ -113,13 +107,8 @@ const FRAMEWORK: Message = &[
     ("recovered", 11, Bool),
 ];
 
-const FRAMEWORK_CAPABILITY: &[(&str, u64)] = &[
-    ("TASK_KILLING_STATE", 2),
-    ("GPU_RESOURCES", 3),
-    ("PARTITION_AWARE", 5),
-    ("MULTI_ROLE", 6),
-    ("REGION_AWARE", 8),
-];
+const FRAMEWORK_CAPABILITY: &[(&str, u64)] =
+    &[("TASK_KILLING_STATE", 2), ("GPU_RESOURCES", 3), ("PARTITION_AWARE", 5), ("MULTI_ROLE", 6), ("REGION_AWARE", 8)];
 
 const FRAMEWORK_INFO: Message = &[
     ("user", 1, Text),
@@ -133,8 +122,7 @@ const FRAMEWORK_INFO: Message = &[
     ("roles", 12, Text),
 ];
 
-const GET_TASKS: Message =
-    &[("tasks", 2, Sub(TASK)), ("completed_tasks", 3, Sub(TASK)), ("unreachable_tasks", 5, Sub(TASK))];
+const GET_TASKS: Message = &[("tasks", 2, Sub(TASK)), ("completed_tasks", 3, Sub(TASK)), ("unreachable_tasks", 5, Sub(TASK))];
 
 const TASK_STATE: &[(&str, u64)] = &[
     ("TASK_STARTING", 0),
@@ -205,8 +193,7 @@ const CONTAINER: Message = &[
     ("network_infos", 7, Sub(NETWORK_INFO)),
 ];
 
-const VOLUME: Message =
-    &[("container_path", 1, Text), ("host_path", 2, Text), ("mode", 3, Enum(&[("RW", 1), ("RO", 2)]))];
+const VOLUME: Message = &[("container_path", 1, Text), ("host_path", 2, Text), ("mode", 3, Enum(&[("RW", 1), ("RO", 2)]))];
 
 const DOCKER: Message = &[
     ("image", 1, Text),
@@ -217,18 +204,11 @@ const DOCKER: Message = &[
     ("force_pull_image", 6, Bool),
 ];
 
-const IMAGE: Message =
-    &[("type", 1, Enum(&[("APPC", 1), ("DOCKER", 2)])), ("docker", 3, Sub(NAME)), ("cached", 4, Bool)];
+const IMAGE: Message = &[("type", 1, Enum(&[("APPC", 1), ("DOCKER", 2)])), ("docker", 3, Sub(NAME)), ("cached", 4, Bool)];
 
-const ROLE: Message = &[
-    ("name", 1, Text),
-    ("weight", 2, Double),
-    ("frameworks", 3, Sub(ID)),
-    ("resources", 4, Sub(RESOURCE)),
-];
+const ROLE: Message = &[("name", 1, Text), ("weight", 2, Double), ("frameworks", 3, Sub(ID)), ("resources", 4, Sub(RESOURCE))];
 
-const GET_MASTER: Message =
-    &[("master_info", 1, Sub(MASTER_INFO)), ("start_time", 2, Double), ("elected_time", 3, Double)];
+const GET_MASTER: Message = &[("master_info", 1, Sub(MASTER_INFO)), ("start_time", 2, Double), ("elected_time", 3, Double)];
 
 const MASTER_INFO: Message = &[
     ("id", 1, Text),

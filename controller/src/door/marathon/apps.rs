@@ -6,7 +6,9 @@ use crate::door::body;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use orrery_api::marathon::app::{ReadContext, patch_app, read_app, rollback_version, write_app};
-use orrery_api::marathon::{AppPath, Embed, Selector, app_info, app_list, error, find_apps, parse_app_path, tasks_json};
+use orrery_api::marathon::{
+    AppPath, Embed, Selector, app_info, app_list, error, find_apps, name_absent_fields, parse_app_path, tasks_json,
+};
 use orrery_core::cluster::{AppEdit, Draft, EditError};
 use orrery_core::deployment::Deployment;
 use orrery_core::{App, AppId, Fault, Timestamp};
@@ -61,7 +63,11 @@ fn list(call: &Call) -> Response {
         Err(problem) => return failed(error::bad_argument(&problem.to_string())),
     };
     let apps = find_apps(&cluster, call.value("cmd"), call.value("id"), selector.as_ref());
-    body::ok(&app_list(&cluster, apps, Embed::LIST.with(call.values("embed")), clock::now()))
+    let mut list = app_list(&cluster, apps, Embed::LIST.with(call.values("embed")), clock::now());
+    if call.values("embed").next().is_none() {
+        name_absent_fields(&mut list);
+    }
+    body::ok(&list)
 }
 
 fn show(call: &Call, id: &AppId) -> Response {

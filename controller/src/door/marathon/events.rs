@@ -56,5 +56,5 @@ fn frames(handle: &Handle, filter: &[String], event: &Arc<Stamped>) -> String {
 
 fn wanted(filter: &[String], events: Vec<WireEvent>, index: u64) -> String {
     let wanted = events.into_iter().filter(|event| filter.is_empty() || filter.iter().any(|kind| kind == event.kind));
-    wanted.map(|event| format!("id: {index}\r\n{}", event_frame(&event))).collect()
+    wanted.fold(String::new(), |text, event| text + &format!("id: {index}\r\n") + &event_frame(&event))
 }

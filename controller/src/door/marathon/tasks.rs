@@ -89,8 +89,9 @@ async fn kill(call: Call, tasks: Vec<TaskId>, none_is_fine: bool, shape: impl Fn
         .filter_map(|instance| task_json(&cluster, instance))
         .collect();
     if found.is_empty() {
-        if none_is_fine && !scale {
-            return body::ok(&shape(found));
+        if none_is_fine {
+            // Nothing to kill is nothing to scale either.
+            return if scale { deployed(StatusCode::OK, None, clock::now()) } else { body::ok(&shape(found)) };
         }
         return failed(error::no_task(tasks.first().map_or("", TaskId::as_str)));
     }

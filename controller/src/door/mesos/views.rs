@@ -65,17 +65,13 @@ impl Views {
 
     /// The answer with a Content-Type.
     pub(super) async fn answer(&self, door: &Door, view: View, content_type: &'static str) -> Response {
-        match self.bytes(door, view).await {
-            Some(bytes) => {
-                let mut response = (StatusCode::OK, bytes).into_response();
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-                response
-            }
-            None => {
-                let message = "the answer could not be built; the log of the daemon says why";
-                body::answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "message": message }))
-            }
-        }
+        let Some(bytes) = self.bytes(door, view).await else {
+            let message = "the answer could not be built; the log of the daemon says why";
+            return body::answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "message": message }));
+        };
+        let mut response = (StatusCode::OK, bytes).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
     }
 
     async fn bytes(&self, door: &Door, view: View) -> Option<Bytes> {

@@ -1,0 +1,33 @@
+//! The benches.
+
+mod catalog;
+mod dns_propagation;
+mod dns_qps;
+mod exit_to_replaced;
+mod idle;
+mod placement;
+mod spawn_rate;
+mod spec_to_running;
+mod store;
+
+use crate::peer::Peers;
+use crate::report::Report;
+
+pub(crate) use dns_qps::serve_dns;
+
+/// Measures and reports.
+type Bench = fn(&mut Report, &mut Peers) -> anyhow::Result<()>;
+
+/// All benches: name, what it measures, how.
+pub(crate) const ALL: &[(&str, &str, Bench)] = &[
+    ("catalog", "loading a repository, search, describe, render; peer: Python", catalog::run),
+    ("placement", "engine only: seats found per second", placement::run),
+    ("store", "durable commits; peer: etcd", store::run),
+    ("dns-qps", "queries per second of one worker; peer: Knot", dns_qps::run),
+    ("dns-propagation", "task runs → its name is answered", dns_propagation::run),
+    ("spec-to-running-1", "app posted → its process runs; peer: Docker Swarm", spec_to_running::one),
+    ("spec-to-running-100", "100 instances; peer: Docker Swarm", spec_to_running::hundred),
+    ("exit-to-replaced", "process killed → replacement runs; peer: Docker Swarm", exit_to_replaced::run),
+    ("spawn-rate", "processes started per second", spawn_rate::run),
+    ("idle", "writes, CPU and memory of a cluster that has nothing to do", idle::run),
+];

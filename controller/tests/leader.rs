@@ -1,0 +1,116 @@
+//! The leader with a store that refuses.
+
+use orrery_controller::{AgentLink, ControlError, Handle, LeaderOptions, start};
+use orrery_core::assignment::{PROTOCOL_VERSION, Up};
+use orrery_core::cluster::{AppEdit, Cluster};
+use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
+use orrery_core::{App, AppId, NodeId, Scalar};
+use orrery_net::ZoneHandle;
+use orrery_store::{Embedded, Entry, Error, LeaseId, Range, Result, Revision, Store, Transaction, WatchStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+struct Moody {
+    inner: Embedded,
+    refuses: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Store for Moody {
+    async fn get(&self, key: &str) -> Result<Option<Entry>> {
+        self.inner.get(key).await
+    }
+    async fn range(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<Range> {
+        self.inner.range(prefix, at, limit, start_after).await
+    }
+    async fn transact(&self, transaction: Transaction) -> Result<Revision> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(Error::Conflict { key: "/".into() });
+        }
+        self.inner.transact(transaction).await
+    }
+    async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream> {
+        self.inner.watch(prefix, from).await
+    }
+    async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
+        self.inner.grant(ttl).await
+    }
+    async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
+        self.inner.keep_alive(lease).await
+    }
+    async fn revoke(&self, lease: LeaseId) -> Result<()> {
+        self.inner.revoke(lease).await
+    }
+    async fn compact(&self, revision: Revision) -> Result<()> {
+        self.inner.compact(revision).await
+    }
+    async fn revision(&self) -> Result<Revision> {
+        self.inner.revision().await
+    }
+}
+
+fn facts() -> NodeFacts {
+    NodeFacts {
+        id: NodeId::parse("c-S0").unwrap(),
+        hostname: "h0".into(),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(4),
+            mem: Scalar::from_units(4096),
+            disk: Scalar::from_units(4096),
+            gpus: 0,
+            ports: PortRanges::new([(31000, 31020)]),
+        },
+        attributes: std::collections::BTreeMap::new(),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    }
+}
+
+async fn until(handle: &Handle, what: impl Fn(&Cluster) -> bool) {
+    let mut generation = handle.generation();
+    while !what(&handle.cluster()) {
+        generation.changed().await.unwrap();
+    }
+}
+
+fn has(status: NodeStatus) -> impl Fn(&Cluster) -> bool {
+    move |cluster| cluster.nodes.values().any(|node| node.status == status)
+}
+
+#[tokio::test]
+async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
+    let store = Arc::new(Moody { inner: Embedded::in_memory().unwrap(), refuses: AtomicBool::new(false) });
+    let options = LeaderOptions {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        zone: ZoneHandle::new(),
+        address: "127.0.0.1:8080".parse().unwrap(),
+        node_timeout: Duration::from_millis(20),
+    };
+    let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
+    let (down, mut orders) = mpsc::channel(64);
+    let (up, reports) = mpsc::channel(64);
+    handle.attach(AgentLink { down, up: reports });
+    up.send(Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts()), tasks: Vec::new() }).await.unwrap();
+    until(&handle, has(NodeStatus::Active)).await;
+
+    store.refuses.store(true, Ordering::SeqCst);
+    let mut app = App::new(AppId::parse("/a").unwrap());
+    app.cmd = Some("true".into());
+    let refused = handle.edit(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).await;
+    assert!(matches!(refused, Err(ControlError::Store(_))), "{refused:?}");
+    // The leader has cut the connection, so that the agent tells everything again; it never does.
+    while orders.recv().await.is_some() {}
+    store.refuses.store(false, Ordering::SeqCst);
+    drop(up);
+    // Without a loss in time this waits for ever and the test runner ends it.
+    until(&handle, has(NodeStatus::Unreachable)).await;
+    assert!(handle.cluster().apps.is_empty());
+}
