@@ -143,9 +143,14 @@ impl Draft {
         Ok(Some((ActionKind::ScaleApplication, id, Some(app))))
     }
 
-    /// A version later than every version of the apps.
+    /// A version later than every version of the apps, and than those that instances of a removed
+    /// app of the same id still run.
     fn next_version<'a>(&self, ids: impl Iterator<Item = &'a AppId>) -> Timestamp {
-        ids.filter_map(|id| self.cluster.app(id)).map(|app| app.version.plus_millis(1)).fold(self.now, Timestamp::max)
+        let versions = |id: &'a AppId| {
+            let running = self.cluster.instances_of(id).map(|instance| instance.app.version);
+            running.chain(self.cluster.app(id).map(|app| app.version))
+        };
+        ids.flat_map(versions).map(|version| version.plus_millis(1)).fold(self.now, Timestamp::max)
     }
 
     fn check_locks<'a>(&self, ids: impl Iterator<Item = &'a AppId>, force: bool) -> Result<(), EditError> {
