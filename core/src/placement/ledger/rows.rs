@@ -54,8 +54,6 @@ pub(crate) struct Rows {
     slots: Map<NodeId, u32>,
     order: BTreeMap<NodeId, u32>,
     roles: Map<String, u32>,
-    /// Known nodes by role number.
-    pub(crate) by_role: Vec<u64>,
     /// Known nodes.
     pub(crate) known: u64,
     /// Grows when ranks were handed out anew.
@@ -124,7 +122,6 @@ impl Rows {
         let at = slot as usize;
         if self.nodes[at].take().is_some() {
             self.known -= 1;
-            self.by_role[self.hot[at].role as usize] -= 1;
         }
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         hot.open = node.is_some_and(|node| node.accepts_tasks());
@@ -141,8 +138,6 @@ impl Rows {
         hot.docker = node.facts.executors.iter().any(|name| name == "docker");
         let next = self.roles.len() as u32;
         hot.role = *self.roles.entry(node.facts.role.clone()).or_insert(next);
-        self.by_role.resize(self.roles.len(), 0);
-        self.by_role[hot.role as usize] += 1;
         self.known += 1;
         self.nodes[at] = Some(Arc::clone(node));
         self.derive(slot);
