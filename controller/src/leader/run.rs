@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
 use orrery_core::node::NodeStatus;
+use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -31,6 +32,8 @@ struct Link {
 
 pub(crate) struct Leader {
     cluster: Cluster,
+    /// Derived from `cluster`; moves through every draft and back.
+    ledger: Option<Ledger>,
     committer: Committer,
     published: Arc<ArcSwap<Cluster>>,
     generation: watch::Sender<u64>,
@@ -60,6 +63,7 @@ impl Leader {
         let due = clock::now().plus_millis(i64::try_from(node_timeout.as_millis()).unwrap_or(i64::MAX));
         let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
         Self {
+            ledger: Some(Ledger::of(&cluster)),
             cluster,
             committer,
             published,
@@ -101,8 +105,9 @@ impl Leader {
         millis.map_or(SLEEP_MAX, Duration::from_millis).min(SLEEP_MAX)
     }
 
-    fn draft(&self) -> Draft {
-        Draft::new(&self.cluster, clock::now(), self.committer.epoch(), Entropy::new(seed()))
+    fn draft(&mut self) -> Draft {
+        let ledger = self.ledger.take();
+        Draft::new(&self.cluster, clock::now(), self.committer.epoch(), Entropy::new(seed())).with_ledger(ledger)
     }
 
     async fn step(&mut self, batch: &mut Vec<Input>) {
@@ -189,7 +194,7 @@ impl Leader {
     }
 
     /// Stores the step; only then it becomes true. Returns whether it did.
-    async fn finish(&mut self, step: Step, answers: Vec<Answer>) -> bool {
+    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) -> bool {
         if !step.writes.is_empty()
             && let Err(error) = self.committer.commit(step.writes).await
         {
@@ -197,7 +202,15 @@ impl Leader {
             for answer in answers {
                 answer(Err(ControlError::Store(error.to_string())));
             }
+            self.ledger = step.ledger.take();
+            if let Some(ledger) = &mut self.ledger {
+                ledger.rollback();
+            }
             return false;
+        }
+        self.ledger = step.ledger.take();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.commit(step.cluster.generation);
         }
         self.begun = true;
         self.wake_at = step.wake_at;

@@ -3,7 +3,8 @@
 use super::{Cluster, Entropy, Event, keys};
 use crate::assignment::Down;
 use crate::instance::Goal;
-use crate::node::NodeId;
+use crate::node::{Node, NodeId};
+use crate::placement::Ledger;
 use crate::{AppId, Fault, Instance, InstanceId, Timestamp};
 use imbl::OrdSet;
 use serde::Serialize;
@@ -73,6 +74,8 @@ pub struct Step {
     pub touched: BTreeSet<InstanceId>,
     /// When to step again even if nothing happens.
     pub wake_at: Option<Timestamp>,
+    /// The ledger with all changes of the step: commit or roll back, and hand it to the next draft.
+    pub ledger: Option<Ledger>,
 }
 
 /// Builds a [`Step`]: edits and observations first, then [`Draft::settle`].
@@ -89,6 +92,8 @@ pub struct Draft {
     pub(super) dirty_apps: BTreeSet<AppId>,
     pub(super) dirty_nodes: BTreeSet<NodeId>,
     pub(super) capacity_freed: bool,
+    /// Built when first needed, unless it was brought along.
+    pub(super) ledger: Option<Ledger>,
 }
 
 impl Draft {
@@ -106,7 +111,35 @@ impl Draft {
             touched: BTreeSet::new(),
             dirty_nodes: BTreeSet::new(),
             capacity_freed: false,
+            ledger: None,
         }
+    }
+
+    /// Brings the ledger of the last step along, so that none has to be built. One that is not of
+    /// this cluster is left aside.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Option<Ledger>) -> Self {
+        self.ledger = ledger.filter(|ledger| ledger.generation == self.cluster.generation);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.begin();
+        }
+        self
+    }
+
+    /// The ledger of the cluster as it is so far.
+    pub(super) fn ledger(&mut self) -> &mut Ledger {
+        let cluster = &self.cluster;
+        // Without a journal it cannot go back: it is of no generation until the step is committed.
+        self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced())
+    }
+
+    /// Replaces or adds a node.
+    pub(super) fn put_node(&mut self, node: Node) {
+        let node = Arc::new(node);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.upsert_node(&node);
+        }
+        self.cluster.nodes.insert(node.facts.id.clone(), node);
     }
 
     /// The cluster as it is so far.
@@ -171,6 +204,9 @@ impl Draft {
         self.dirty_apps.insert(app);
         self.touched.insert(id.clone());
         let instance = Arc::new(instance);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.apply(before.as_ref(), Some(&instance));
+        }
         self.cluster.instances.insert(id, Arc::clone(&instance));
         if let Some(before) = before.filter(|before| before.app.version != instance.app.version) {
             self.drop_version_if_unused(&before);
@@ -182,6 +218,9 @@ impl Draft {
     pub(super) fn remove_instance(&mut self, id: &InstanceId) {
         let Some(instance) = self.cluster.instances.remove(id) else { return };
         self.release_seat(&instance);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.release(&instance);
+        }
         let app = instance.app.id.clone();
         if let Some(mut ids) = self.cluster.by_app.get(&app).cloned() {
             ids.remove(id);

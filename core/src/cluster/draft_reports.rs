@@ -29,7 +29,7 @@ impl Draft {
             registered_at: before.as_ref().map_or(self.now, |before| before.registered_at),
             deactivated: before.is_some_and(|before| before.deactivated),
         };
-        self.cluster.nodes.insert(id.clone(), Arc::new(node));
+        self.put_node(node);
         self.capacity_freed = true;
         let known: BTreeSet<_> = tasks.iter().map(|report| report.task.clone()).collect();
         for report in tasks {
@@ -77,9 +77,7 @@ impl Draft {
     /// `unreachableStrategy`.
     pub fn lose_node(&mut self, id: &NodeId) {
         let Some(node) = self.cluster.nodes.get(id).cloned() else { return };
-        self.cluster
-            .nodes
-            .insert(id.clone(), Arc::new(Node { status: NodeStatus::Unreachable, since: self.now, ..(*node).clone() }));
+        self.put_node(Node { status: NodeStatus::Unreachable, since: self.now, ..(*node).clone() });
         for instance in self.instances_on(id) {
             let lost = self.put_instance(Instance {
                 condition: Condition::Unreachable,

@@ -7,9 +7,8 @@ use super::{Event, keys};
 use crate::assignment::{Down, FailureReason, TaskReport, resolve};
 use crate::deployment::{Deployment, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
-use crate::placement::{Candidate, Refusals, place};
+use crate::placement::{Refusals, Strategy};
 use crate::{App, AppId, InstanceId, Timestamp};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
@@ -64,6 +63,7 @@ impl Draft {
             events: self.events,
             touched: self.touched,
             wake_at,
+            ledger: self.ledger,
         }
     }
 
@@ -202,29 +202,7 @@ impl Draft {
 
     fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
         let salt = self.entropy.next_number();
-        let mut same_app: BTreeMap<&crate::NodeId, u32> = BTreeMap::new();
-        let mut placed = Vec::new();
-        for instance in self.cluster.instances_of(&app.id) {
-            let Some(node) = instance.node() else { continue };
-            *same_app.entry(node).or_default() += 1;
-            let counts = instance.goal != Goal::Decommissioned
-                && instance.condition != Condition::Unreachable
-                && instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at;
-            if let Some(node) = self.cluster.nodes.get(node).filter(|_| counts) {
-                placed.push(node.as_ref());
-            }
-        }
-        let candidates = self
-            .cluster
-            .nodes
-            .iter()
-            .map(|(id, node)| Candidate {
-                node,
-                load: self.cluster.loads.get(id).cloned().unwrap_or_default(),
-                same_app: same_app.get(id).copied().unwrap_or(0),
-            })
-            .collect();
-        place(app, count, candidates, &placed, salt)
+        self.ledger().place_batch(app, count, Strategy::Spread, salt)
     }
 
     fn note_pending(&mut self, app: &App, count: usize, refusals: Option<Refusals>) {

@@ -4,6 +4,7 @@ use super::*;
 use crate::assignment::{Down, Exit, FailureReason, TaskReport};
 use crate::instance::{Condition, Goal};
 use crate::node::{NodeFacts, PortRanges, Resources};
+use crate::placement::Ledger;
 use crate::{App, Scalar, TaskId, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ struct World {
     now: i64,
     seed: u64,
     wake_at: Option<Timestamp>,
+    ledger: Option<Ledger>,
 }
 
 impl World {
@@ -27,6 +29,7 @@ impl World {
             now: 1_000_000,
             seed: 1,
             wake_at: None,
+            ledger: None,
         };
         world.step(Draft::name_cluster);
         for number in 0..nodes {
@@ -43,9 +46,13 @@ impl World {
 
     fn step<T>(&mut self, act: impl FnOnce(&mut Draft) -> T) -> T {
         self.seed += 1;
-        let mut draft = Draft::new(&self.cluster, self.now(), 1, Entropy::new(self.seed));
+        let mut draft = self.draft();
         let result = act(&mut draft);
-        let step = draft.settle();
+        let mut step = draft.settle();
+        self.ledger = step.ledger.take();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.commit(step.cluster.generation);
+        }
         for (key, value) in step.writes {
             match value {
                 Some(value) => self.store.insert(key, value),
@@ -73,22 +80,24 @@ impl World {
         result
     }
 
+    fn draft(&mut self) -> Draft {
+        Draft::new(&self.cluster, self.now(), 1, Entropy::new(self.seed)).with_ledger(self.ledger.take())
+    }
+
+    /// A step that could not be stored.
+    fn lost_step<T>(&mut self, act: impl FnOnce(&mut Draft) -> T) {
+        self.seed += 1;
+        let mut draft = self.draft();
+        act(&mut draft);
+        self.ledger = draft.settle().ledger;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.rollback();
+        }
+        self.check();
+    }
+
     fn report(&mut self, node: &NodeId, task: &TaskId, condition: Condition, reason: Option<FailureReason>) {
-        let started = Timestamp::from_millis(self.now - 10_000);
-        let report = TaskReport {
-            task: task.clone(),
-            condition,
-            at: self.now(),
-            started_at: (condition == Condition::Running || condition.is_terminal()).then_some(started),
-            reason,
-            exit: reason.map(|_| Exit::Code(1)),
-            message: None,
-            health: Vec::new(),
-            ready: true,
-            addresses: Vec::new(),
-            container: None,
-            sandbox: None,
-        };
+        let report = self.tell(task, condition, reason);
         self.agents.get_mut(node).unwrap().insert(task.clone(), condition);
         self.step(|draft| draft.observe(node, report));
     }
@@ -116,6 +125,32 @@ impl World {
         panic!("the world never comes to rest");
     }
 
+    /// A node registers with all it runs.
+    fn come_back(&mut self, number: u32) {
+        let facts = facts(number);
+        let running = self.agents[&facts.id].iter().filter(|(_, condition)| !condition.is_terminal());
+        let reports: Vec<TaskReport> = running.map(|(task, condition)| self.tell(task, *condition, None)).collect();
+        self.step(|draft| draft.register(facts, reports));
+    }
+
+    fn tell(&self, task: &TaskId, condition: Condition, reason: Option<FailureReason>) -> TaskReport {
+        let started = Timestamp::from_millis(self.now - 10_000);
+        TaskReport {
+            task: task.clone(),
+            condition,
+            at: self.now(),
+            started_at: (condition == Condition::Running || condition.is_terminal()).then_some(started),
+            reason,
+            exit: reason.map(|_| Exit::Code(1)),
+            message: None,
+            health: Vec::new(),
+            ready: true,
+            addresses: Vec::new(),
+            container: None,
+            sandbox: None,
+        }
+    }
+
     fn fail(&mut self, index: usize) {
         let all: Vec<_> =
             self.agents.iter().flat_map(|(node, tasks)| tasks.keys().map(move |task| (node.clone(), task.clone()))).collect();
@@ -126,6 +161,9 @@ impl World {
 
     /// What must hold after every step.
     fn check(&self) {
+        if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.generation == self.cluster.generation) {
+            assert_eq!(ledger.fingerprint(), Ledger::of(&self.cluster).fingerprint(), "the ledger equals a rebuild");
+        }
         for (id, load) in &self.cluster.loads {
             let offered = &self.cluster.nodes[id].facts.resources;
             assert!(load.cpus <= offered.cpus && load.mem <= offered.mem, "{id} is overcommitted: {load:?}");
@@ -524,6 +562,9 @@ enum Deed {
     Fail(usize),
     Run,
     Wait(i64),
+    Lost(u8, u32, i64),
+    Lose(u32),
+    Return(u32),
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -535,6 +576,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         (0usize..20).prop_map(Deed::Fail),
         Just(Deed::Run),
         (1i64..100_000).prop_map(Deed::Wait),
+        (0u8..3, 0u32..6, 100i64..900).prop_map(|(app, instances, cpus)| Deed::Lost(app, instances, cpus)),
+        (0u32..3).prop_map(Deed::Lose),
+        (0u32..3).prop_map(Deed::Return),
     ]
 }
 
@@ -559,8 +603,15 @@ proptest! {
                 Deed::Fail(index) => world.fail(index),
                 Deed::Run => world.run(),
                 Deed::Wait(millis) => world.now += millis,
+                Deed::Lost(number, instances, cpus) => {
+                    let app = app(id(number).as_str(), instances, cpus);
+                    world.lost_step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "").map(drop));
+                }
+                Deed::Lose(number) => world.step(|draft| draft.lose_node(&facts(number).id)),
+                Deed::Return(number) => world.come_back(number),
             }
         }
+        (0..3).for_each(|number| world.come_back(number));
         world.step(Draft::wake_paused);
         world.run();
         for (id, record) in &world.cluster.apps {

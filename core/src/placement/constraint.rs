@@ -1,12 +1,11 @@
-//! Constraints of one app against nodes, with counters of what is placed (marathon.md 1.9).
+//! Constraints of one app against nodes, with counters of what is placed (marathon.md 1.9): slow and
+//! obviously right, to judge the engine by.
 
+use super::pattern::{full_match, same_number};
 use crate::app::{App, Constraint, Operator};
 use crate::node::Node;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Largest compiled size of a constraint's regular expression, bytes.
-pub(crate) const REGEX_MAX_BYTES: usize = 256 << 10;
 
 /// One constraint, ready to be asked about many nodes.
 struct Prepared<'a> {
@@ -69,11 +68,6 @@ impl<'a> Constraints<'a> {
     }
 }
 
-/// A pattern that must match a whole value; bounded in size.
-pub(crate) fn full_match(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_MAX_BYTES).build().ok()
-}
-
 impl Prepared<'_> {
     /// Most groups that GROUP_BY may use.
     fn group_limit(&self) -> usize {
@@ -109,13 +103,5 @@ impl Prepared<'_> {
             Operator::Unlike => self.regex.as_ref().is_some_and(|regex| !regex.is_match(value)),
             Operator::Is => operand.is_some_and(|wanted| wanted == value || same_number(wanted, value)),
         }
-    }
-}
-
-/// Scalars compare by value: `1` is `1.0` (Mesos prints three decimals at most).
-fn same_number(left: &str, right: &str) -> bool {
-    match (left.parse::<f64>(), right.parse::<f64>()) {
-        (Ok(left), Ok(right)) => (left * 1000.0).round() as i64 == (right * 1000.0).round() as i64,
-        _ => false,
     }
 }

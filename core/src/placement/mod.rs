@@ -1,12 +1,18 @@
 //! Which node runs what: exact, deterministic, with counted refusals.
 
+#[cfg(test)]
 mod constraint;
+pub mod ledger;
 mod load;
+mod pattern;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod place_test;
 mod refusal;
 
+pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
-pub use place::{Candidate, NODE_TASKS_MAX, place};
+#[cfg(test)]
+pub(crate) use place::{Candidate, place};
 pub use refusal::{Reason, Refusals};

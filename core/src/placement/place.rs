@@ -1,38 +1,36 @@
-//! Choosing seats for new instances of one app.
+//! Choosing seats for new instances of one app: slow and obviously right, to judge the engine by.
 
 use super::constraint::Constraints;
-use super::{NodeLoad, Reason, Refusals};
+use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
 use crate::node::{Node, NodeId};
 use std::collections::BTreeMap;
 
-/// Most tasks on one node, so that the document of its assignments stays below what stores take
-/// even with the longest ids.
-pub const NODE_TASKS_MAX: usize = 1_500;
-
 /// A node with its load.
 #[derive(Clone)]
-pub struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     /// The node.
-    pub node: &'a Node,
+    pub(crate) node: &'a Node,
     /// What is taken there; updated while placing.
-    pub load: NodeLoad,
+    pub(crate) load: NodeLoad,
     /// Instances of the app that are already there.
-    pub same_app: u32,
+    pub(crate) same_app: u32,
 }
 
 /// Finds up to `count` seats for `app`.
 ///
 /// `placed` are the nodes of instances of the same configuration, in order of their ids. Equal
 /// tasks are placed in one go; the first refusal ends it, since what refused one refuses the rest.
-/// The node with the fewest instances of the app wins, then the least loaded, then the lowest id.
-pub fn place(
+/// By [`Strategy::Spread`] the node with the fewest instances of the app wins, then the least loaded,
+/// then the lowest id; by [`Strategy::Binpack`] the most loaded, then the highest id.
+pub(crate) fn place(
     app: &App,
     count: usize,
     mut candidates: Vec<Candidate<'_>>,
     placed: &[&Node],
+    strategy: Strategy,
     salt: u64,
 ) -> (Vec<Seat>, Option<Refusals>) {
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
@@ -42,21 +40,20 @@ pub fn place(
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
         let mut shortest: BTreeMap<&'static str, (Scalar, &NodeId)> = BTreeMap::new();
-        let mut best: Option<(u32, i64, usize, Vec<u16>)> = None;
+        let mut best: Option<(Score, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
             let tasks = candidate.load.instances.len() + (candidate.same_app - before[index]) as usize;
             let fits = fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64));
-            let fits =
-                fits.and_then(
-                    |host_ports| {
-                        if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(Refusal::new(Reason::TooManyTasks)) }
-                    },
-                );
-            match fits {
+            let many = Refusal::new(Reason::TooManyTasks);
+            match fits.and_then(|host_ports| if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(many) }) {
                 Ok(host_ports) => {
                     let share = candidate.load.share(&candidate.node.facts.resources);
-                    if best.as_ref().is_none_or(|(same, taken, ..)| (candidate.same_app, share) < (*same, *taken)) {
-                        best = Some((candidate.same_app, share, index, host_ports));
+                    let score = match strategy {
+                        Strategy::Spread => (candidate.same_app, share, index as i128),
+                        Strategy::Binpack => (0, -share, -(index as i128)),
+                    };
+                    if best.as_ref().is_none_or(|(best, ..)| score < *best) {
+                        best = Some((score, index, host_ports));
                     }
                 }
                 Err(refusal) => {
@@ -70,7 +67,7 @@ pub fn place(
                 }
             }
         }
-        let Some((_, _, index, host_ports)) = best else {
+        let Some((_, index, host_ports)) = best else {
             refusals.hint = shortest
                 .into_iter()
                 .min_by_key(|(_, (lack, _))| *lack)
@@ -91,6 +88,9 @@ pub fn place(
     }
     (seats, None)
 }
+
+/// Lower is better.
+type Score = (u32, i64, i128);
 
 struct Refusal {
     reason: Reason,

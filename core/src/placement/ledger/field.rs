@@ -1,0 +1,148 @@
+//! Values of one constraint field over all nodes, numbered, with what patterns say of each value.
+
+use super::cost::Cost;
+use super::hash::Map;
+use super::tree::NONE;
+use crate::app::Operator;
+use crate::node::Node;
+use crate::placement::pattern::{full_match, same_number};
+use std::sync::Arc;
+
+/// Patterns remembered per field; at the limit all are forgotten and evaluated anew when needed.
+pub(crate) const PATTERNS_MAX: usize = 256;
+
+/// A field that some constraint names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    numbers: Map<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    /// Number of the value on each slot, or `NONE`. Short when the last slots do not have the field.
+    pub(crate) value_of: Vec<u32>,
+    /// Slots with each value.
+    pub(crate) members: Vec<Vec<u32>>,
+    /// Slots with each value that accept tasks.
+    usable: Vec<u32>,
+    /// Slots whose entry in `usable` is counted.
+    counted: Vec<bool>,
+    /// Values on nodes that accept tasks.
+    pub(crate) groups: u32,
+    patterns: Map<(u8, String), Pattern>,
+}
+
+/// What a value-only constraint says of every value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pattern {
+    /// Whether each value matches.
+    pub(crate) matches: Vec<bool>,
+    /// Values that match.
+    pub(crate) list: Vec<u32>,
+}
+
+impl Field {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Number of a value, if any node ever had it.
+    pub(crate) fn number(&self, text: &str) -> Option<u32> {
+        self.numbers.get(text).copied()
+    }
+
+    /// Number of the value on a slot, or `NONE`.
+    pub(crate) fn value(&self, slot: u32) -> u32 {
+        self.value_of.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    /// How many values there are or were.
+    pub(crate) fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// How many nodes have the field.
+    pub(crate) fn nodes(&self) -> u64 {
+        self.members.iter().map(|members| members.len() as u64).sum()
+    }
+
+    /// Whether a usable node has the value.
+    pub(crate) fn is_group(&self, value: u32) -> bool {
+        self.usable.get(value as usize).is_some_and(|count| *count > 0)
+    }
+
+    /// Notes what `node` says, or that the slot is empty. Returns whether the value changed.
+    pub(crate) fn note(&mut self, slot: u32, node: Option<&Node>) -> bool {
+        let text = node.and_then(|node| node.field(&self.name));
+        let usable = node.is_some_and(Node::accepts_tasks);
+        let before = self.value(slot);
+        if before == NONE && text.is_none() {
+            return false;
+        }
+        let after = text.map_or(NONE, |text| self.intern(text));
+        if self.value_of.len() <= slot as usize {
+            self.value_of.resize(slot as usize + 1, NONE);
+            self.counted.resize(slot as usize + 1, false);
+        }
+        if self.counted[slot as usize] {
+            self.usable[before as usize] -= 1;
+            self.groups -= u32::from(self.usable[before as usize] == 0);
+        }
+        self.counted[slot as usize] = usable && after != NONE;
+        if self.counted[slot as usize] {
+            self.groups += u32::from(self.usable[after as usize] == 0);
+            self.usable[after as usize] += 1;
+        }
+        if before == after {
+            return false;
+        }
+        if before != NONE {
+            self.members[before as usize].retain(|member| *member != slot);
+        }
+        if after != NONE {
+            self.members[after as usize].push(slot);
+        }
+        self.value_of[slot as usize] = after;
+        true
+    }
+
+    fn intern(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let (text, number): (Arc<str>, u32) = (text.into(), self.texts.len() as u32);
+        self.numbers.insert(Arc::clone(&text), number);
+        self.texts.push(text);
+        self.members.push(Vec::new());
+        self.usable.push(0);
+        number
+    }
+
+    /// Evaluates LIKE, UNLIKE or IS for every value that it was not evaluated for yet.
+    pub(crate) fn evaluate(&mut self, operator: Operator, operand: &str, cost: &mut Cost) {
+        let key = (operator as u8, operand.to_owned());
+        if !self.patterns.contains_key(&key) && self.patterns.len() >= PATTERNS_MAX {
+            self.patterns.clear();
+        }
+        let pattern = self.patterns.entry(key).or_default();
+        if pattern.matches.len() == self.texts.len() {
+            return;
+        }
+        let regex = if operator == Operator::Is { None } else { full_match(operand) };
+        for (number, text) in self.texts.iter().enumerate().skip(pattern.matches.len()) {
+            cost.scans += 1;
+            let matches = match operator {
+                Operator::Is => operand == text.as_ref() || same_number(operand, text),
+                Operator::Unlike => regex.as_ref().is_some_and(|regex| !regex.is_match(text)),
+                _ => regex.as_ref().is_some_and(|regex| regex.is_match(text)),
+            };
+            pattern.matches.push(matches);
+            if matches {
+                pattern.list.push(number as u32);
+            }
+        }
+    }
+
+    /// What [`Field::evaluate`] found.
+    pub(crate) fn pattern(&self, operator: Operator, operand: &str) -> Option<&Pattern> {
+        self.patterns.get(&(operator as u8, operand.to_owned()))
+    }
+}

@@ -1,0 +1,321 @@
+//! The engine against the slow placer: same seats, same ports, same reasons, after any history.
+
+use super::{Ledger, Strategy};
+use crate::app::{App, Constraint, Operator, PortDefinition};
+use crate::cluster::Cluster;
+use crate::instance::{Condition, Goal, Instance, Observed, Seat};
+use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::placement::{Candidate, NodeLoad, Refusals, place};
+use crate::{AppId, InstanceId, Scalar, Timestamp};
+use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A cluster, its ledger, and a memory of what happened.
+#[derive(Default)]
+struct World {
+    cluster: Cluster,
+    ledger: Ledger,
+    next: u128,
+}
+
+/// What the proptest draws for one node.
+type NodeDraw = (u8, i64, i64, u8, u8, u8);
+
+fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
+    let mut attributes = BTreeMap::new();
+    if rack < 4 {
+        attributes.insert("rack".to_owned(), format!("r{rack}"));
+    }
+    if kind % 3 != 0 {
+        attributes.insert("slots".to_owned(), if kind % 2 == 0 { "1.0" } else { "1" }.to_owned());
+    }
+    Node {
+        facts: NodeFacts {
+            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+            hostname: format!("h{}", number % 7),
+            address: "127.0.0.1".parse().unwrap(),
+            port: 0,
+            resources: Resources {
+                cpus: Scalar::from_thousandths(cpus),
+                mem: Scalar::from_thousandths(mem),
+                disk: Scalar::from_units(1000),
+                gpus: u32::from(kind % 4),
+                ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
+            },
+            attributes,
+            region: None,
+            zone: (rack % 2 == 0).then(|| format!("z{}", kind % 2)),
+            role: if role == 0 { "slave_public" } else { "*" }.into(),
+            executors: if kind % 5 == 0 { vec!["process".into()] } else { vec!["process".into(), "docker".into()] },
+            version: String::new(),
+        },
+        status: NodeStatus::Active,
+        since: Timestamp::EPOCH,
+        registered_at: Timestamp::EPOCH,
+        deactivated: false,
+    }
+}
+
+/// What the proptest draws for one app.
+type AppDraw = (i64, i64, u8, u8, Vec<(u8, u8)>, u8);
+
+fn app(number: u8, version: i64, draw: &AppDraw) -> App {
+    let (cpus, mem, ports, roles, constraints, gpus) = draw;
+    let mut app = App::new(AppId::parse(&format!("/app{number}")).unwrap());
+    app.cpus = Scalar::from_thousandths(*cpus);
+    app.mem = Scalar::from_thousandths(*mem);
+    app.gpus = u32::from(gpus / 6);
+    app.version_info.last_config_change_at = Timestamp::from_millis(version);
+    app.port_definitions = vec![PortDefinition::default(); usize::from(ports % 3)];
+    if *ports > 5 && !app.port_definitions.is_empty() {
+        app.require_ports = true;
+        app.port_definitions[0].port = 31001;
+    }
+    if *ports == 8 {
+        app.container = Some(crate::app::Container {
+            docker: Some(crate::app::DockerOptions { image: "redis".into(), ..Default::default() }),
+            ..Default::default()
+        });
+    }
+    app.accepted_resource_roles = match roles % 4 {
+        0 => vec!["slave_public".into()],
+        1 => vec!["*".into(), "slave_public".into(), "absent".into()],
+        _ => Vec::new(),
+    };
+    for (field, operator) in constraints {
+        let field = ["hostname", "rack", "@zone", "slots", "absent"][usize::from(field % 5)];
+        let (operator, value) = [
+            (Operator::Unique, None),
+            (Operator::Cluster, None),
+            (Operator::Cluster, Some("r1")),
+            (Operator::GroupBy, None),
+            (Operator::GroupBy, Some("2")),
+            (Operator::GroupBy, Some("3")),
+            (Operator::MaxPer, Some("2")),
+            (Operator::MaxPer, Some("many")),
+            (Operator::Like, Some("r[12]|h[1-4]|z0|1")),
+            (Operator::Like, Some("(")),
+            (Operator::Unlike, Some("r[12]|h3|z1")),
+            (Operator::Unlike, None),
+            (Operator::Is, Some("1")),
+            (Operator::Is, Some("r2")),
+        ][usize::from(operator % 14)];
+        app.constraints.push(Constraint { field: field.into(), operator, value: value.map(Into::into) });
+    }
+    app
+}
+
+impl World {
+    fn put_node(&mut self, node: Node) {
+        let node = Arc::new(node);
+        self.ledger.upsert_node(&node);
+        self.cluster.nodes.insert(node.facts.id.clone(), node);
+    }
+
+    /// What the slow placer says.
+    fn reference(&self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
+        let mut same_app: BTreeMap<&NodeId, u32> = BTreeMap::new();
+        let mut placed = Vec::new();
+        for instance in self.cluster.instances.values().filter(|instance| instance.app.id == app.id) {
+            let node = instance.node().unwrap();
+            *same_app.entry(node).or_default() += 1;
+            let counts = instance.goal != Goal::Decommissioned
+                && instance.condition != Condition::Unreachable
+                && instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at;
+            if let Some(node) = self.cluster.nodes.get(node).filter(|_| counts) {
+                placed.push(node.as_ref());
+            }
+        }
+        let mut loads: BTreeMap<NodeId, NodeLoad> = BTreeMap::new();
+        for instance in self.cluster.instances.values() {
+            let seat = instance.seat.as_ref().unwrap();
+            loads.entry(seat.node.clone()).or_default().take(&instance.id, &instance.app, seat);
+        }
+        let candidates = self.cluster.nodes.iter().map(|(id, node)| Candidate {
+            node,
+            load: loads.get(id).cloned().unwrap_or_default(),
+            same_app: same_app.get(id).copied().unwrap_or(0),
+        });
+        place(app, count, candidates.collect(), &placed, strategy, salt)
+    }
+
+    fn launch(&mut self, app: &Arc<App>, count: usize, strategy: Strategy, salt: u64) {
+        let want = self.reference(app, count, strategy, salt);
+        let again = self.ledger.clone().place_batch(app, count, strategy, salt);
+        let got = self.ledger.place_batch(app, count, strategy, salt);
+        assert_eq!(got, again, "the same twice");
+        assert_eq!(got, want, "{strategy:?} {count} of {app:?}");
+        for seat in got.0 {
+            self.next += 1;
+            let instance = Arc::new(Instance {
+                // Ids do not come in order.
+                id: InstanceId::new(&app.id, Uuid::from_u128(self.next.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))),
+                app: Arc::clone(app),
+                incarnation: 1,
+                goal: Goal::Running,
+                seat: Some(seat),
+                condition: Condition::Running,
+                since: Timestamp::EPOCH,
+                staged_at: Timestamp::EPOCH,
+                unreachable_since: None,
+                free_relaunch_at: None,
+                excused: false,
+                observed: Observed::default(),
+            });
+            self.replace(None, Some(instance));
+        }
+    }
+
+    fn replace(&mut self, before: Option<Arc<Instance>>, after: Option<Arc<Instance>>) {
+        self.ledger.apply(before.as_ref(), after.as_ref());
+        if let Some(before) = before {
+            self.cluster.instances.remove(&before.id);
+        }
+        if let Some(after) = after {
+            self.cluster.instances.insert(after.id.clone(), after);
+        }
+    }
+
+    fn pick(&self, index: usize) -> Option<Arc<Instance>> {
+        let count = self.cluster.instances.len();
+        self.cluster.instances.values().nth(index % count.max(1)).cloned()
+    }
+
+    fn change(&mut self, index: usize, edit: impl FnOnce(&mut Instance)) {
+        if let Some(before) = self.pick(index) {
+            let mut after = (*before).clone();
+            edit(&mut after);
+            self.replace(Some(before), Some(Arc::new(after)));
+        }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.ledger.fingerprint(), Ledger::of(&self.cluster).fingerprint());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    Launch(u8, usize, bool, u64),
+    Configure(u8, AppDraw),
+    Exit(usize),
+    Decommission(usize),
+    Unreachable(usize),
+    Node(u32, NodeDraw),
+    Lose(u32),
+    Close(u32),
+    Open(u32),
+    Remove(u32),
+    RolledBack(u8, usize, u32),
+}
+
+fn node_draw() -> impl proptest::strategy::Strategy<Value = NodeDraw> {
+    (0u8..6, -500i64..6000, -100i64..8000, 0u8..6, 0u8..5, 0u8..20)
+}
+
+fn app_draw() -> impl proptest::strategy::Strategy<Value = AppDraw> {
+    (
+        prop_oneof![Just(0i64), 1i64..1500],
+        prop_oneof![Just(0i64), 1i64..1500],
+        0u8..9,
+        0u8..8,
+        proptest::collection::vec((0u8..5, 0u8..14), 0..4),
+        0u8..8,
+    )
+}
+
+fn deed() -> impl proptest::strategy::Strategy<Value = Deed> {
+    prop_oneof![
+        6 => (0u8..4, 0usize..9, proptest::bool::weighted(0.7), any::<u64>()).prop_map(|(a, n, s, salt)| Deed::Launch(a, n, s, salt)),
+        2 => (0u8..4, app_draw()).prop_map(|(a, draw)| Deed::Configure(a, draw)),
+        2 => (0usize..60).prop_map(Deed::Exit),
+        1 => (0usize..60).prop_map(Deed::Decommission),
+        1 => (0usize..60).prop_map(Deed::Unreachable),
+        1 => (0u32..14, node_draw()).prop_map(|(n, draw)| Deed::Node(n, draw)),
+        1 => (0u32..14).prop_map(Deed::Lose),
+        1 => (0u32..14).prop_map(Deed::Close),
+        1 => (0u32..14).prop_map(Deed::Open),
+        1 => (0u32..14).prop_map(Deed::Remove),
+        1 => (0u8..4, 0usize..9, 0u32..14).prop_map(|(a, n, node)| Deed::RolledBack(a, n, node)),
+    ]
+}
+
+fn edit_node(world: &mut World, number: u32, edit: impl FnOnce(&mut Node)) {
+    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+    if let Some(mut node) = world.cluster.nodes.get(&id).map(|node| (**node).clone()) {
+        edit(&mut node);
+        world.put_node(node);
+    }
+}
+
+#[test]
+fn a_full_node_takes_no_more_tasks() {
+    let mut world = World::default();
+    (0..2).for_each(|number| world.put_node(node(number, (0, 5000, 5000, 0, 1, 1))));
+    let tiny = Arc::new(app(0, 1, &(0, 0, 0, 2, Vec::new(), 0)));
+    world.launch(&tiny, 2_900, Strategy::Spread, 0);
+    world.launch(&tiny, 200, Strategy::Binpack, 0);
+    world.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_slow_placer(
+        nodes in proptest::collection::vec(node_draw(), 0..14),
+        apps in proptest::collection::vec(app_draw(), 4),
+        deeds in proptest::collection::vec(deed(), 1..40),
+    ) {
+        let mut world = World::default();
+        for (number, draw) in nodes.into_iter().enumerate() {
+            world.put_node(node(number as u32, draw));
+        }
+        let mut apps: Vec<Arc<App>> = apps.iter().enumerate().map(|(number, draw)| Arc::new(app(number as u8, 1, draw))).collect();
+        for (step, deed) in (2i64..).zip(deeds) {
+            match deed {
+                Deed::Launch(number, count, spread, salt) => {
+                    let strategy = if spread { Strategy::Spread } else { Strategy::Binpack };
+                    world.launch(&apps[usize::from(number)].clone(), count, strategy, salt);
+                }
+                Deed::Configure(number, draw) => apps[usize::from(number)] = Arc::new(app(number, step, &draw)),
+                Deed::Exit(index) => {
+                    let before = world.pick(index);
+                    world.replace(before, None);
+                }
+                Deed::Decommission(index) => world.change(index, |instance| instance.goal = Goal::Decommissioned),
+                Deed::Unreachable(index) => world.change(index, |instance| {
+                    let lost = instance.condition == Condition::Unreachable;
+                    instance.condition = if lost { Condition::Running } else { Condition::Unreachable };
+                }),
+                Deed::Node(number, draw) => world.put_node(node(number, draw)),
+                Deed::Lose(number) => edit_node(&mut world, number, |node| node.status = NodeStatus::Unreachable),
+                Deed::Close(number) => edit_node(&mut world, number, |node| node.deactivated = true),
+                Deed::Open(number) => edit_node(&mut world, number, |node| {
+                    node.deactivated = false;
+                    node.status = NodeStatus::Active;
+                }),
+                Deed::Remove(number) => {
+                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+                    world.ledger.remove_node(&id);
+                    world.cluster.nodes.remove(&id);
+                }
+                Deed::RolledBack(number, count, gone) => {
+                    let (cluster, before) = (world.cluster.clone(), world.ledger.fingerprint());
+                    world.ledger.begin();
+                    world.launch(&apps[usize::from(number)].clone(), count, Strategy::Spread, 1);
+                    edit_node(&mut world, gone, |node| node.deactivated = !node.deactivated);
+                    let exits = world.pick(count);
+                    world.replace(exits, None);
+                    world.ledger.rollback();
+                    world.cluster = cluster;
+                    prop_assert_eq!(world.ledger.fingerprint(), before);
+                }
+            }
+            world.check();
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The ledger: which node has how much left, kept up to date change by change, and the engine that
+//! finds seats in it (docs/scheduling.md).
+//!
+//! It is derived from the [`Cluster`] and never stored: [`Ledger::of`] builds it, events keep it in
+//! step, [`Ledger::generation`] tells whether it still is. Placements are exact: the best node by
+//! the strategy among all that fit, ties to the lowest id, the same on every run.
+
+mod batch;
+mod changes;
+mod cost;
+#[cfg(test)]
+mod cost_test;
+mod demand;
+mod explain;
+mod field;
+mod fields;
+mod filter;
+mod free;
+mod hash;
+mod journal;
+#[cfg(test)]
+mod ledger_test;
+mod place_batch;
+mod ports;
+mod rows;
+mod stream;
+mod tally;
+mod tree;
+mod trial;
+mod view;
+
+pub use cost::Cost;
+pub use free::NODE_TASKS_MAX;
+pub use place_batch::SEATS_MAX;
+
+use crate::app::{App, Operator};
+use crate::cluster::Cluster;
+use crate::instance::{Condition, Goal, Instance, Seat};
+use crate::node::{Node, NodeId, NodeStatus};
+use crate::{AppId, InstanceId};
+use changes::Changes;
+use explain::{Memo, Question};
+use fields::Fields;
+use hash::Map;
+use journal::{Change, Journal};
+use rows::Rows;
+use std::sync::Arc;
+use tally::Tally;
+use view::View;
+
+/// Which of the nodes that fit is best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// Fewest instances of the app, then least loaded, then lowest id.
+    #[default]
+    Spread,
+    /// Most loaded, then highest id, so that the nodes with the lowest ids stay empty.
+    Binpack,
+}
+
+/// Free capacity and counters of the whole cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    rows: Rows,
+    fields: Fields,
+    tallies: Map<AppId, Tally>,
+    changes: Changes,
+    /// Nodes by role.
+    main: View,
+    /// Nodes by value of a field, by number of the field, for fields numbered as of `numbering`.
+    views: Vec<(u32, View)>,
+    numbering: u64,
+    memos: Map<AppId, (Question, Memo)>,
+    /// Grows whenever a node is described anew.
+    described: u64,
+    batches: u64,
+    journal: Journal,
+    cost: Cost,
+    /// Generation of the cluster that this is the ledger of. The leader checks it before every
+    /// step and builds a new ledger when it differs.
+    pub generation: u64,
+}
+
+impl Ledger {
+    /// Builds the ledger of a cluster, in O(nodes + instances).
+    pub fn of(cluster: &Cluster) -> Self {
+        let mut ledger = Self { generation: cluster.generation, ..Self::default() };
+        for node in cluster.nodes.values() {
+            ledger.upsert_node(node);
+        }
+        for instance in cluster.instances.values() {
+            ledger.allocate(instance);
+        }
+        ledger
+    }
+
+    /// Of no generation: good for the draft at hand, and for no other before [`Ledger::commit`].
+    #[must_use]
+    pub fn untraced(mut self) -> Self {
+        self.generation = u64::MAX;
+        self
+    }
+
+    /// A node joined, came back, left or changed what it says of itself.
+    pub fn upsert_node(&mut self, node: &Arc<Node>) {
+        self.describe(&node.facts.id, Some(node));
+    }
+
+    /// A node is gone for good. What still has a seat there stays on the books.
+    pub fn remove_node(&mut self, id: &NodeId) {
+        self.describe(id, None);
+    }
+
+    /// A node was lost or found, closed or opened.
+    pub fn set_status(&mut self, id: &NodeId, status: NodeStatus, deactivated: bool) {
+        let node = self.rows.slot(id).and_then(|slot| self.rows.nodes[slot as usize].clone());
+        if let Some(node) = node.filter(|node| (node.status, node.deactivated) != (status, deactivated)) {
+            self.upsert_node(&Arc::new(Node { status, deactivated, ..(*node).clone() }));
+        }
+    }
+
+    fn describe(&mut self, id: &NodeId, node: Option<&Arc<Node>>) {
+        if node.is_none() && self.rows.slot(id).is_none() {
+            return;
+        }
+        let slot = self.rows.ensure(id);
+        let before = self.rows.nodes[slot as usize].clone();
+        if before.as_ref() == node {
+            return;
+        }
+        self.rows.describe(slot, node);
+        self.fields.note(slot, node.map(AsRef::as_ref), self.rows.cold[slot as usize].tasks > 0);
+        self.changes.note(slot, self.rows.hot.len());
+        self.described += 1;
+        self.journal.note(|| Change::Node { id: id.clone(), before });
+    }
+
+    /// An instance has a seat. Nothing happens when it has none.
+    pub fn allocate(&mut self, instance: &Arc<Instance>) {
+        self.apply(None, Some(instance));
+    }
+
+    /// An instance gives up its seat.
+    pub fn release(&mut self, instance: &Arc<Instance>) {
+        self.apply(Some(instance), None);
+    }
+
+    /// An instance changed from one state to another; either may be missing.
+    pub fn apply(&mut self, before: Option<&Arc<Instance>>, after: Option<&Arc<Instance>>) {
+        let same = |left: &Arc<Instance>, right: &Arc<Instance>| {
+            left.seat == right.seat && counts(left) == counts(right) && Arc::ptr_eq(&left.app, &right.app)
+        };
+        if let (Some(before), Some(after)) = (before, after)
+            && same(before, after)
+        {
+            return;
+        }
+        if let Some(instance) = before
+            && let Some(seat) = &instance.seat
+        {
+            self.seat(&instance.id, &instance.app, seat, counts(instance), false);
+        }
+        if let Some(instance) = after
+            && let Some(seat) = &instance.seat
+        {
+            self.seat(&instance.id, &instance.app, seat, counts(instance), true);
+        }
+        self.journal.note(|| Change::Instance { before: before.cloned(), after: after.cloned() });
+    }
+
+    /// Takes (`more`) or gives back a seat. `counts` tells whether the instance counts for
+    /// constraints (marathon.md 1.9). Not journaled: [`Ledger::apply`] is.
+    pub fn seat(&mut self, id: &InstanceId, app: &App, seat: &Seat, counts: bool, more: bool) {
+        let slot = self.rows.ensure(&seat.node);
+        self.rows.seat(slot, app, seat, more);
+        self.changes.note(slot, self.rows.hot.len());
+        if !self.tallies.contains_key(&app.id) {
+            self.tallies.insert(app.id.clone(), Tally::default());
+        }
+        let Some(tally) = self.tallies.get_mut(&app.id) else { return };
+        tally.seat(slot, more);
+        tally.epoch = self.changes.end();
+        self.cost.seats += 2;
+        if counts && !app.constraints.is_empty() {
+            let index = tally.config(app.version_info.last_config_change_at, follows_first(app));
+            tally.configs[index].count(Some(id), slot, more, &self.fields);
+        }
+        if !more {
+            tally.tidy();
+            if tally.is_empty() {
+                self.tallies.remove(&app.id);
+            }
+        }
+    }
+
+    /// Starts to keep what is needed to go back.
+    pub fn begin(&mut self) {
+        self.journal = Journal { open: true, changes: Vec::new() };
+    }
+
+    /// What was done since [`Ledger::begin`] is true now.
+    pub fn commit(&mut self, generation: u64) {
+        self.journal = Journal::default();
+        self.generation = generation;
+    }
+
+    /// Undoes everything since [`Ledger::begin`].
+    pub fn rollback(&mut self) {
+        for change in std::mem::take(&mut self.journal).changes.into_iter().rev() {
+            match change {
+                Change::Instance { before, after } => self.apply(after.as_ref(), before.as_ref()),
+                Change::Node { id, before } => self.describe(&id, before.as_ref()),
+            }
+        }
+    }
+
+    /// Operations so far.
+    pub const fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Everything that decides placements, in an order of its own: equal ledgers place alike. For
+    /// checks that incremental state equals a rebuild; O(everything).
+    pub fn fingerprint(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for slot in self.rows.in_order() {
+            let (hot, cold) = (&self.rows.hot[slot as usize], &self.rows.cold[slot as usize]);
+            let known = self.rows.nodes[slot as usize].is_some();
+            if known || cold.tasks > 0 {
+                let held: Vec<u16> = cold.ports.held().collect();
+                let (free, open) = (hot.free, hot.open);
+                lines.push(format!("{} {known} {open} {free:?} {:?} {} {held:?}", cold.id, cold.used, cold.tasks));
+            }
+        }
+        let id = |slot: &u32| self.rows.cold[*slot as usize].id.to_string();
+        let mut tallies = Vec::new();
+        for (app, tally) in &self.tallies {
+            let mut nodes: Vec<_> = tally.nodes.iter().map(|(slot, count)| (id(slot), *count)).collect();
+            nodes.sort();
+            tallies.push(format!("{app} {nodes:?}"));
+            for config in tally.configs.iter().filter(|config| !config.slots.is_empty()) {
+                let mut slots: Vec<_> = config.slots.iter().map(|(slot, count)| (id(slot), *count)).collect();
+                slots.sort();
+                tallies.push(format!("{app} {} {slots:?}", config.at));
+            }
+        }
+        tallies.sort();
+        lines.extend(tallies);
+        lines
+    }
+}
+
+/// Whether an instance counts for the constraints of its configuration.
+fn counts(instance: &Instance) -> bool {
+    instance.goal != Goal::Decommissioned && instance.condition != Condition::Unreachable
+}
+
+/// Whether a constraint follows the first instance, so that their order matters.
+fn follows_first(app: &App) -> bool {
+    app.constraints
+        .iter()
+        .any(|constraint| constraint.operator == Operator::Cluster && constraint.value.as_deref().is_none_or(str::is_empty))
+}

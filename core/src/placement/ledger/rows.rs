@@ -1,0 +1,217 @@
+//! The table of nodes: one slot each, hot columns apart from cold ones.
+
+use super::demand::Demand;
+use super::free::{Free, NODE_TASKS_MAX};
+use super::hash::Map;
+use super::ports::Ports;
+use super::tree::NONE;
+use crate::app::App;
+use crate::instance::Seat;
+use crate::node::{Node, NodeId};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Bits of a key that hold the rank of the node's id; those above hold the share taken.
+const RANK_BITS: u32 = 44;
+/// Distance between ranks of ids that arrive in order.
+const RANK_STEP: u64 = 1 << 20;
+
+/// What every search reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Hot {
+    pub(crate) free: Free,
+    /// Share taken in thousandths, then rank of the id.
+    pub(crate) key: u64,
+    /// Number of the resource role.
+    pub(crate) role: u32,
+    /// Accepts tasks.
+    pub(crate) open: bool,
+    /// Has the Docker executor.
+    pub(crate) docker: bool,
+}
+
+/// What only allocations read.
+#[derive(Debug, Clone)]
+pub(crate) struct Cold {
+    pub(crate) id: NodeId,
+    rank: u64,
+    /// Taken cpus, memory, disk, in thousandths, GPUs; wide, so that no sum can overflow.
+    pub(crate) used: [i128; 4],
+    total: [i64; 4],
+    pub(crate) ports: Ports,
+    /// Instances with a seat here.
+    pub(crate) tasks: u32,
+}
+
+/// All nodes that are known or hold something.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) hot: Vec<Hot>,
+    pub(crate) cold: Vec<Cold>,
+    /// Empty where a node has left or has never been seen.
+    pub(crate) nodes: Vec<Option<Arc<Node>>>,
+    slots: Map<NodeId, u32>,
+    order: BTreeMap<NodeId, u32>,
+    roles: Map<String, u32>,
+    /// Known nodes.
+    pub(crate) known: u64,
+    /// Grows when ranks were handed out anew.
+    pub(crate) ranking: u64,
+}
+
+impl Rows {
+    pub(crate) fn slot(&self, id: &NodeId) -> Option<u32> {
+        self.slots.get(id).copied()
+    }
+
+    /// Place of a node's id among all ids.
+    pub(crate) fn rank_of(&self, slot: u32) -> u64 {
+        self.cold[slot as usize].rank
+    }
+
+    /// Slots in order of the ids of their nodes.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = u32> + '_ {
+        self.order.values().copied()
+    }
+
+    /// Slot of an id, new if need be.
+    pub(crate) fn ensure(&mut self, id: &NodeId) -> u32 {
+        if let Some(slot) = self.slot(id) {
+            return slot;
+        }
+        let slot = self.hot.len() as u32;
+        self.hot.push(Hot::default());
+        self.nodes.push(None);
+        self.cold.push(Cold { id: id.clone(), rank: 0, used: [0; 4], total: [0; 4], ports: Ports::default(), tasks: 0 });
+        self.slots.insert(id.clone(), slot);
+        self.order.insert(id.clone(), slot);
+        self.rank(id, slot);
+        self.derive(slot);
+        slot
+    }
+
+    /// Gives a new id a rank between its neighbours, or all ids new ranks when there is no room.
+    fn rank(&mut self, id: &NodeId, slot: u32) {
+        let before = self.order.range::<NodeId, _>((Bound::Unbounded, Bound::Excluded(id))).next_back();
+        let after = self.order.range::<NodeId, _>((Bound::Excluded(id), Bound::Unbounded)).next();
+        let low = before.map_or(0, |(_, slot)| self.cold[*slot as usize].rank);
+        let high = after.map_or(1 << RANK_BITS, |(_, slot)| self.cold[*slot as usize].rank);
+        let rank = if after.is_none() && high - low > 2 * RANK_STEP { low + RANK_STEP } else { low.midpoint(high) };
+        if rank > low {
+            self.cold[slot as usize].rank = rank;
+            return;
+        }
+        let step = (1 << RANK_BITS) / (self.order.len() as u64 + 1);
+        for (number, slot) in self.order.values().enumerate() {
+            self.cold[*slot as usize].rank = step * (number as u64 + 1);
+        }
+        for slot in 0..self.hot.len() as u32 {
+            self.derive(slot);
+        }
+        self.ranking += 1;
+    }
+
+    /// Number of a role, if a node ever had it.
+    pub(crate) fn role(&self, name: &str) -> Option<u32> {
+        self.roles.get(name).copied()
+    }
+
+    /// Notes what a node says of itself, or that it is gone.
+    pub(crate) fn describe(&mut self, slot: u32, node: Option<&Arc<Node>>) {
+        let at = slot as usize;
+        if self.nodes[at].take().is_some() {
+            self.known -= 1;
+        }
+        let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
+        hot.open = node.is_some_and(|node| node.accepts_tasks());
+        let Some(node) = node else {
+            cold.total = [0; 4];
+            cold.ports.offer(&crate::node::PortRanges::default());
+            self.derive(slot);
+            return;
+        };
+        let resources = &node.facts.resources;
+        cold.total =
+            [resources.cpus.thousandths(), resources.mem.thousandths(), resources.disk.thousandths(), i64::from(resources.gpus)];
+        cold.ports.offer(&resources.ports);
+        hot.docker = node.facts.executors.iter().any(|name| name == "docker");
+        let next = self.roles.len() as u32;
+        hot.role = *self.roles.entry(node.facts.role.clone()).or_insert(next);
+        self.known += 1;
+        self.nodes[at] = Some(Arc::clone(node));
+        self.derive(slot);
+    }
+
+    /// Takes or gives back what an instance at `seat` holds.
+    pub(crate) fn seat(&mut self, slot: u32, app: &App, seat: &Seat, more: bool) {
+        let need = [app.cpus.thousandths(), app.mem.thousandths(), app.disk.thousandths(), i64::from(app.gpus)];
+        self.change(slot, need, &seat.host_ports, more);
+    }
+
+    /// Takes or gives back what a task needs, for a while.
+    pub(crate) fn try_out(&mut self, slot: u32, demand: &Demand, ports: &[u16], more: bool) {
+        let need = &demand.need;
+        self.change(slot, [need.cpus, need.mem, need.disk, i64::from(need.gpus)], ports, more);
+    }
+
+    fn change(&mut self, slot: u32, need: [i64; 4], ports: &[u16], more: bool) {
+        let cold = &mut self.cold[slot as usize];
+        let sign = if more { 1 } else { -1 };
+        for (used, need) in cold.used.iter_mut().zip(need) {
+            *used += i128::from(need) * sign;
+        }
+        if more {
+            cold.tasks += 1;
+            for port in ports {
+                cold.ports.take(*port);
+            }
+        } else {
+            cold.tasks = cold.tasks.saturating_sub(1);
+            for port in ports {
+                cold.ports.give_back(*port);
+            }
+        }
+        self.derive(slot);
+    }
+
+    /// Works out what is free and where the node stands in the order of load.
+    fn derive(&mut self, slot: u32) {
+        let cold = &self.cold[slot as usize];
+        let left = |column: usize| free(cold.total[column], cold.used[column]);
+        let share = part(cold.used[0], cold.total[0]).max(part(cold.used[1], cold.total[1])).min(1_000_000);
+        let hot = &mut self.hot[slot as usize];
+        hot.free = Free {
+            cpus: left(0),
+            mem: left(1),
+            disk: left(2),
+            gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
+            ports: cold.ports.free(),
+            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks),
+        };
+        hot.key = share << RANK_BITS | cold.rank;
+    }
+
+    /// Group of a slot in a tree of nodes by role: `NONE` when it takes no tasks.
+    pub(crate) fn role_group(&self, slot: u32) -> u32 {
+        let hot = &self.hot[slot as usize];
+        if hot.open { hot.role } else { NONE }
+    }
+}
+
+/// What is left; a node that offers less than nothing offers nothing.
+fn free(total: i64, used: i128) -> i64 {
+    (i128::from(total) - used).clamp(0, i128::from(i64::MAX)) as i64
+}
+
+/// Share taken of one resource, in thousandths.
+fn part(used: i128, total: i64) -> u64 {
+    if total <= 0 || used <= 0 {
+        return 0;
+    }
+    // The narrow division is several times faster and nearly always enough.
+    match i64::try_from(used).ok().and_then(|used| used.checked_mul(1000)) {
+        Some(used) => (used / total) as u64,
+        None => u64::try_from(used.saturating_mul(1000) / i128::from(total)).unwrap_or(u64::MAX),
+    }
+}

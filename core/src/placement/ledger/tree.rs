@@ -1,0 +1,266 @@
+//! Nodes in order of load, with the maxima of what is free below each: a treap per group of nodes.
+//!
+//! The first node of a group that fits is found by descending where the maxima allow it, in
+//! O(log n) as long as the resources of a node rise and fall together; a node moves in O(log n).
+
+use super::cost::Cost;
+use super::free::Free;
+use std::collections::VecDeque;
+
+/// No node.
+pub(crate) const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Knot {
+    /// Share taken, then rank of the node's id.
+    key: u64,
+    left: u32,
+    right: u32,
+    own: Free,
+    /// Largest amounts in this subtree, of each resource for itself.
+    most: Free,
+}
+
+const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, own: ZERO, most: ZERO };
+const ZERO: Free = Free { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
+
+/// Treaps over slots; every slot is in at most one of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tree {
+    knots: Vec<Knot>,
+    /// Group of each slot; `NONE` when it is in no tree.
+    groups: Vec<u32>,
+    roots: Vec<u32>,
+    /// Slot with the lowest key of each group.
+    lowest: Vec<u32>,
+}
+
+/// Heap priority of a slot: fixed, well mixed.
+const fn priority(slot: u32) -> u64 {
+    let mut z = (slot as u64).wrapping_add(0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Tree {
+    /// Root of a group's tree.
+    pub(crate) fn root(&self, group: u32) -> u32 {
+        self.roots.get(group as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Slot with the lowest key of a group.
+    pub(crate) fn lowest(&self, group: u32) -> u32 {
+        self.lowest.get(group as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Puts `slot` where it belongs now; `group` `NONE` takes it out.
+    pub(crate) fn set(&mut self, slot: u32, group: u32, key: u64, own: Free, cost: &mut Cost) {
+        let at = slot as usize;
+        if self.knots.len() <= at {
+            self.knots.resize(at + 1, EMPTY);
+            self.groups.resize(at + 1, NONE);
+        }
+        let before = self.groups[at];
+        if before == group && group != NONE && self.knots[at].key == key {
+            if self.knots[at].own != own {
+                self.knots[at].own = own;
+                self.refresh(self.root(group), slot, cost);
+            }
+            return;
+        }
+        if before != NONE {
+            let root = self.remove(self.root(before), slot, cost);
+            self.roots[before as usize] = root;
+            if self.lowest[before as usize] == slot {
+                let mut lowest = root;
+                while let Some(knot) = self.knots.get(lowest as usize).filter(|knot| knot.left != NONE) {
+                    cost.visits += 1;
+                    lowest = knot.left;
+                }
+                self.lowest[before as usize] = lowest;
+            }
+        }
+        self.groups[at] = group;
+        if group != NONE {
+            if self.roots.len() <= group as usize {
+                self.roots.resize(group as usize + 1, NONE);
+                self.lowest.resize(group as usize + 1, NONE);
+            }
+            let lowest = self.lowest[group as usize];
+            if self.knots.get(lowest as usize).is_none_or(|knot| key < knot.key) {
+                self.lowest[group as usize] = slot;
+            }
+            self.knots[at] = Knot { key, left: NONE, right: NONE, own, most: own };
+            let root = self.insert(self.root(group), slot, cost);
+            self.roots[group as usize] = root;
+        }
+    }
+
+    /// Adds the first slots at or behind `from` that fit and are accepted, until there are `limit`.
+    #[expect(clippy::too_many_arguments, reason = "a recursion that carries its question along")]
+    pub(crate) fn first(
+        &self,
+        at: u32,
+        from: u64,
+        need: &Free,
+        limit: usize,
+        found: &mut VecDeque<u32>,
+        cost: &mut Cost,
+        accept: &mut impl FnMut(u32) -> bool,
+    ) {
+        if at == NONE || found.len() >= limit {
+            return;
+        }
+        let knot = &self.knots[at as usize];
+        cost.visits += 1;
+        if !knot.most.covers(need) {
+            return;
+        }
+        if knot.key >= from {
+            self.first(knot.left, from, need, limit, found, cost, accept);
+            if knot.own.covers(need) && found.len() < limit {
+                cost.probes += 1;
+                if accept(at) {
+                    found.push_back(at);
+                }
+            }
+        }
+        self.first(knot.right, from, need, limit, found, cost, accept);
+    }
+
+    /// Last slot before `below` that fits and is accepted.
+    pub(crate) fn last(&self, at: u32, below: u64, need: &Free, cost: &mut Cost, accept: &mut impl FnMut(u32) -> bool) -> u32 {
+        if at == NONE {
+            return NONE;
+        }
+        let knot = &self.knots[at as usize];
+        cost.visits += 1;
+        if !knot.most.covers(need) {
+            return NONE;
+        }
+        if knot.key < below {
+            let found = self.last(knot.right, below, need, cost, accept);
+            if found != NONE {
+                return found;
+            }
+            if knot.own.covers(need) {
+                cost.probes += 1;
+                if accept(at) {
+                    return at;
+                }
+            }
+        }
+        self.last(knot.left, below, need, cost, accept)
+    }
+
+    fn most(&self, at: u32) -> Option<&Free> {
+        self.knots.get(at as usize).map(|knot| &knot.most)
+    }
+
+    fn pull(&mut self, at: u32, cost: &mut Cost) {
+        cost.updates += 1;
+        let knot = &self.knots[at as usize];
+        let mut most = knot.own;
+        for child in [knot.left, knot.right] {
+            if let Some(below) = self.most(child) {
+                most = most.max(below);
+            }
+        }
+        self.knots[at as usize].most = most;
+    }
+
+    fn refresh(&mut self, at: u32, slot: u32, cost: &mut Cost) {
+        if at != slot {
+            let knot = &self.knots[at as usize];
+            let next = if self.knots[slot as usize].key < knot.key { knot.left } else { knot.right };
+            self.refresh(next, slot, cost);
+        }
+        self.pull(at, cost);
+    }
+
+    fn insert(&mut self, at: u32, slot: u32, cost: &mut Cost) -> u32 {
+        if at == NONE {
+            return slot;
+        }
+        let key = self.knots[slot as usize].key;
+        if priority(slot) > priority(at) {
+            let (left, right) = self.split(at, key, cost);
+            self.knots[slot as usize].left = left;
+            self.knots[slot as usize].right = right;
+            self.pull(slot, cost);
+            return slot;
+        }
+        let own = self.knots[slot as usize].own;
+        let knot = self.knots[at as usize];
+        cost.updates += 1;
+        self.knots[at as usize].most = knot.most.max(&own);
+        if key < knot.key {
+            let left = self.insert(knot.left, slot, cost);
+            self.knots[at as usize].left = left;
+        } else {
+            let right = self.insert(knot.right, slot, cost);
+            self.knots[at as usize].right = right;
+        }
+        at
+    }
+
+    /// Everything below `key`, and the rest.
+    fn split(&mut self, at: u32, key: u64, cost: &mut Cost) -> (u32, u32) {
+        if at == NONE {
+            return (NONE, NONE);
+        }
+        let knot = self.knots[at as usize];
+        let halves = if knot.key < key {
+            let (left, right) = self.split(knot.right, key, cost);
+            self.knots[at as usize].right = left;
+            (at, right)
+        } else {
+            let (left, right) = self.split(knot.left, key, cost);
+            self.knots[at as usize].left = right;
+            (left, at)
+        };
+        self.pull(at, cost);
+        halves
+    }
+
+    fn remove(&mut self, at: u32, slot: u32, cost: &mut Cost) -> u32 {
+        let knot = self.knots[at as usize];
+        if at == slot {
+            return self.merge(knot.left, knot.right, cost);
+        }
+        cost.visits += 1;
+        let gone = &self.knots[slot as usize];
+        let matters = !gone.own.is_inside(&knot.most);
+        if gone.key < knot.key {
+            let left = self.remove(knot.left, slot, cost);
+            self.knots[at as usize].left = left;
+        } else {
+            let right = self.remove(knot.right, slot, cost);
+            self.knots[at as usize].right = right;
+        }
+        if matters {
+            self.pull(at, cost);
+        }
+        at
+    }
+
+    fn merge(&mut self, left: u32, right: u32, cost: &mut Cost) -> u32 {
+        if left == NONE {
+            return right;
+        }
+        if right == NONE {
+            return left;
+        }
+        let root = if priority(left) > priority(right) {
+            let merged = self.merge(self.knots[left as usize].right, right, cost);
+            self.knots[left as usize].right = merged;
+            left
+        } else {
+            let merged = self.merge(left, self.knots[right as usize].left, cost);
+            self.knots[right as usize].left = merged;
+            right
+        };
+        self.pull(root, cost);
+        root
+    }
+}
