@@ -78,17 +78,6 @@ pub enum CatalogError {
     /// The rendered JSON is an array or a scalar.
     #[error("Rendered Marathon JSON must be a JSON object.")]
     MarathonTemplateMustBeJsonObject,
-    /// Describe v2 cannot express this package.
-    #[error(
-        "Package [{package_name}] [{package_version}] cannot be described in the old format. \
-         Ask for describe-response v3."
-    )]
-    ConversionFromPackageToV2DescribeResponse {
-        /// Name of the package.
-        package_name: String,
-        /// Its version.
-        package_version: String,
-    },
     /// A file of the package is not usable JSON.
     #[error("{file} of package [{package_name}] [{package_version}] is not usable: {reason}.")]
     PackageFileNotJson {
@@ -149,7 +138,6 @@ impl CatalogError {
             Self::JsonDecodingError { .. } => "JsonDecodingError",
             // The dollar sign is on the wire: the original is a Scala object, not a class.
             Self::MarathonTemplateMustBeJsonObject => "MarathonTemplateMustBeJsonObject$",
-            Self::ConversionFromPackageToV2DescribeResponse { .. } => "ConversionFromPackageToV2DescribeResponse",
             Self::PackageFileNotJson { .. } => "PackageFileNotJson",
             Self::PackageFileSchemaMismatch { .. } => "PackageFileSchemaMismatch",
             Self::TemplateFailed { .. } => "TemplateFailed",
@@ -183,7 +171,6 @@ impl CatalogError {
             Self::OptionsNotAllowed
             | Self::OptionsTooDeep { .. }
             | Self::MarathonTemplateMustBeJsonObject
-            | Self::ConversionFromPackageToV2DescribeResponse { .. }
             | Self::DefinitionUnreadable { .. } => None,
         }
     }

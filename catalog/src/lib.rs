@@ -8,7 +8,7 @@
 //! index.search(query)            → Vec<Arc<SearchResult>>
 //! index.list_versions(name)      → [(version, releaseVersion)], the latest first
 //! index.resolve(name, version)   → &Found { repository, package }, derefs to Package
-//! package.definition()           → describe v3;  package.definition_v2() → describe v2
+//! package.definition()           → the whole definition, without nulls
 //! render(&package, source_uri, &user_options, app_id)
 //!                                → Rendered { app, resolved_options, text }
 //! index.upgrades_to(name, version), index.downgrades_to(&package)

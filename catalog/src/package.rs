@@ -207,31 +207,6 @@ impl Package {
         Ok(map)
     }
 
-    /// The definition of describe-response v2: flat, at most packaging version 3.0.
-    ///
-    /// # Errors
-    /// `ConversionFromPackageToV2DescribeResponse` when the package uses what v2 cannot say.
-    pub fn definition_v2(&self) -> Result<Map<String, Value>, CatalogError> {
-        let upgrades = !self.upgrades_from.is_empty() || !self.downgrades_to.is_empty();
-        if self.packaging_version == PackagingVersion::V5 || (self.packaging_version == PackagingVersion::V4 && upgrades) {
-            return Err(CatalogError::ConversionFromPackageToV2DescribeResponse {
-                package_name: self.name.clone(),
-                package_version: self.version.clone(),
-            });
-        }
-        let mut map = self.definition()?;
-        for key in ["releaseVersion", "upgradesFrom", "downgradesTo"] {
-            map.shift_remove(key);
-        }
-        if self.packaging_version == PackagingVersion::V4 {
-            map.insert("packagingVersion".to_owned(), "3.0".into());
-        }
-        for key in ["selected", "framework"] {
-            map.entry(key).or_insert(Value::Bool(false));
-        }
-        Ok(map)
-    }
-
     /// The schema of the options (config.json).
     pub fn config(&self) -> Result<Option<Map<String, Value>>, CatalogError> {
         self.part(self.config.as_ref(), "config.json")

@@ -5,8 +5,8 @@ use super::{CosmosError, ResourceProxy};
 use crate::without_nulls;
 use serde_json::{Map, Value, json};
 
-/// Fields of the flat old form.
-const V2_FIELDS: [&str; 18] = [
+/// Fields that tell what a package is, in all forms.
+pub(super) const SUMMARY_FIELDS: [&str; 14] = [
     "packagingVersion",
     "name",
     "version",
@@ -21,11 +21,10 @@ const V2_FIELDS: [&str; 18] = [
     "postInstallNotes",
     "postUninstallNotes",
     "licenses",
-    "minDcosReleaseVersion",
-    "marathon",
-    "resource",
-    "config",
 ];
+
+/// What the flat old form has beside them.
+const V2_FIELDS: [&str; 5] = ["minDcosReleaseVersion", "marathon", "resource", "config", "command"];
 
 /// `{"package": …}` with everything, nulls dropped at any depth as Cosmos did.
 pub fn describe_v3(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Value {
@@ -53,7 +52,7 @@ pub fn describe_v2(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Resu
     }
     let prepared = prepared(definition, proxy);
     let mut flat = Map::new();
-    for key in V2_FIELDS.into_iter().chain(["command"]) {
+    for key in SUMMARY_FIELDS.into_iter().chain(V2_FIELDS) {
         if let Some(value) = prepared.get(key) {
             flat.insert(key.to_owned(), value.clone());
         }
@@ -65,9 +64,4 @@ pub fn describe_v2(definition: &Value, proxy: Option<ResourceProxy<'_>>) -> Resu
         flat.entry(key).or_insert(Value::Bool(false));
     }
     Ok(Value::Object(flat))
-}
-
-/// Whether a packaging version is one there is.
-pub fn is_package_label_version(version: &str) -> bool {
-    matches!(version, "2.0" | "3.0" | "4.0" | "5.0")
 }

@@ -7,7 +7,7 @@ mod request;
 mod resource;
 mod response;
 
-pub use definition::{describe_v2, describe_v3, is_package_label_version};
+pub use definition::{describe_v2, describe_v3};
 pub use error::{CosmosError, ERROR_MEDIA_TYPE};
 pub use media::{Endpoint, negotiate};
 pub use request::{

@@ -1,6 +1,7 @@
 //! Bodies of answers.
 
 use super::ResourceProxy;
+use super::definition::SUMMARY_FIELDS;
 use super::resource::rewrite_resources;
 use crate::without_nulls;
 use orrery_core::package::Repository;
@@ -106,22 +107,7 @@ pub fn list_json<'a>(installed: impl IntoIterator<Item = Installed<'a>>, proxy: 
         .map(|entry| {
             let definition = entry.definition;
             let mut summary = Map::new();
-            for key in [
-                "packagingVersion",
-                "name",
-                "version",
-                "maintainer",
-                "description",
-                "tags",
-                "selected",
-                "scm",
-                "website",
-                "framework",
-                "preInstallNotes",
-                "postInstallNotes",
-                "postUninstallNotes",
-                "licenses",
-            ] {
+            for key in SUMMARY_FIELDS {
                 if let Some(value) = definition.get(key) {
                     summary.insert(key.to_owned(), value.clone());
                 }

@@ -252,27 +252,6 @@ fn strict_templates_refuse_missing_options() {
     }
 }
 
-#[test]
-fn old_describe_answers_leave_out_what_they_cannot_say() {
-    let with = |packaging: &str, more: Value| {
-        let mut all = map(json!({"packagingVersion": packaging}));
-        all.extend(map(more));
-        package(definition("p", "1", 7, Value::Object(all)))
-    };
-    let old = with("3.0", json!({"framework": true})).definition_v2().unwrap();
-    assert_eq!(old["packagingVersion"], "3.0");
-    assert_eq!((&old["framework"], &old["selected"]), (&json!(true), &json!(false)));
-    assert_eq!(old.get("releaseVersion"), None);
-    let plain = with("4.0", json!({"upgradesFrom": [], "downgradesTo": []}));
-    let plain = plain.definition_v2().unwrap();
-    assert_eq!(plain["packagingVersion"], "3.0");
-    assert_eq!(plain.get("upgradesFrom"), None);
-    for refused in [with("4.0", json!({"upgradesFrom": ["*"]})), with("5.0", json!({}))] {
-        let error = refused.definition_v2().unwrap_err();
-        assert_eq!(error.kind(), "ConversionFromPackageToV2DescribeResponse");
-    }
-}
-
 fn linted(config: &Value, template: &str) -> Vec<(Severity, &'static str, String)> {
     let package = package(definition("web", "1.0", 3, json!({"config": config, "marathon": marathon(template)})));
     check(&package).into_iter().map(|fault| (fault.severity, fault.file, fault.reason)).collect()

@@ -453,22 +453,7 @@ fn a_lost_node_is_replaced_and_its_return_kills_the_duplicate() {
     assert!(world.cluster.instances.values().all(|instance| instance.node() != Some(&node)));
     let orphans = world.agents[&node].clone();
     assert_eq!(orphans.len(), 1);
-    let started = world.now();
-    let reports = orphans.keys().map(|task| TaskReport {
-        task: task.clone(),
-        condition: Condition::Running,
-        at: started,
-        started_at: Some(started),
-        reason: None,
-        exit: None,
-        message: None,
-        health: Vec::new(),
-        ready: true,
-        addresses: Vec::new(),
-        container: None,
-        sandbox: None,
-    });
-    let reports = reports.collect();
+    let reports = orphans.keys().map(|task| world.tell(task, Condition::Running, None)).collect();
     world.step(|draft| draft.register(facts(0), reports));
     world.run();
     assert!(world.agents[&node].is_empty(), "the duplicate was stopped");
