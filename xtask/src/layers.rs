@@ -9,25 +9,40 @@ use crate::lint::Findings;
 use crate::{command, workspace};
 
 /// Each crate and those of the workspace that it may use. Arrows point down.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("orrery-core", &[]),
     ("orrery-store", &["orrery-core"]),
     ("orrery-catalog", &["orrery-core"]),
     ("orrery-api", &["orrery-core"]),
     ("orrery-net", &["orrery-core"]),
-    ("orrery-agent", &["orrery-core", "orrery-api", "orrery-net"]),
-    ("orrery-controller", &["orrery-core", "orrery-catalog", "orrery-store", "orrery-api", "orrery-net"]),
+    ("orrery-link", &["orrery-core"]),
+    ("orrery-agent", &["orrery-core", "orrery-api", "orrery-net", "orrery-link"]),
+    ("orrery-controller", &["orrery-core", "orrery-catalog", "orrery-store", "orrery-api", "orrery-net", "orrery-link"]),
     // Wires the daemons together, so it names their parts.
     (
         "orrery",
-        &["orrery-core", "orrery-catalog", "orrery-store", "orrery-api", "orrery-net", "orrery-agent", "orrery-controller"],
+        &[
+            "orrery-core",
+            "orrery-catalog",
+            "orrery-store",
+            "orrery-api",
+            "orrery-net",
+            "orrery-link",
+            "orrery-agent",
+            "orrery-controller",
+        ],
     ),
+    // Runs the controllers' own code on virtual time.
+    ("orrery-sim", &["orrery-core", "orrery-store", "orrery-net", "orrery-controller"]),
     // The client knows HTTP alone.
     ("dcos", &["orrery-core", "orrery-api"]),
     // Drives the built programs from outside.
     ("orrery-e2e", &[]),
     // Measures the parts that have figures of their own.
-    ("orrery-bench", &["orrery-core", "orrery-catalog", "orrery-store", "orrery-api", "orrery-net"]),
+    (
+        "orrery-bench",
+        &["orrery-core", "orrery-catalog", "orrery-store", "orrery-api", "orrery-net", "orrery-link", "orrery-controller"],
+    ),
     ("xtask", &[]),
 ];
 
