@@ -1,12 +1,13 @@
 //! What the door and the agents hold of the leader.
 
+use crate::clock::Clock;
 use crate::events::EventLog;
 use crate::links::AgentLink;
 use arc_swap::ArcSwap;
-use orrery_core::NodeId;
 use orrery_core::assignment::{Down, TaskReport};
 use orrery_core::cluster::{Cluster, Draft, EditError};
 use orrery_core::node::NodeFacts;
+use orrery_core::{NodeId, Timestamp};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -45,6 +46,7 @@ pub struct Handle {
     pub(crate) published: Arc<ArcSwap<Cluster>>,
     pub(crate) generation: watch::Receiver<u64>,
     pub(crate) events: Arc<EventLog>,
+    pub(crate) clock: Clock,
 }
 
 impl Handle {
@@ -56,6 +58,11 @@ impl Handle {
     /// The event stream.
     pub fn events(&self) -> &EventLog {
         &self.events
+    }
+
+    /// Now, by the clock that all deadlines of the cluster are compared with.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Changes whenever a new snapshot is published.

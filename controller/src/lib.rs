@@ -16,8 +16,11 @@ mod leader;
 mod links;
 mod names;
 pub mod packages;
+mod seeds;
 
+pub use clock::Clock;
 pub use events::{EventLog, Stamped};
 pub use handle::{ControlError, Handle};
 pub use leader::{LeaderOptions, StartError, start};
 pub use links::AgentLink;
+pub use seeds::Seeds;

@@ -1,7 +1,6 @@
 //! Packages and the apps they become: one pure path for render, dry run, install and update.
 
 use crate::catalog::CatalogService;
-use crate::clock;
 use crate::handle::{ControlError, Handle};
 use orrery_api::marathon::app::{ReadContext, read_app};
 use orrery_catalog::{CatalogError, Found, Rendered, render};
@@ -98,7 +97,7 @@ pub async fn prepare(handle: &Handle, catalog: &Arc<CatalogService>, request: &P
         source: found.repository.source.uri.clone(),
         repository_digest: found.repository.digest().to_owned(),
         options: Value::Object(request.options.clone()),
-        installed_at: clock::now(),
+        installed_at: handle.now(),
     };
     Ok(Prepared { found, rendered, app, instance })
 }

@@ -1,6 +1,6 @@
 //! The leader with a store that refuses.
 
-use orrery_controller::{AgentLink, ControlError, Handle, LeaderOptions, start};
+use orrery_controller::{AgentLink, Clock, ControlError, Handle, LeaderOptions, Seeds, start};
 use orrery_core::assignment::{PROTOCOL_VERSION, Up};
 use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
@@ -93,6 +93,8 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
         zone: ZoneHandle::new(),
         address: "127.0.0.1:8080".parse().unwrap(),
         node_timeout: Duration::from_millis(20),
+        clock: Clock::system(),
+        entropy: Seeds::random(),
     };
     let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
     let (down, mut orders) = mpsc::channel(64);

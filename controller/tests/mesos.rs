@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use orrery_catalog::{Repository, RepositorySource};
 use orrery_controller::catalog::CatalogService;
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
-use orrery_controller::{AgentLink, Handle, LeaderOptions, start};
+use orrery_controller::{AgentLink, Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::assignment::{Down, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::instance::Condition;
@@ -43,7 +43,14 @@ impl World {
         let zone = ZoneHandle::new();
         let store = Arc::new(orrery_store::Embedded::in_memory().unwrap());
         let address = ADDRESS.parse().unwrap();
-        let options = LeaderOptions { store, zone: zone.clone(), address, node_timeout: Duration::from_secs(3600) };
+        let options = LeaderOptions {
+            store,
+            zone: zone.clone(),
+            address,
+            node_timeout: Duration::from_secs(3600),
+            clock: Clock::system(),
+            entropy: Seeds::random(),
+        };
         let (handle, _) = start(options, CancellationToken::new()).await.unwrap();
         let source = RepositorySource { name: "empty".into(), uri: "test:".into() };
         let builtin = Repository::from_json(source, br#"{"packages": []}"#.to_vec()).unwrap();

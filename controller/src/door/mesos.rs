@@ -167,7 +167,7 @@ fn task_query(query: &Parameters) -> Result<TaskQuery, String> {
 
 /// Metrics of the cluster and of the machine the master runs on.
 async fn metrics(State(door): State<Door>) -> Response {
-    let mut snapshot = mesos::metrics_snapshot(&facts(&door), &door.handle.cluster(), crate::clock::now());
+    let mut snapshot = mesos::metrics_snapshot(&facts(&door), &door.handle.cluster(), door.handle.now());
     if let (Some(snapshot), Value::Object(host)) = (snapshot.as_object_mut(), host::metrics().await) {
         snapshot.extend(host);
     }

@@ -4,7 +4,7 @@ use super::{Door, body};
 use crate::apply::{ApplyError, ApplyRequest, DOCUMENTS_MAX, apply};
 use crate::explain::explain;
 use crate::handle::ControlError;
-use crate::{clock, packages};
+use crate::packages;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -62,7 +62,7 @@ async fn post_apply(State(door): State<Door>, body: Body) -> Response {
 /// `/v1/apps/<id>/explain`; ids have slashes, so the path is taken apart here.
 async fn get_explain(State(door): State<Door>, Path(path): Path<String>) -> Response {
     let id = path.strip_suffix("/explain").and_then(|id| AppId::parse(id).ok());
-    match id.as_ref().and_then(|id| explain(&door.handle.cluster(), id, clock::now())) {
+    match id.as_ref().and_then(|id| explain(&door.handle.cluster(), id, door.handle.now())) {
         Some(value) => body::ok(&value),
         None => body::answer(
             StatusCode::NOT_FOUND,

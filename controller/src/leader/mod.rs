@@ -5,7 +5,7 @@ mod run;
 
 use crate::events::EventLog;
 use crate::handle::{Handle, INBOX_LIMIT};
-use crate::{clock, names};
+use crate::{Clock, Seeds, names};
 use arc_swap::ArcSwap;
 use commit::Committer;
 use orrery_core::cluster::{Cluster, ROOT};
@@ -27,6 +27,10 @@ pub struct LeaderOptions {
     pub address: std::net::SocketAddr,
     /// How long a node may be away before it counts as lost.
     pub node_timeout: Duration,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Seeds,
 }
 
 /// Why the leader could not start.
@@ -44,7 +48,8 @@ pub enum StartError {
 pub async fn start(options: LeaderOptions, stop: CancellationToken) -> Result<(Handle, tokio::task::JoinHandle<()>), StartError> {
     let committer = Committer::take_over(Arc::clone(&options.store)).await?;
     let entries = orrery_store::list(&*options.store, ROOT).await?.entries;
-    let (cluster, faults) = Cluster::load(entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_ref())), clock::now());
+    let (cluster, faults) =
+        Cluster::load(entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_ref())), options.clock.now());
     for fault in faults {
         tracing::error!(%fault, "a stored entry cannot be read and is left alone");
     }
@@ -53,9 +58,25 @@ pub async fn start(options: LeaderOptions, stop: CancellationToken) -> Result<(H
     let published = Arc::new(ArcSwap::from_pointee(cluster.clone()));
     let (generation, watch) = watch::channel(0);
     let events = Arc::new(EventLog::default());
-    let handle = Handle { inbox, published: Arc::clone(&published), generation: watch, events: Arc::clone(&events) };
+    let handle = Handle {
+        inbox,
+        published: Arc::clone(&published),
+        generation: watch,
+        events: Arc::clone(&events),
+        clock: options.clock.clone(),
+    };
     let names = names::Names::new(options.zone, options.address);
-    let mut leader = Leader::new(cluster, committer, published, generation, events, names, options.node_timeout);
+    let mut leader = Leader::new(
+        cluster,
+        committer,
+        published,
+        generation,
+        events,
+        names,
+        options.node_timeout,
+        options.clock,
+        options.entropy,
+    );
     leader.first_step().await;
     let task = tokio::spawn(leader.run(received, stop));
     Ok((handle, task))

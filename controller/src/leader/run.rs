@@ -1,17 +1,17 @@
 //! The loop: collect, settle, store, publish, tell.
 
 use super::commit::Committer;
-use crate::clock;
 use crate::events::EventLog;
 use crate::handle::{ControlError, Input};
 use crate::names::Names;
+use crate::{Clock, Seeds};
 use arc_swap::ArcSwap;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
 use orrery_core::node::NodeStatus;
 use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,9 @@ pub(crate) struct Leader {
     events: Arc<EventLog>,
     names: Names,
     node_timeout: Duration,
-    links: HashMap<NodeId, Link>,
+    clock: Clock,
+    entropy: Seeds,
+    links: BTreeMap<NodeId, Link>,
     /// Nodes without a connection and when they count as lost.
     absent: BTreeMap<NodeId, Timestamp>,
     wake_at: Option<Timestamp>,
@@ -59,8 +61,10 @@ impl Leader {
         events: Arc<EventLog>,
         names: Names,
         node_timeout: Duration,
+        clock: Clock,
+        entropy: Seeds,
     ) -> Self {
-        let due = clock::now().plus_millis(i64::try_from(node_timeout.as_millis()).unwrap_or(i64::MAX));
+        let due = clock.now().plus_millis(i64::try_from(node_timeout.as_millis()).unwrap_or(i64::MAX));
         let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
         Self {
             ledger: Some(Ledger::of(&cluster)),
@@ -71,7 +75,9 @@ impl Leader {
             events,
             names,
             node_timeout,
-            links: HashMap::new(),
+            clock,
+            entropy,
+            links: BTreeMap::new(),
             absent,
             wake_at: None,
             begun: false,
@@ -99,7 +105,7 @@ impl Leader {
     }
 
     fn pause(&self) -> Duration {
-        let now = clock::now();
+        let now = self.clock.now();
         let next = self.absent.values().copied().chain(self.wake_at).min();
         let millis = next.map(|at| at.millis_since(now).max(0) as u64);
         millis.map_or(SLEEP_MAX, Duration::from_millis).min(SLEEP_MAX)
@@ -107,7 +113,8 @@ impl Leader {
 
     fn draft(&mut self) -> Draft {
         let ledger = self.ledger.take();
-        Draft::new(&self.cluster, clock::now(), self.committer.epoch(), Entropy::new(seed())).with_ledger(ledger)
+        Draft::new(&self.cluster, self.clock.now(), self.committer.epoch(), Entropy::new(self.entropy.next_seed()))
+            .with_ledger(ledger)
     }
 
     async fn step(&mut self, batch: &mut Vec<Input>) {
@@ -141,18 +148,18 @@ impl Leader {
             self.absent.entry(node.clone()).or_insert(due);
         }
         if !self.begun {
-            self.wake_at = Some(clock::now());
+            self.wake_at = Some(self.clock.now());
         }
     }
 
     /// When a node that is absent from now on counts as lost.
     fn due(&self) -> Timestamp {
-        clock::now().plus_millis(i64::try_from(self.node_timeout.as_millis()).unwrap_or(i64::MAX))
+        self.clock.now().plus_millis(i64::try_from(self.node_timeout.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// The pure part of a step.
     fn decide(&mut self, batch: &mut Vec<Input>, answers: &mut Vec<Answer>) -> Step {
-        let now = clock::now();
+        let now = self.clock.now();
         let mut draft = self.draft();
         if !self.begun {
             draft.name_cluster();
@@ -214,7 +221,7 @@ impl Leader {
         }
         self.begun = true;
         self.wake_at = step.wake_at;
-        let now = clock::now();
+        let now = self.clock.now();
         self.names.update(&self.cluster, &step.cluster, &step.touched);
         self.cluster = step.cluster;
         self.published.store(Arc::new(self.cluster.clone()));
@@ -239,10 +246,4 @@ impl Leader {
             self.absent.insert(node.clone(), self.due());
         }
     }
-}
-
-/// A number nobody can predict.
-fn seed() -> u64 {
-    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-    high
 }

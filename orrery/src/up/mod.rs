@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
 use orrery_controller::packages::repositories;
-use orrery_controller::{Handle, LeaderOptions, start};
+use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::Timestamp;
 use orrery_core::node::NodeStatus;
 use orrery_core::package::Repository;
@@ -60,7 +60,14 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let builtin = tokio::task::spawn_blocking(universe::builtin).await?;
     let catalog =
         Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
-    let leader = LeaderOptions { store, zone: zone.clone(), address, node_timeout: NODE_TIMEOUT };
+    let leader = LeaderOptions {
+        store,
+        zone: zone.clone(),
+        address,
+        node_timeout: NODE_TIMEOUT,
+        clock: Clock::system(),
+        entropy: Seeds::random(),
+    };
     let (handle, mut leading) = start(leader, stop.clone()).await?;
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());

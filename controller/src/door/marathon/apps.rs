@@ -1,7 +1,6 @@
 //! `/v2/apps…`.
 
 use super::{Call, deployed, failed, refused, tasks, with_deployment};
-use crate::clock;
 use crate::door::body;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -63,7 +62,7 @@ fn list(call: &Call) -> Response {
         Err(problem) => return failed(error::bad_argument(&problem.to_string())),
     };
     let apps = find_apps(&cluster, call.value("cmd"), call.value("id"), selector.as_ref());
-    let mut list = app_list(&cluster, apps, Embed::LIST.with(call.values("embed")), clock::now());
+    let mut list = app_list(&cluster, apps, Embed::LIST.with(call.values("embed")), call.door.handle.now());
     if call.values("embed").next().is_none() {
         name_absent_fields(&mut list);
     }
@@ -73,7 +72,9 @@ fn list(call: &Call) -> Response {
 fn show(call: &Call, id: &AppId) -> Response {
     let cluster = call.door.handle.cluster();
     match cluster.app(id) {
-        Some(app) => body::ok(&json!({ "app": app_info(&cluster, app, Embed::SINGLE.with(call.values("embed")), clock::now()) })),
+        Some(app) => {
+            body::ok(&json!({ "app": app_info(&cluster, app, Embed::SINGLE.with(call.values("embed")), call.door.handle.now()) }))
+        }
         None => failed(error::no_app(id.as_str(), None)),
     }
 }
@@ -82,7 +83,7 @@ fn subtree(call: &Call, group: &str) -> Response {
     let cluster = call.door.handle.cluster();
     let embed = Embed::LIST.with(call.values("embed"));
     let apps = cluster.apps.iter().filter(|(id, _)| id.is_below(group));
-    let apps: Vec<Value> = apps.map(|(_, record)| app_info(&cluster, &record.app, embed, clock::now())).collect();
+    let apps: Vec<Value> = apps.map(|(_, record)| app_info(&cluster, &record.app, embed, call.door.handle.now())).collect();
     body::ok(&json!({ "*": apps }))
 }
 
@@ -193,7 +194,7 @@ async fn change_many(mut call: Call) -> Response {
         if faults.is_empty() { draft.edit(edits, force, "/v2/apps") } else { Err(EditError::Invalid(faults)) }
     });
     match result.await {
-        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), clock::now()),
+        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),
         Err(problem) => refused(&problem),
     }
 }
@@ -202,7 +203,7 @@ async fn remove(call: Call, id: AppId) -> Response {
     // Marathon forces by default here (marathon.md 1.2).
     let force = call.flag("force", true);
     match call.door.handle.edit(move |draft| draft.edit(vec![AppEdit::Remove(id)], force, "/v2/apps")).await {
-        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), clock::now()),
+        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),
         Err(problem) => refused(&problem),
     }
 }
@@ -210,7 +211,7 @@ async fn remove(call: Call, id: AppId) -> Response {
 async fn restart(call: Call, id: AppId) -> Response {
     let force = call.flag("force", false);
     match call.door.handle.edit(move |draft| draft.edit(vec![AppEdit::Restart(id)], force, "/v2/apps")).await {
-        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), clock::now()),
+        Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),
         Err(problem) => refused(&problem),
     }
 }

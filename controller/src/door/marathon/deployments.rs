@@ -1,7 +1,6 @@
 //! `/v2/deployments…`.
 
 use super::{Call, deployed, failed, refused};
-use crate::clock;
 use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -17,7 +16,7 @@ pub(super) async fn answer(call: Call, rest: &str) -> Response {
             Err(problem) => refused(&problem),
         },
         (Method::DELETE, false) => match call.door.handle.edit(move |draft| draft.roll_back(&id)).await {
-            Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), clock::now()),
+            Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),
             Err(problem) => refused(&problem),
         },
         _ => failed(error::wrong_method()),

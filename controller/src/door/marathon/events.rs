@@ -1,7 +1,6 @@
 //! `/v2/events`: the event stream, resumable by `Last-Event-ID`.
 
 use super::{Call, failed};
-use crate::clock;
 use crate::events::Stamped;
 use crate::handle::Handle;
 use axum::body::{Body, Bytes};
@@ -27,7 +26,7 @@ pub(super) fn answer(call: &Call) -> Response {
     let remote = call.client.map_or_else(|| "127.0.0.1".to_owned(), |client| client.ip().to_string());
     let handle = call.door.handle.clone();
     let (missed, receiver) = handle.events().subscribe(after);
-    let first = wanted(&filter, vec![attached_event(&remote, clock::now())], handle.events().last_index());
+    let first = wanted(&filter, vec![attached_event(&remote, handle.now())], handle.events().last_index());
     let replay = {
         let (handle, filter) = (handle.clone(), filter.clone());
         missed.into_iter().map(move |event| frames(&handle, &filter, &event)).collect::<Vec<String>>().concat()

@@ -1,7 +1,6 @@
 //! `/v2/groups…`: groups are views of the apps below a path.
 
 use super::{Call, deployed, failed, refused};
-use crate::clock;
 use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -41,14 +40,16 @@ fn show(call: &Call, group: &str) -> Response {
     if !group_exists(&cluster, group) {
         return failed(error::no_group(group, None));
     }
-    body::ok(&group_info(&cluster, group, GroupEmbed::parse(call.values("embed")), clock::now()))
+    body::ok(&group_info(&cluster, group, GroupEmbed::parse(call.values("embed")), call.door.handle.now()))
 }
 
 fn apps(call: &Call, group: &str) -> Response {
     let cluster = call.door.handle.cluster();
     let embed = orrery_api::marathon::Embed::LIST.with(call.values("embed"));
     let below = cluster.apps.iter().filter(|(id, _)| id.is_below(group));
-    body::ok(&below.map(|(_, record)| orrery_api::marathon::app_info(&cluster, &record.app, embed, clock::now())).collect())
+    body::ok(
+        &below.map(|(_, record)| orrery_api::marathon::app_info(&cluster, &record.app, embed, call.door.handle.now())).collect(),
+    )
 }
 
 fn edits_of(draft: &Draft, group: &str, value: &Value, create: bool) -> Result<Vec<AppEdit>, EditError> {
@@ -96,7 +97,9 @@ async fn change(call: Call, path: String, value: Value) -> Response {
         draft.edit(edits, force, &format!("/v2/groups{group}"))
     });
     match result.await {
-        Ok(deployment) => deployed(if create { StatusCode::CREATED } else { StatusCode::OK }, deployment.as_ref(), clock::now()),
+        Ok(deployment) => {
+            deployed(if create { StatusCode::CREATED } else { StatusCode::OK }, deployment.as_ref(), call.door.handle.now())
+        }
         Err(problem) => refused(&problem),
     }
 }
@@ -113,7 +116,7 @@ async fn remove(call: Call, group: String) -> Response {
     match result.await {
         Ok(deployment) => body::ok(&match deployment {
             Some(deployment) => orrery_api::marathon::deployment_result(deployment.version, &deployment.id),
-            None => json!({ "version": clock::now() }),
+            None => json!({ "version": call.door.handle.now() }),
         }),
         Err(problem) => refused(&problem),
     }

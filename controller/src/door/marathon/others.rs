@@ -1,7 +1,6 @@
 //! Smaller resources: queue, info, leader, ping.
 
 use super::{Call, failed, refused};
-use crate::clock;
 use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -11,7 +10,7 @@ use serde_json::json;
 
 pub(super) async fn queue(call: Call, rest: &str) -> Response {
     match (call.method.clone(), rest.trim_matches('/')) {
-        (Method::GET | Method::HEAD, "") => body::ok(&queue_json(&call.door.handle.cluster(), clock::now())),
+        (Method::GET | Method::HEAD, "") => body::ok(&queue_json(&call.door.handle.cluster(), call.door.handle.now())),
         (Method::DELETE, path) => {
             let Some(Ok(id)) = path.strip_suffix("/delay").map(AppId::parse) else { return failed(error::unmapped_path()) };
             match call.door.handle.edit(move |draft| draft.reset_delay(&id)).await {

@@ -1,7 +1,6 @@
 //! `/v2/tasks…` and the tasks of one app.
 
 use super::{Call, deployed, failed, refused};
-use crate::clock;
 use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
@@ -91,13 +90,13 @@ async fn kill(call: Call, tasks: Vec<TaskId>, none_is_fine: bool, shape: impl Fn
     if found.is_empty() {
         if none_is_fine {
             // Nothing to kill is nothing to scale either.
-            return if scale { deployed(StatusCode::OK, None, clock::now()) } else { body::ok(&shape(found)) };
+            return if scale { deployed(StatusCode::OK, None, call.door.handle.now()) } else { body::ok(&shape(found)) };
         }
         return failed(error::no_task(tasks.first().map_or("", TaskId::as_str)));
     }
     let request = KillRequest { tasks, scale, wipe, force: call.flag("force", false) };
     match call.door.handle.edit(move |draft| draft.kill(&request)).await {
-        Ok(deployment) if scale => deployed(StatusCode::OK, deployment.as_ref(), clock::now()),
+        Ok(deployment) if scale => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),
         Ok(_) => body::ok(&shape(found)),
         Err(problem) => refused(&problem),
     }

@@ -42,7 +42,7 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
         | CallType::GetQuota => views.answer(door, View::Operator(call.kind, wanted), wanted.content_type()).await,
         // Shows the time, so that it is not kept.
         CallType::GetMetrics => {
-            let answer = operator::answer(call.kind, &facts(door), &door.handle.cluster(), crate::clock::now());
+            let answer = operator::answer(call.kind, &facts(door), &door.handle.cluster(), door.handle.now());
             let answer = answer.unwrap_or_default();
             let bytes = match wanted {
                 Media::Json => answer.to_string().into_bytes(),
