@@ -145,6 +145,10 @@ impl Agent {
     /// Serves one connection until it ends: registers, then reports what changes and carries out
     /// orders. Call it again with a new link after a disconnect. Returns `Ok` after
     /// [`Agent::stop_all`], when all reports have been sent.
+    ///
+    /// # Errors
+    /// [`Error::Disconnected`]; [`Error::Dismissed`] when the node has left the cluster for ever: all
+    /// tasks have been stopped, and there is nothing to come back for.
     pub async fn serve(&self, link: Link) -> Result<(), Error> {
         let Link { mut down, up } = link;
         let tasks = {
@@ -157,15 +161,23 @@ impl Agent {
         up.send(register).await.map_err(|_| Error::Disconnected)?;
         let receive = async {
             while let Some(message) = down.recv().await {
-                self.obey(message);
+                match message {
+                    Down::Dismiss { epoch, because } if self.admits(epoch) => return Err(Error::Dismissed(because)),
+                    message => self.obey(message),
+                }
             }
             Err(Error::Disconnected)
         };
         // Orders are read while reports wait for room, so that neither side can block the other.
-        tokio::select! {
+        let ended = tokio::select! {
             ended = receive => ended,
             ended = self.send_reports(&up) => ended,
+        };
+        if let Err(Error::Dismissed(because)) = &ended {
+            // The ends are told as long as anybody listens.
+            let _ = tokio::join!(self.stop_all(because), self.send_reports(&up));
         }
+        ended
     }
 
     async fn send_reports(&self, up: &mpsc::Sender<Up>) -> Result<(), Error> {
@@ -209,8 +221,11 @@ impl Agent {
     }
 
     fn obey(&self, message: Down) {
-        let (Down::Snapshot { epoch, .. } | Down::Run { epoch, .. } | Down::Stop { epoch, .. } | Down::Forget { epoch, .. }) =
-            &message;
+        let (Down::Snapshot { epoch, .. }
+        | Down::Run { epoch, .. }
+        | Down::Stop { epoch, .. }
+        | Down::Forget { epoch, .. }
+        | Down::Dismiss { epoch, .. }) = &message;
         if !self.admits(*epoch) {
             return;
         }
@@ -221,6 +236,8 @@ impl Agent {
                 self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
             }
             Down::Stop { task, because, .. } => self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because),
+            // Taken by whoever serves the connection; one of a deposed leader gets here and no further.
+            Down::Dismiss { .. } => {}
             Down::Forget { tasks, .. } => {
                 for task in tasks {
                     self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");

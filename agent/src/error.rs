@@ -24,6 +24,9 @@ pub enum Error {
     /// The other end of the link is gone.
     #[error("the connection to the controller has ended")]
     Disconnected,
+    /// The node has left the cluster for ever.
+    #[error("this node has left the cluster: {0}")]
+    Dismissed(String),
 }
 
 impl Error {

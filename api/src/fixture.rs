@@ -6,7 +6,7 @@ use orrery_core::cluster::{AppRecord, Cluster, LastFailure, Pending};
 use orrery_core::deployment::{Action, ActionKind, Deployment};
 use orrery_core::health::Health;
 use orrery_core::instance::{Condition, Goal, Observed, Seat};
-use orrery_core::node::{Node, NodeFacts, NodeStatus, PortRanges, Resources};
+use orrery_core::node::{Node, NodeFacts, PortRanges, Resources};
 use orrery_core::placement::{Reason, Refusals};
 use orrery_core::{App, Instance, InstanceId, NodeId, Scalar, Timestamp};
 use serde_json::json;
@@ -44,7 +44,7 @@ pub(crate) fn cluster() -> Cluster {
         version: "0.1.0".into(),
     };
     let since = Timestamp::from_millis(500_000);
-    let entry = Node { facts, status: NodeStatus::Active, since, registered_at: since, deactivated: false };
+    let entry = Node::joined(facts, since);
     cluster.nodes.insert(node.clone(), Arc::new(entry));
     let web = app(&json!({
         "id": "/shop/web", "cmd": "serve", "instances": 2, "cpus": 0.5, "labels": {"tier": "front"},
@@ -68,6 +68,7 @@ pub(crate) fn cluster() -> Cluster {
             since,
             staged_at: since,
             unreachable_since: None,
+            inactive: false,
             free_relaunch_at: None,
             excused: false,
             observed: Observed {

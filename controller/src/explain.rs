@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
     let app = cluster.app(id)?;
     let instances: Vec<&Instance> = cluster.instances_of(id).map(AsRef::as_ref).collect();
-    let blocked = cluster.deployments.values().any(|deployment| deployment.holds_back(id));
-    let plan = plan(Some(app), &instances, blocked);
+    let plan = plan(Some(app), &instances, &cluster.around(id, now));
     let mut because = plan.because;
     let pending = cluster.pending.get(id);
     if let Some(pending) = pending {

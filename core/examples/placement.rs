@@ -10,7 +10,7 @@
 use orrery_core::app::{Constraint, Operator, PortDefinition};
 use orrery_core::cluster::Entropy;
 use orrery_core::instance::Seat;
-use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
+use orrery_core::node::{NodeFacts, PortRanges, Resources};
 use orrery_core::placement::{Ledger, Strategy};
 use orrery_core::{App, AppId, InstanceId, Node, NodeId, Scalar, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,31 +24,26 @@ fn node(number: u32) -> Node {
     let size = i64::from(number % 3) + 1;
     let attributes =
         [("rack", format!("r{}", number % RACKS)), ("disk", if number.is_multiple_of(4) { "ssd" } else { "hdd" }.to_owned())];
-    Node {
-        facts: NodeFacts {
-            id: NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),
-            hostname: format!("node-{number}.example"),
-            address: [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
-            port: 0,
-            resources: Resources {
-                cpus: Scalar::from_units(24 * size),
-                mem: Scalar::from_units(98_304 * size),
-                disk: Scalar::from_units(1_000_000),
-                gpus: 0,
-                ports: PortRanges::new([(31_000, 32_000)]),
-            },
-            attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            region: None,
-            zone: Some(format!("z{}", number % 3)),
-            role: "*".into(),
-            executors: vec!["process".into(), "docker".into()],
-            version: String::new(),
+    let facts = NodeFacts {
+        id: NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),
+        hostname: format!("node-{number}.example"),
+        address: [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(24 * size),
+            mem: Scalar::from_units(98_304 * size),
+            disk: Scalar::from_units(1_000_000),
+            gpus: 0,
+            ports: PortRanges::new([(31_000, 32_000)]),
         },
-        status: NodeStatus::Active,
-        since: Timestamp::EPOCH,
-        registered_at: Timestamp::EPOCH,
-        deactivated: false,
-    }
+        attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        region: None,
+        zone: Some(format!("z{}", number % 3)),
+        role: "*".into(),
+        executors: vec!["process".into(), "docker".into()],
+        version: String::new(),
+    };
+    Node::joined(facts, Timestamp::EPOCH)
 }
 
 type Rule = (&'static str, Operator, Option<&'static str>);

@@ -69,6 +69,22 @@ pub fn wire_events(cluster: &Cluster, event: &Event, now: Timestamp) -> Vec<Wire
             let body = json!({"plan": plan_json(deployment), "currentStep": step_json(deployment, *step)});
             vec![wire("deployment_step_success", now, body)]
         }
+        // Ours: Marathon knows nothing of nodes.
+        Event::NodeChanged { node, message } => {
+            let body = json!({"nodeId": node.facts.id, "host": node.facts.hostname, "state": node.state(), "message": message});
+            vec![wire("node_changed_event", now, body)]
+        }
+        Event::NodeRetired { node } => {
+            let body = json!({"nodeId": node.id, "host": node.hostname, "state": "decommissioned", "message": node.sentence()});
+            vec![wire("node_changed_event", now, body)]
+        }
+        Event::BrakeEngaged { held } => {
+            vec![wire("mass_loss_brake_event", now, json!({"engaged": true, "nodes": held.missing, "message": held.sentence()}))]
+        }
+        Event::BrakeReleased { held } => {
+            let body = json!({"engaged": false, "nodes": held.missing, "message": "replacements go on"});
+            vec![wire("mass_loss_brake_event", now, body)]
+        }
         Event::DeploymentFinished { deployment, success } => {
             let kind = if *success { "deployment_success" } else { "deployment_failed" };
             vec![wire(kind, now, json!({"id": deployment.id, "plan": plan_json(deployment)}))]

@@ -33,7 +33,7 @@ pub(super) fn metrics(facts: &MasterFacts, cluster: &Cluster, now: Timestamp) ->
     put("slaves_connected", connected);
     put("slaves_disconnected", 0.0);
     put("slaves_inactive", connected - active);
-    put("slaves_unreachable", number_of(&|node| node.status == NodeStatus::Unreachable));
+    put("slaves_unreachable", number_of(&|node| node.status != NodeStatus::Active));
 
     put("frameworks_active", 1.0);
     put("frameworks_connected", 1.0);

@@ -47,7 +47,7 @@ pub(super) fn slave(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Map<
     put("reserved_resources", Value::Object(reserved));
     put("unreserved_resources", unreserved.map());
     put("active", json!(node.accepts_tasks()));
-    put("deactivated", json!(node.deactivated));
+    put("deactivated", json!(node.is_closed()));
     put("version", json!(version(facts, &node.facts)));
     put("capabilities", json!(CAPABILITIES));
     slave

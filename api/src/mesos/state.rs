@@ -55,8 +55,8 @@ pub fn state(facts: &MasterFacts, cluster: &Cluster) -> Value {
     put("hostname", json!(hostname));
     put("capabilities", json!([]));
     put("activated_slaves", number_of(cluster, Node::accepts_tasks));
-    put("deactivated_slaves", number_of(cluster, |node| node.status == NodeStatus::Active && node.deactivated));
-    put("unreachable_slaves", number_of(cluster, |node| node.status == NodeStatus::Unreachable));
+    put("deactivated_slaves", number_of(cluster, |node| node.status == NodeStatus::Active && node.is_closed()));
+    put("unreachable_slaves", number_of(cluster, |node| node.status != NodeStatus::Active));
     put("leader", json!(facts.pid()));
     put("leader_info", leader_info);
     put("cluster", json!(facts.cluster_name));

@@ -4,7 +4,7 @@ use crate::figure::{Figure, Peer};
 use crate::peer::Peers;
 use crate::report::Report;
 use orrery_core::app::{App, Constraint, Operator};
-use orrery_core::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use orrery_core::node::{Node, NodeFacts, NodeId, PortRanges, Resources};
 use orrery_core::placement::{Ledger, Strategy};
 use orrery_core::{AppId, Scalar, Timestamp};
 use std::sync::Arc;
@@ -68,6 +68,5 @@ fn node(number: u32) -> anyhow::Result<Node> {
         executors: vec!["process".into()],
         version: String::new(),
     };
-    let (since, registered_at) = (Timestamp::EPOCH, Timestamp::EPOCH);
-    Ok(Node { facts, status: NodeStatus::Active, since, registered_at, deactivated: false })
+    Ok(Node::joined(facts, Timestamp::EPOCH))
 }

@@ -184,6 +184,7 @@ impl Leader {
                 Input::Lost { node, link } => {
                     if self.links.get(&node).is_some_and(|current| current.id == link) {
                         self.links.remove(&node);
+                        draft.disconnect_node(&node);
                         self.absent.insert(node, self.due());
                     }
                 }
@@ -196,7 +197,6 @@ impl Leader {
             draft.lose_node(&node);
         }
         draft.wake_paused();
-        draft.wake_unreachable();
         draft.settle()
     }
 

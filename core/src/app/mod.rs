@@ -343,6 +343,13 @@ impl App {
         self.container.as_ref().is_some_and(|container| container.volumes.iter().any(|volume| volume.persistent.is_some()))
     }
 
+    /// Whether each instance must be known to have stopped before another takes its place: two holders
+    /// of one volume or of one promise never live at once, so that nothing is replaced because its
+    /// node is silent.
+    pub fn is_exclusive(&self) -> bool {
+        self.is_single_instance() || self.is_resident()
+    }
+
     /// The ports the app asks for, in index order (`PORT0`, `PORT1` …).
     pub fn ports(&self) -> Vec<PortRequest<'_>> {
         if self.is_host_networked() {

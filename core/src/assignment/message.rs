@@ -45,6 +45,14 @@ pub enum Down {
         /// Which.
         tasks: Vec<TaskId>,
     },
+    /// The node has left the cluster for ever: stop all tasks and exit. Sent after an empty snapshot,
+    /// which an older agent understands.
+    Dismiss {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// Why, for people.
+        because: String,
+    },
 }
 
 /// Agent → controller.

@@ -33,6 +33,7 @@ fn instance(app: App, host_ports: &[u16]) -> Instance {
         since: Timestamp::EPOCH,
         staged_at: Timestamp::EPOCH,
         unreachable_since: None,
+        inactive: false,
         free_relaunch_at: None,
         excused: false,
         observed: Observed::default(),

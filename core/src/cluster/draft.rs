@@ -49,6 +49,17 @@ pub enum EditError {
     /// There is no such repository.
     #[error("Repository is not present")]
     NoRepository,
+    /// There is no such node.
+    #[error("there is no node {0}; see: dcos node list")]
+    NoNode(String),
+    /// The node has left for ever.
+    #[error("{0}")]
+    NodeRetired(String),
+    /// A node that answers was declared gone.
+    #[error(
+        "node {0} is connected, so that it is not gone; drain it first (dcos node decommission {0}) or stop its tasks at once with --force"
+    )]
+    NodeAlive(String),
     /// A repository was to be inserted behind the end of the list.
     #[error("Index out of range: {attempted}, must be between 0 and {max}")]
     RepositoryIndex {
@@ -92,6 +103,8 @@ pub struct Draft {
     pub(super) dirty_apps: BTreeSet<AppId>,
     pub(super) dirty_nodes: BTreeSet<NodeId>,
     pub(super) capacity_freed: bool,
+    /// A node was lost or found, came or left.
+    pub(super) nodes_moved: bool,
     /// Built when first needed, unless it was brought along.
     pub(super) ledger: Option<Ledger>,
 }
@@ -111,6 +124,7 @@ impl Draft {
             touched: BTreeSet::new(),
             dirty_nodes: BTreeSet::new(),
             capacity_freed: false,
+            nodes_moved: false,
             ledger: None,
         }
     }
@@ -133,13 +147,27 @@ impl Draft {
         self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced())
     }
 
-    /// Replaces or adds a node.
-    pub(super) fn put_node(&mut self, node: Node) {
+    /// Replaces or adds a node and keeps the indexes.
+    pub(super) fn put_node(&mut self, node: Node) -> Arc<Node> {
         let node = Arc::new(node);
         if let Some(ledger) = &mut self.ledger {
             ledger.upsert_node(&node);
         }
-        self.cluster.nodes.insert(node.facts.id.clone(), node);
+        let before = self.cluster.put_node(Arc::clone(&node));
+        self.nodes_moved |= before.is_none_or(|before| before.status != node.status);
+        node
+    }
+
+    /// Forgets a node on which nothing has a seat.
+    pub(super) fn remove_node(&mut self, id: &NodeId) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.remove_node(id);
+        }
+        self.cluster.nodes.remove(id);
+        self.cluster.away.remove(id);
+        self.cluster.draining.remove(id);
+        self.cluster.loads.remove(id);
+        self.nodes_moved = true;
     }
 
     /// The cluster as it is so far.

@@ -3,11 +3,10 @@
 use super::draft::Draft;
 use super::pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure};
 use super::{Event, keys};
-use crate::app::UnreachableStrategy;
+use crate::Timestamp;
 use crate::assignment::{Down, FailureReason, TaskReport, resolve};
 use crate::instance::{Condition, Goal, Instance, Observed};
-use crate::node::{Node, NodeFacts, NodeId, NodeStatus};
-use crate::{InstanceId, Timestamp};
+use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,38 +14,38 @@ use std::sync::Arc;
 const STABLE_AFTER_MS: i64 = 1_000;
 
 impl Draft {
-    /// A node joins or comes back, with all tasks its agent knows. It is told all it must run.
+    /// A node joins or comes back, with all tasks its agent knows. It is told all it must run. What is
+    /// impossible in its facts is clamped. A retired node is told to leave.
     pub fn register(&mut self, facts: NodeFacts, tasks: Vec<TaskReport>) {
+        let (facts, faults) = facts.checked();
         let id = facts.id.clone();
-        let before = self.cluster.nodes.get(&id).cloned();
-        if before.as_ref().is_none_or(|before| before.facts != facts) {
-            self.write(keys::node(&id), &facts);
+        if let Some(retired) = self.cluster.retired.get(&id).cloned() {
+            self.dismiss(&retired);
+            return;
         }
-        let node = Node {
+        let before = self.cluster.nodes.get(&id).cloned();
+        let node = self.put_node(Node {
             facts,
+            faults,
+            registered_at: before.as_ref().map_or(self.now, |before| before.registered_at),
+            administration: before.as_ref().map_or(Administration::Active, |before| before.administration),
+            certificate: before.as_ref().and_then(|before| before.certificate.clone()),
             status: NodeStatus::Active,
             since: self.now,
-            registered_at: before.as_ref().map_or(self.now, |before| before.registered_at),
-            deactivated: before.is_some_and(|before| before.deactivated),
-        };
-        self.put_node(node);
+        });
+        if before.as_ref().is_none_or(|before| before.record() != node.record()) {
+            self.write(keys::node(&id), &node.record());
+        }
+        if before.as_ref().is_none_or(|before| before.status != NodeStatus::Active) {
+            let message = if before.is_none() { "it joined" } else { "it is back" };
+            self.events.push(Event::NodeChanged { node, message: message.into() });
+        }
+        self.count_again(&id);
         self.capacity_freed = true;
         let known: BTreeSet<_> = tasks.iter().map(|report| report.task.clone()).collect();
+        self.choose_returned(&id, &known);
         for report in tasks {
             self.observe(&id, report);
-        }
-        // What the node ran before it was lost and does not know any more starts anew there.
-        for instance in self.instances_on(&id) {
-            if instance.condition == Condition::Unreachable && !known.contains(&instance.task_id()) {
-                let observed = Observed::default();
-                self.put_instance(Instance {
-                    condition: Condition::Staging,
-                    since: self.now,
-                    unreachable_since: None,
-                    observed,
-                    ..(*instance).clone()
-                });
-            }
         }
         let snapshot = self.snapshot_of(&id);
         self.orders.push((id, snapshot));
@@ -73,62 +72,6 @@ impl Draft {
         ids.iter().filter_map(|id| self.cluster.instances.get(id).filter(here).cloned()).collect()
     }
 
-    /// A node's agent is lost. Its tasks may run on; what becomes of the instances is the choice of
-    /// `unreachableStrategy`.
-    pub fn lose_node(&mut self, id: &NodeId) {
-        let Some(node) = self.cluster.nodes.get(id).cloned() else { return };
-        self.put_node(Node { status: NodeStatus::Unreachable, since: self.now, ..(*node).clone() });
-        for instance in self.instances_on(id) {
-            let lost = self.put_instance(Instance {
-                condition: Condition::Unreachable,
-                since: self.now,
-                unreachable_since: Some(self.now),
-                ..(*instance).clone()
-            });
-            self.events.push(Event::TaskChanged { instance: lost, message: "the agent of its node is lost".into() });
-        }
-    }
-
-    /// Looks again at apps with instances on lost nodes.
-    pub fn wake_unreachable(&mut self) {
-        let lost: Vec<NodeId> = self
-            .cluster
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.status == NodeStatus::Unreachable)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for node in lost {
-            let apps: Vec<_> = self.instances_on(&node).iter().map(|instance| instance.app.id.clone()).collect();
-            self.dirty_apps.extend(apps);
-        }
-    }
-
-    /// Replaces unreachable instances whose time has come; returns when the next one is due. One that
-    /// is not wanted any more is forgotten at once, as Marathon does: nobody is there to confirm its
-    /// end, and should its node return, it is told to stop what it does not have to run.
-    pub(super) fn expire_unreachable(&mut self, ids: &[InstanceId]) -> Option<Timestamp> {
-        let mut next: Option<Timestamp> = None;
-        for id in ids {
-            let Some(instance) = self.cluster.instances.get(id).cloned() else { continue };
-            let (Some(since), Condition::Unreachable) = (instance.unreachable_since, instance.condition) else { continue };
-            let due = match instance.app.unreachable_strategy {
-                _ if instance.goal == Goal::Decommissioned => since,
-                UnreachableStrategy::Replace { inactive_after_seconds, .. } => {
-                    since.plus_millis(i64::from(inactive_after_seconds) * 1000)
-                }
-                UnreachableStrategy::Disabled => continue,
-            };
-            if due <= self.now {
-                self.complete(&instance, None, None);
-                self.remove_instance(id);
-            } else {
-                next = Some(next.map_or(due, |next| next.min(due)));
-            }
-        }
-        next
-    }
-
     /// Takes in one report. A report about a task that is not wanted orders its end; a report about
     /// an end that is known already lets the agent forget it.
     pub fn observe(&mut self, node: &NodeId, report: TaskReport) {
@@ -145,7 +88,11 @@ impl Draft {
             let order = if report.condition.is_terminal() {
                 Down::Forget { epoch, tasks: vec![report.task] }
             } else {
-                Down::Stop { epoch, task: report.task, because: "the cluster does not want it any more".into() }
+                Down::Stop {
+                    epoch,
+                    task: report.task,
+                    because: "the cluster does not want it any more: it was removed, or replaced while its node was away".into(),
+                }
             };
             self.orders.push((node.clone(), order));
             return;
@@ -164,6 +111,7 @@ impl Draft {
             condition: report.condition,
             since: if changed { report.at } else { before.since },
             unreachable_since: None,
+            inactive: false,
             observed: Observed {
                 started_at: report.started_at,
                 addresses: report.addresses,
@@ -233,6 +181,7 @@ impl Draft {
             condition: Condition::Scheduled,
             since: self.now,
             unreachable_since: None,
+            inactive: false,
             free_relaunch_at,
             excused,
             observed: Observed::default(),
@@ -280,7 +229,12 @@ impl Draft {
         }
     }
 
-    fn complete(&mut self, instance: &Arc<Instance>, exit: Option<crate::assignment::Exit>, reason: Option<FailureReason>) {
+    pub(super) fn complete(
+        &mut self,
+        instance: &Arc<Instance>,
+        exit: Option<crate::assignment::Exit>,
+        reason: Option<FailureReason>,
+    ) {
         *self.cluster.ended.entry(instance.condition).or_default() += 1;
         self.cluster.completed.push_back(Arc::new(CompletedTask { instance: Arc::clone(instance), exit, reason, at: self.now }));
         while self.cluster.completed.len() > COMPLETED_MAX {

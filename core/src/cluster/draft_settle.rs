@@ -1,11 +1,12 @@
 //! Closing a draft: plan every app that changed, find seats, note what is done.
 
 use super::draft::{Draft, Step};
+use super::draft_lost::earlier;
 use super::load::AssignedInstance;
 use super::pending::Pending;
 use super::{Event, keys};
 use crate::assignment::{Down, FailureReason, TaskReport, resolve};
-use crate::deployment::{Deployment, plan};
+use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::placement::{Refusals, Strategy};
 use crate::{App, AppId, InstanceId, Timestamp};
@@ -16,6 +17,9 @@ use std::sync::Arc;
 const ROUNDS_MAX: usize = 8;
 /// Milliseconds until a step goes on with what the one before left unplanned.
 const UNSETTLED_PAUSE_MS: i64 = 1_000;
+/// Instances that one step may change before it leaves the remaining apps to the next, so that the
+/// return or the loss of half a cluster does not stop the leader from listening.
+const STEP_INSTANCES_MAX: usize = 20_000;
 /// Most instances of one app that wait for a node at a time. More are created as these find theirs,
 /// so that a number of instances no cluster can run costs no more than this.
 pub(super) const SCHEDULED_MAX: u32 = 5_000;
@@ -23,29 +27,42 @@ pub(super) const SCHEDULED_MAX: u32 = 5_000;
 impl Draft {
     /// Plans until nothing changes and hands out the step.
     pub fn settle(mut self) -> Step {
-        let mut wake_at: Option<Timestamp> = None;
+        self.settle_brake();
+        let due = self.cluster.alarms.take_due(self.now);
+        self.dirty_apps.extend(due);
+        let mut full = false;
         for _ in 0..ROUNDS_MAX {
             if self.capacity_freed {
                 self.capacity_freed = false;
-                self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+                self.wake_waiting();
             }
-            let apps = std::mem::take(&mut self.dirty_apps);
+            let mut apps = std::mem::take(&mut self.dirty_apps);
             if apps.is_empty() {
                 break;
             }
-            for id in apps {
-                if let Some(at) = self.settle_app(&id) {
-                    wake_at = Some(wake_at.map_or(at, |wake_at| wake_at.min(at)));
+            while let Some(id) = apps.pop_first() {
+                full = self.touched.len() >= STEP_INSTANCES_MAX;
+                if full {
+                    break;
                 }
+                let at = self.settle_app(&id);
+                self.cluster.alarms.set(&id, at);
+            }
+            self.dirty_apps.append(&mut apps);
+            if full {
+                break;
             }
         }
+        self.finish_drains();
         let paused = self.cluster.pending.keys().filter_map(|id| self.cluster.delays.get(id)).map(|delay| delay.until);
+        let paused = paused.filter(|at| *at > self.now).min();
         if self.capacity_freed {
-            self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+            self.wake_waiting();
         }
         self.cluster.unsettled = std::mem::take(&mut self.dirty_apps).into_iter().collect();
-        let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(UNSETTLED_PAUSE_MS));
-        let wake_at = paused.filter(|at| *at > self.now).chain(wake_at).chain(unsettled).min();
+        let pause = if full { 0 } else { UNSETTLED_PAUSE_MS };
+        let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
+        let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).min();
         for node in std::mem::take(&mut self.dirty_nodes) {
             let assigned: Vec<AssignedInstance> =
                 self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
@@ -67,16 +84,26 @@ impl Draft {
         }
     }
 
+    /// Looks again at apps that wait for room.
+    fn wake_waiting(&mut self) {
+        self.dirty_apps.extend(self.cluster.pending.keys().cloned());
+        self.dirty_apps.extend(self.cluster.stranded.keys().cloned());
+    }
+
     /// Plans one app; returns when it must be looked at again.
     fn settle_app(&mut self, id: &AppId) -> Option<Timestamp> {
         let ids: Vec<InstanceId> = self.cluster.by_app.get(id).into_iter().flatten().cloned().collect();
-        let expires = self.expire_unreachable(&ids);
+        let mut next = self.expire_unreachable(&ids);
         let app = self.cluster.app(id).cloned();
-        let blocked = self.cluster.deployments.values().any(|deployment| deployment.holds_back(id));
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
         let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
-        let plan = plan(app.as_deref(), &references, blocked);
+        let around = self.cluster.around(id, self.now);
+        let blocked = around.blocked;
+        let plan = plan(app.as_deref(), &references, &around);
+        let deadlines = references.iter().filter_map(|instance| around.drain_of(instance)?.deadline);
+        next = earlier(next, deadlines.filter(|deadline| *deadline > self.now).min());
         let mut more = false;
+        let mut killed = !plan.kill.is_empty();
         for (instance, reason) in &plan.kill {
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
         }
@@ -90,17 +117,39 @@ impl Draft {
             let held_back = plan.launch - launch;
             let seated = self.seat(app, held_back, blocked);
             more = held_back > 0 && seated > 0;
+            killed |= self.stop_if_room(app, &plan.kill_if_room);
+        }
+        if app.is_none() {
+            self.cluster.stranded.remove(id);
         }
         if plan.done {
             self.note_done(id, app.is_none());
         }
+        next = earlier(next, self.forget_replaced(app.as_ref(), &ids));
         // What this very call changed needs no second look, unless a kill freed a place.
-        if plan.kill.is_empty() && !more {
+        if !killed && !more {
             self.dirty_apps.remove(id);
         } else if more {
             self.dirty_apps.insert(id.clone());
         }
-        expires
+        next
+    }
+
+    /// Stops instances that have to leave their nodes, as many as there are seats for elsewhere.
+    fn stop_if_room(&mut self, app: &Arc<App>, instances: &[InstanceId]) -> bool {
+        if instances.is_empty() {
+            self.cluster.stranded.remove(&app.id);
+            return false;
+        }
+        let (seats, refusals) = self.find_seats(app, instances.len());
+        for instance in instances.iter().take(seats.len()) {
+            self.stop_instance(instance, Goal::Decommissioned, KillReason::Drained.sentence());
+        }
+        match refusals {
+            Some(refusals) => self.cluster.stranded.insert(app.id.clone(), Arc::new(refusals)),
+            None => self.cluster.stranded.remove(&app.id),
+        };
+        !seats.is_empty()
     }
 
     fn scheduled(id: InstanceId, app: &Arc<App>, now: Timestamp) -> Instance {
@@ -114,6 +163,7 @@ impl Draft {
             since: now,
             staged_at: now,
             unreachable_since: None,
+            inactive: false,
             free_relaunch_at: None,
             excused: false,
             observed: Observed::default(),

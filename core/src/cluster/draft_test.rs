@@ -3,11 +3,11 @@
 use super::*;
 use crate::assignment::{Down, Exit, FailureReason, TaskReport};
 use crate::instance::{Condition, Goal};
-use crate::node::{NodeFacts, PortRanges, Resources};
+use crate::node::{AfterDrain, NodeFacts, NodeStatus, PortRanges, Resources};
 use crate::placement::Ledger;
 use crate::{App, Scalar, TaskId, Timestamp};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A cluster with perfect agents and a perfect store.
 struct World {
@@ -62,6 +62,10 @@ impl World {
         self.cluster = step.cluster;
         self.wake_at = step.wake_at;
         for (node, order) in step.orders {
+            // What is sent to a node that is away is lost.
+            if !self.hears(&node) {
+                continue;
+            }
             let tasks = self.agents.get_mut(&node).unwrap();
             match order {
                 Down::Run { assignment, .. } => {
@@ -73,7 +77,19 @@ impl World {
                 Down::Forget { tasks: forgotten, .. } => forgotten.iter().for_each(|task| {
                     tasks.remove(task);
                 }),
-                Down::Snapshot { .. } => {}
+                Down::Snapshot { assignments, stopping, .. } => {
+                    let assigned: BTreeSet<TaskId> = assignments.iter().map(|assignment| assignment.task_id()).collect();
+                    for (task, condition) in tasks.iter_mut() {
+                        if (!assigned.contains(task) || stopping.contains(task)) && !condition.is_terminal() {
+                            *condition = Condition::Killing;
+                        }
+                    }
+                    for task in assigned {
+                        let condition = if stopping.contains(&task) { Condition::Killed } else { Condition::Staging };
+                        tasks.entry(task).or_insert(condition);
+                    }
+                }
+                Down::Dismiss { .. } => tasks.clear(),
             }
         }
         self.check();
@@ -96,6 +112,11 @@ impl World {
         self.check();
     }
 
+    /// Whether a node is connected; one that was dismissed is, as long as it has tasks.
+    fn hears(&self, node: &NodeId) -> bool {
+        self.cluster.nodes.get(node).map_or(self.cluster.retired.contains_key(node), |node| node.status == NodeStatus::Active)
+    }
+
     fn report(&mut self, node: &NodeId, task: &TaskId, condition: Condition, reason: Option<FailureReason>) {
         let report = self.tell(task, condition, reason);
         self.agents.get_mut(node).unwrap().insert(task.clone(), condition);
@@ -109,7 +130,7 @@ impl World {
                 .agents
                 .iter()
                 .flat_map(|(node, tasks)| tasks.iter().map(move |(task, condition)| (node.clone(), task.clone(), *condition)))
-                .find(|(_, _, condition)| *condition != Condition::Running);
+                .find(|(node, _, condition)| *condition != Condition::Running && self.hears(node));
             match next {
                 Some((node, task, Condition::Staging)) => self.report(&node, &task, Condition::Running, None),
                 Some((node, task, _)) => self.report(&node, &task, Condition::Killed, Some(FailureReason::Stopped)),
@@ -152,8 +173,12 @@ impl World {
     }
 
     fn fail(&mut self, index: usize) {
-        let all: Vec<_> =
-            self.agents.iter().flat_map(|(node, tasks)| tasks.keys().map(move |task| (node.clone(), task.clone()))).collect();
+        let all: Vec<_> = self
+            .agents
+            .iter()
+            .filter(|(node, _)| self.hears(node))
+            .flat_map(|(node, tasks)| tasks.keys().map(move |task| (node.clone(), task.clone())))
+            .collect();
         if let Some((node, task)) = all.get(index % all.len().max(1)).cloned() {
             self.report(&node, &task, Condition::Failed, Some(FailureReason::CommandExited));
         }
@@ -175,6 +200,20 @@ impl World {
             }
             assert_eq!(&fresh, load, "the load of {id} equals a rebuild");
         }
+        for record in self.cluster.apps.values().filter(|record| record.app.is_exclusive()) {
+            let of_app = |task: &&TaskId| task.as_str().starts_with(&format!("{}.instance-", record.app.id.safe_path()));
+            let live = |tasks: &BTreeMap<TaskId, Condition>| {
+                tasks.iter().filter(|(_, condition)| !condition.is_terminal()).filter(|(task, _)| of_app(task)).count()
+            };
+            let holders: usize = self.agents.values().map(live).sum();
+            assert!(holders <= 1, "{holders} live holders of {}", record.app.id);
+        }
+        for (id, node) in &self.cluster.nodes {
+            assert_eq!(self.cluster.away.contains(id), node.status != NodeStatus::Active);
+            assert_eq!(self.cluster.draining.get(id).copied(), node.administration.drain());
+            assert!(!self.cluster.retired.contains_key(id), "a retired node is back");
+        }
+        assert!(self.cluster.draining.keys().all(|id| self.cluster.nodes.contains_key(id)));
         let (loaded, faults) = Cluster::load(self.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), self.now());
         assert_eq!(faults, []);
         assert_eq!(
@@ -548,8 +587,13 @@ enum Deed {
     Run,
     Wait(i64),
     Lost(u8, u32, i64),
+    Disconnect(u32),
     Lose(u32),
     Return(u32),
+    Drain(u32, Option<i64>, bool),
+    Reactivate(u32),
+    Gone(u32),
+    ReleaseBrake,
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -563,7 +607,13 @@ fn deed() -> impl Strategy<Value = Deed> {
         (1i64..100_000).prop_map(Deed::Wait),
         (0u8..3, 0u32..6, 100i64..900).prop_map(|(app, instances, cpus)| Deed::Lost(app, instances, cpus)),
         (0u32..3).prop_map(Deed::Lose),
+        (0u32..3).prop_map(Deed::Disconnect),
         (0u32..3).prop_map(Deed::Return),
+        (0u32..3, proptest::option::of(0i64..10_000), any::<bool>())
+            .prop_map(|(node, deadline, leave)| Deed::Drain(node, deadline, leave)),
+        (0u32..3).prop_map(Deed::Reactivate),
+        (0u32..3).prop_map(Deed::Gone),
+        Just(Deed::ReleaseBrake),
     ]
 }
 
@@ -579,10 +629,15 @@ proptest! {
             let id = |number: u8| AppId::parse(&format!("/app{number}")).unwrap();
             match deed {
                 Deed::Put(number, instances, cpus) => {
-                    let app = app(id(number).as_str(), instances, cpus);
+                    let mut app = app(id(number).as_str(), instances, cpus);
+                    if number == 2 {
+                        app.instances = instances.min(1);
+                        app.labels.insert(crate::app::SINGLE_INSTANCE_LABEL.into(), "true".into());
+                    }
                     world.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
                 }
                 Deed::Remove(number) => drop(world.step(|draft| draft.edit(vec![AppEdit::Remove(id(number))], true, ""))),
+                Deed::Scale(2, instances) => drop(world.step(|draft| draft.edit(vec![AppEdit::Scale(id(2), instances.min(1))], true, ""))),
                 Deed::Scale(number, instances) => drop(world.step(|draft| draft.edit(vec![AppEdit::Scale(id(number), instances)], true, ""))),
                 Deed::Restart(number) => drop(world.step(|draft| draft.edit(vec![AppEdit::Restart(id(number))], true, ""))),
                 Deed::Fail(index) => world.fail(index),
@@ -593,10 +648,32 @@ proptest! {
                     world.lost_step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "").map(drop));
                 }
                 Deed::Lose(number) => world.step(|draft| draft.lose_node(&facts(number).id)),
+                Deed::Disconnect(number) => world.step(|draft| draft.disconnect_node(&facts(number).id)),
                 Deed::Return(number) => world.come_back(number),
+                Deed::Drain(number, deadline, leave) => {
+                    let deadline = deadline.map(|millis| world.now().plus_millis(millis));
+                    let then = if leave { AfterDrain::Decommission } else { AfterDrain::Deactivate };
+                    drop(world.step(|draft| draft.drain_node(&facts(number).id, deadline, then)));
+                }
+                Deed::Reactivate(number) => drop(world.step(|draft| draft.reactivate_node(&facts(number).id))),
+                Deed::Gone(number) => {
+                    // The promise is kept: what is declared gone is dead.
+                    let how = Decommission { gone: true, force: false };
+                    if world.step(|draft| draft.decommission_node(&facts(number).id, how)).is_ok() {
+                        world.agents.get_mut(&facts(number).id).unwrap().clear();
+                    }
+                }
+                Deed::ReleaseBrake => drop(world.step(Draft::release_brake)),
             }
         }
         (0..3).for_each(|number| world.come_back(number));
+        // There is always one node that nobody has drained.
+        world.agents.insert(facts(3).id, BTreeMap::new());
+        let mut large = facts(3);
+        large.resources.cpus = Scalar::from_units(100);
+        large.resources.mem = Scalar::from_units(100_000);
+        large.resources.ports = PortRanges::new([(31000, 31999)]);
+        world.step(|draft| draft.register(large, Vec::new()));
         world.step(Draft::wake_paused);
         world.run();
         for (id, record) in &world.cluster.apps {

@@ -1,6 +1,8 @@
 //! What happened in a step, for event streams.
 
 use crate::deployment::Deployment;
+use crate::node::brake::Held;
+use crate::node::{Node, RetiredNode};
 use crate::{App, AppId, Instance, Timestamp};
 use std::sync::Arc;
 
@@ -56,6 +58,28 @@ pub enum Event {
         deployment: Arc<Deployment>,
         /// Which step.
         step: usize,
+    },
+    /// A node was lost or found, or an operator's order for it changed.
+    NodeChanged {
+        /// The node as it is now.
+        node: Arc<Node>,
+        /// What happened, one sentence.
+        message: String,
+    },
+    /// A node has left for ever.
+    NodeRetired {
+        /// Which.
+        node: RetiredNode,
+    },
+    /// A large part of the nodes vanished: replacements are held.
+    BrakeEngaged {
+        /// How many.
+        held: Arc<Held>,
+    },
+    /// Replacements go on.
+    BrakeReleased {
+        /// What held them.
+        held: Arc<Held>,
     },
     /// A deployment ended.
     DeploymentFinished {

@@ -9,6 +9,7 @@ pub const ROOT: &str = "/orrery/v1/";
 pub const EPOCH_KEY: &str = "/orrery/v1/epoch";
 
 pub(super) const CLUSTER_ID: &str = "/orrery/v1/cluster/id";
+pub(super) const BRAKE: &str = "/orrery/v1/cluster/brake";
 pub(super) const REPOSITORIES: &str = "/orrery/v1/repositories";
 pub(super) const APPS: &str = "/orrery/v1/apps";
 pub(super) const VERSIONS: &str = "/orrery/v1/versions";

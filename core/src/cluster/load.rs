@@ -4,7 +4,7 @@ use super::app_record::AppRecord;
 use super::{Cluster, keys, service_ports};
 use crate::deployment::Deployment;
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
-use crate::node::{Node, NodeFacts, NodeId, NodeStatus};
+use crate::node::{Node, NodeDocument, NodeId, NodeStatus};
 use crate::package::{PackageInstance, Repository};
 use crate::{App, AppId, InstanceId, Timestamp};
 use imbl::Vector;
@@ -59,7 +59,7 @@ pub struct LoadFault {
 
 impl Cluster {
     /// Rebuilds the cluster from all entries below [`keys::ROOT`]. Tasks count as staging, on nodes
-    /// that are unreachable, until agents say otherwise.
+    /// that are disconnected, until agents say otherwise.
     pub fn load<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>, now: Timestamp) -> (Self, Vec<LoadFault>) {
         let mut loader = Loader {
             now,
@@ -126,11 +126,27 @@ impl Loader {
                 deployment.pending = deployment.affected().cloned().collect();
                 self.cluster.deployments.insert(deployment.id.as_str().into(), Arc::new(deployment));
             }
+        } else if key == keys::BRAKE {
+            self.cluster.brake_settings = self.read(key, value).unwrap_or_default();
         } else if key.starts_with(keys::NODES) {
-            if let Some(facts) = self.read::<NodeFacts>(key, value) {
-                let node =
-                    Node { status: NodeStatus::Unreachable, since: self.now, registered_at: self.now, deactivated: false, facts };
-                self.cluster.nodes.insert(node.facts.id.clone(), Arc::new(node));
+            match self.read::<NodeDocument>(key, value) {
+                Some(NodeDocument::Member(record)) => {
+                    let (facts, faults) = record.facts.checked();
+                    let node = Node {
+                        facts,
+                        status: if record.lost_since.is_some() { NodeStatus::Unreachable } else { NodeStatus::Disconnected },
+                        since: record.lost_since.unwrap_or(self.now),
+                        registered_at: record.registered_at.unwrap_or(self.now),
+                        administration: record.administration,
+                        certificate: record.certificate,
+                        faults,
+                    };
+                    self.cluster.put_node(Arc::new(node));
+                }
+                Some(NodeDocument::Retired(retired)) => {
+                    self.cluster.retired.insert(retired.id.clone(), Arc::new(retired));
+                }
+                None => {}
             }
         } else if let Some(node) = key.strip_prefix(keys::ASSIGNMENTS) {
             match NodeId::parse(node) {
@@ -183,6 +199,8 @@ impl Loader {
                 load.give_back(&other.id, &other.app, seat);
             }
         }
+        let lost_since =
+            self.cluster.nodes.get(&node).filter(|node| node.status == NodeStatus::Unreachable).map(|node| node.since);
         let seat = Seat { node, host_ports: line.ports };
         let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
         load.take(&line.instance, &app, &seat);
@@ -196,10 +214,11 @@ impl Loader {
             incarnation: line.incarnation,
             goal: line.goal,
             seat: Some(seat),
-            condition: Condition::Staging,
-            since: line.staged_at,
+            condition: if lost_since.is_some() { Condition::Unreachable } else { Condition::Staging },
+            since: lost_since.unwrap_or(line.staged_at),
             staged_at: line.staged_at,
-            unreachable_since: None,
+            unreachable_since: lost_since,
+            inactive: false,
             free_relaunch_at: None,
             excused: false,
             observed: Observed::default(),

@@ -4,9 +4,12 @@
 //! [`Draft`] and publishes its [`Step`] only after the step's writes are durable. A step that could
 //! not be stored is dropped and nothing has happened.
 
+mod alarms;
 mod app_record;
 mod draft;
 mod draft_apps;
+mod draft_lost;
+mod draft_nodes;
 mod draft_packages;
 mod draft_reports;
 mod draft_settle;
@@ -19,9 +22,11 @@ mod load;
 mod pending;
 mod service_ports;
 
+pub use alarms::Alarms;
 pub use app_record::{AppRecord, VERSIONS_MAX};
 pub use draft::{Draft, EditError, Step};
 pub use draft_apps::{AppEdit, KillRequest};
+pub use draft_nodes::{Decommission, RETIRED_MAX};
 pub use entropy::Entropy;
 pub use event::Event;
 pub use keys::{EPOCH_KEY, ROOT};
@@ -29,12 +34,13 @@ pub use load::LoadFault;
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
-use crate::deployment::Deployment;
+use crate::deployment::{Circumstances, Deployment};
 use crate::instance::Condition;
-use crate::node::{Node, NodeId};
+use crate::node::brake::{BrakeSettings, Held};
+use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
-use crate::placement::NodeLoad;
-use crate::{AppId, Instance, InstanceId};
+use crate::placement::{NodeLoad, Refusals};
+use crate::{AppId, Instance, InstanceId, Timestamp};
 use imbl::{OrdMap, OrdSet, Vector};
 use std::sync::Arc;
 
@@ -51,6 +57,21 @@ pub struct Cluster {
     pub by_app: OrdMap<AppId, OrdSet<InstanceId>>,
     /// Nodes that have joined.
     pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// Nodes that are not connected.
+    pub away: OrdSet<NodeId>,
+    /// Nodes that are being emptied.
+    pub draining: OrdMap<NodeId, Drain>,
+    /// Nodes that have left for ever.
+    pub retired: OrdMap<NodeId, Arc<RetiredNode>>,
+    /// What operators have decided about the mass-loss brake.
+    pub brake_settings: BrakeSettings,
+    /// The mass-loss brake while it holds. Not stored.
+    pub brake: Option<Arc<Held>>,
+    /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them.
+    /// Not stored.
+    pub stranded: OrdMap<AppId, Arc<Refusals>>,
+    /// When apps must be looked at again. Not stored.
+    pub alarms: Alarms,
     /// What is taken on each node.
     pub loads: OrdMap<NodeId, NodeLoad>,
     /// Changes under way, by id.
@@ -93,5 +114,26 @@ impl Cluster {
     /// The deployments that change `app`.
     pub fn deployments_of<'a>(&'a self, app: &'a AppId) -> impl Iterator<Item = &'a Arc<Deployment>> {
         self.deployments.values().filter(move |deployment| deployment.affected().any(|affected| affected == app))
+    }
+
+    /// Replaces or adds a node and keeps the indexes; returns the one before.
+    pub(crate) fn put_node(&mut self, node: Arc<Node>) -> Option<Arc<Node>> {
+        let id = node.facts.id.clone();
+        if node.status == NodeStatus::Active {
+            self.away.remove(&id);
+        } else {
+            self.away.insert(id.clone());
+        }
+        match node.administration.drain() {
+            Some(drain) => self.draining.insert(id.clone(), drain),
+            None => self.draining.remove(&id),
+        };
+        self.nodes.insert(id, node)
+    }
+
+    /// What surrounds an app when it is planned.
+    pub fn around(&self, app: &AppId, now: Timestamp) -> Circumstances<'_> {
+        let blocked = self.deployments.values().any(|deployment| deployment.holds_back(app));
+        Circumstances { blocked, draining: &self.draining, now }
     }
 }

@@ -1,8 +1,10 @@
 //! What to launch and what to stop for one app, now.
 
-use crate::app::KillSelection;
+use crate::app::{KillSelection, UnreachableStrategy};
 use crate::instance::{Condition, Goal};
-use crate::{App, Instance, InstanceId, Scalar};
+use crate::node::{Drain, NodeId};
+use crate::{App, Instance, InstanceId, Scalar, Timestamp};
+use imbl::OrdMap;
 use std::cmp::Reverse;
 
 /// Why an instance is stopped.
@@ -14,6 +16,10 @@ pub enum KillReason {
     Surplus,
     /// It runs an older configuration.
     Outdated,
+    /// Its node is being drained.
+    Drained,
+    /// Its node is being drained and the time for it has run out.
+    Overdue,
 }
 
 impl KillReason {
@@ -23,7 +29,41 @@ impl KillReason {
             Self::Removed => "the app was removed",
             Self::Surplus => "the app was scaled down",
             Self::Outdated => "the app was changed and a newer instance takes over",
+            Self::Drained => "its node is being drained and it moves to another one",
+            Self::Overdue => "its node is being drained and the deadline has passed",
         }
+    }
+}
+
+/// What surrounds the app.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// An earlier step of its deployment is not finished.
+    pub blocked: bool,
+    /// Nodes that are being emptied.
+    pub draining: &'a OrdMap<NodeId, Drain>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+impl Circumstances<'_> {
+    /// The drain that `instance` has to make way for. Nobody can move an instance whose node is lost.
+    pub fn drain_of(&self, instance: &Instance) -> Option<Drain> {
+        if self.draining.is_empty() || instance.condition == Condition::Unreachable {
+            return None;
+        }
+        instance.node().and_then(|node| self.draining.get(node)).copied()
+    }
+
+    /// Whether the instance must be stopped now, come what may.
+    fn is_overdue(&self, instance: &Instance) -> bool {
+        self.drain_of(instance).and_then(|drain| drain.deadline).is_some_and(|deadline| deadline <= self.now)
+    }
+
+    /// Whether the instance moves to another node. One with data on its node cannot, it stays to the
+    /// deadline.
+    fn is_leaving(&self, instance: &Instance) -> bool {
+        self.drain_of(instance).is_some() && (!instance.app.is_resident() || self.is_overdue(instance))
     }
 }
 
@@ -32,6 +72,8 @@ impl KillReason {
 pub struct Plan {
     /// Instances to stop.
     pub kill: Vec<(InstanceId, KillReason)>,
+    /// Instances to stop in this order, each only if a seat for one more instance is left elsewhere.
+    pub kill_if_room: Vec<InstanceId>,
     /// New instances to create.
     pub launch: u32,
     /// The app is where it should be.
@@ -44,52 +86,195 @@ pub struct Plan {
 ///
 /// Rolling arithmetic (marathon.md 1.11): at least `ceil(n × minimumHealthCapacity)` serving, at
 /// most `floor(n × (1 + maximumOverCapacity))` running, stopping ones included. When these two meet,
-/// one more is started, or for resident apps one more is stopped. `blocked` = an earlier step of its
-/// deployment is not finished.
-pub fn plan(app: Option<&App>, instances: &[&Instance], blocked: bool) -> Plan {
-    let alive: Vec<&Instance> = instances.iter().copied().filter(|instance| instance.goal != Goal::Decommissioned).collect();
-    let dying = instances.len() - alive.len();
+/// one more is started, or for resident apps one more is stopped.
+///
+/// Instances on draining nodes are replaced within the same bounds, all drains counted together:
+/// first the replacement, where the upper bound allows one; else, and for single-instance apps, stop
+/// and start elsewhere, if there is room. Lost instances that have been given up (inactive) count for
+/// nothing.
+pub fn plan(app: Option<&App>, instances: &[&Instance], around: &Circumstances<'_>) -> Plan {
     let Some(app) = app else {
+        let (dying, alive): (Vec<&Instance>, Vec<&Instance>) =
+            instances.iter().partition(|instance| instance.goal == Goal::Decommissioned);
         return Plan {
             kill: alive.iter().map(|instance| (instance.id.clone(), KillReason::Removed)).collect(),
-            done: instances.is_empty(),
-            because: waiting(dying, "instances to stop"),
-            launch: 0,
+            // What nobody can reach to stop it does not hold the removal up, but keeps its place.
+            done: alive.is_empty() && dying.iter().all(|instance| instance.condition == Condition::Unreachable),
+            because: waiting(dying.len(), "instances to stop"),
+            ..Plan::default()
         };
     };
-    if blocked {
-        return Plan { because: vec!["waiting for an earlier step of the deployment".into()], ..Plan::default() };
-    }
-    let wanted = app.instances as usize;
-    let (current, old): (Vec<&Instance>, Vec<&Instance>) = alive
+    let world = World::of(app, instances, around);
+    let overdue: Vec<(InstanceId, KillReason)> = world
+        .leaving
         .iter()
-        .partition(|instance| instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at);
-    let serving = current.iter().filter(|instance| instance.is_serving()).count();
-    let mut plan = Plan::default();
-    if current.len() > wanted {
-        let surplus = current.len() - wanted;
-        plan.kill = victims(app, current.clone()).into_iter().take(surplus).map(|id| (id, KillReason::Surplus)).collect();
+        .filter(|instance| around.is_overdue(instance))
+        .map(|instance| (instance.id.clone(), KillReason::Overdue))
+        .collect();
+    if around.blocked {
+        return Plan { kill: overdue, because: vec!["waiting for an earlier step of the deployment".into()], ..Plan::default() };
     }
-    let missing = wanted.saturating_sub(current.len());
-    if old.is_empty() {
-        let room = if app.is_single_instance() { wanted.saturating_sub(current.len() + dying) } else { missing };
-        plan.launch = missing.min(room) as u32;
+    let mut plan = if !world.outdated.is_empty() {
+        world.roll()
+    } else if world.is_draining(around) {
+        world.drain()
     } else {
-        let bounds = Bounds::of(app);
-        let keep = bounds.minimum.saturating_sub(serving).saturating_sub(usize::from(bounds.tight && app.is_resident()));
-        let stop = old.len().saturating_sub(keep);
-        plan.kill.extend(victims(app, old.clone()).into_iter().take(stop).map(|id| (id, KillReason::Outdated)));
-        let most = bounds.maximum + usize::from(bounds.tight && !app.is_resident() && !app.is_single_instance());
-        plan.launch = missing.min(most.saturating_sub(instances.len())) as u32;
-    }
-    plan.done = old.is_empty() && dying == 0 && current.len() == wanted && serving == wanted;
-    plan.because = [
-        waiting(wanted.saturating_sub(serving), "instances to run and pass their checks"),
-        waiting(old.len(), "instances of the previous version to be replaced"),
-        waiting(dying, "instances to stop"),
-    ]
-    .concat();
+        world.scale()
+    };
+    let sentenced: Vec<InstanceId> = plan.kill.iter().map(|(id, _)| id.clone()).collect();
+    plan.kill.extend(overdue.into_iter().filter(|(id, _)| !sentenced.contains(id)));
+    plan.kill_if_room.retain(|id| !plan.kill.iter().any(|(killed, _)| killed == id));
+    plan.done = world.is_done();
+    plan.because = world.because(around);
     plan
+}
+
+/// The instances of an app, sorted by what they are good for.
+struct World<'a> {
+    app: &'a App,
+    wanted: usize,
+    /// Of the wanted configuration, where they may stay.
+    staying: Vec<&'a Instance>,
+    /// Of the wanted configuration, on draining nodes.
+    leaving: Vec<&'a Instance>,
+    /// Of an older configuration.
+    outdated: Vec<&'a Instance>,
+    /// Ordered to stop for good.
+    dying: Vec<&'a Instance>,
+    bounds: Bounds,
+}
+
+impl<'a> World<'a> {
+    fn of(app: &'a App, instances: &[&'a Instance], around: &Circumstances<'_>) -> Self {
+        let mut world = Self {
+            app,
+            wanted: app.instances as usize,
+            staying: Vec::new(),
+            leaving: Vec::new(),
+            outdated: Vec::new(),
+            dying: Vec::new(),
+            bounds: Bounds::of(app),
+        };
+        for instance in instances.iter().copied().filter(|instance| !instance.inactive) {
+            let same = instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at;
+            let list = match instance.goal {
+                Goal::Decommissioned => &mut world.dying,
+                _ if !same => &mut world.outdated,
+                _ if around.is_leaving(instance) => &mut world.leaving,
+                _ => &mut world.staying,
+            };
+            list.push(instance);
+        }
+        world
+    }
+
+    /// Whether instances leave draining nodes, also such that are stopping there already.
+    fn is_draining(&self, around: &Circumstances<'_>) -> bool {
+        self.leaving.iter().chain(&self.dying).any(|instance| around.is_leaving(instance))
+    }
+
+    const fn total(&self) -> usize {
+        self.staying.len() + self.leaving.len() + self.outdated.len() + self.dying.len()
+    }
+
+    const fn missing(&self) -> usize {
+        self.wanted.saturating_sub(self.staying.len())
+    }
+
+    /// The upper bound, one more when there is no room to move.
+    fn most(&self) -> usize {
+        self.bounds.maximum + usize::from(self.bounds.tight && !self.app.is_exclusive())
+    }
+
+    /// What an exclusive app may start: each holder must have stopped before the next begins.
+    const fn vacancies(&self) -> usize {
+        self.wanted.saturating_sub(self.total())
+    }
+
+    fn surplus(&self) -> Vec<(InstanceId, KillReason)> {
+        let surplus = self.staying.len().saturating_sub(self.wanted);
+        victims(self.app, self.staying.clone()).into_iter().take(surplus).map(|id| (id, KillReason::Surplus)).collect()
+    }
+
+    fn scale(&self) -> Plan {
+        let room = if self.app.is_exclusive() { self.vacancies() } else { self.missing() };
+        Plan { kill: self.surplus(), launch: self.missing().min(room) as u32, ..Plan::default() }
+    }
+
+    /// To a new configuration; what has to leave its node is as old as what runs the previous one.
+    fn roll(&self) -> Plan {
+        let mut plan = Plan { kill: self.surplus(), ..Plan::default() };
+        let old: Vec<&Instance> = self.outdated.iter().chain(&self.leaving).copied().collect();
+        let slack = usize::from(self.bounds.tight && self.app.is_resident());
+        let keep = self.bounds.minimum.saturating_sub(serving(&self.staying)).saturating_sub(slack);
+        let stop = old.len().saturating_sub(keep);
+        let reason = |id: &InstanceId| {
+            if self.leaving.iter().any(|instance| &instance.id == id) { KillReason::Drained } else { KillReason::Outdated }
+        };
+        plan.kill.extend(victims(self.app, old).into_iter().take(stop).map(|id| (id.clone(), reason(&id))));
+        plan.launch = self.missing().min(self.most().saturating_sub(self.total())) as u32;
+        plan
+    }
+
+    /// Off draining nodes.
+    fn drain(&self) -> Plan {
+        let mut plan = Plan { kill: self.surplus(), ..Plan::default() };
+        let room = if self.app.is_exclusive() { self.vacancies() } else { self.most().saturating_sub(self.total()) };
+        plan.launch = self.missing().min(room) as u32;
+        let leaving_serving = serving(&self.leaving);
+        let idle = self.leaving.len() - leaving_serving;
+        let placed = self.staying.iter().filter(|instance| instance.condition != Condition::Scheduled).count();
+        // One may go for each replacement that serves; one that serves nobody, for each that has a seat.
+        let replaced = (serving(&self.staying) + self.leaving.len()).saturating_sub(self.wanted);
+        let stop = replaced.max(idle.min((placed + self.leaving.len()).saturating_sub(self.wanted)));
+        let victims = victims(self.app, self.leaving.clone());
+        plan.kill.extend(victims.iter().take(stop).map(|id| (id.clone(), KillReason::Drained)));
+        let waits = placed < self.staying.len() || !self.dying.is_empty();
+        if stop == 0 && plan.launch == 0 && self.missing() > 0 && !waits {
+            let spare = (serving(&self.staying) + leaving_serving).saturating_sub(self.bounds.minimum);
+            plan.kill_if_room = victims.into_iter().take((spare + idle).min(self.missing())).collect();
+        }
+        plan
+    }
+
+    fn is_done(&self) -> bool {
+        let current = self.staying.len() + self.leaving.len();
+        // What leaves its node and what is lost is not what a deployment waits for.
+        let stopping = self.dying.iter().any(|instance| instance.condition != Condition::Unreachable);
+        self.outdated.is_empty()
+            && (!stopping || !self.leaving.is_empty())
+            && self.staying.len() <= self.wanted
+            && current >= self.wanted
+            && serving(&self.staying) + serving(&self.leaving) >= self.wanted
+    }
+
+    fn because(&self, around: &Circumstances<'_>) -> Vec<String> {
+        let current_serving = serving(&self.staying) + serving(&self.leaving);
+        let (lost, dying): (Vec<&Instance>, Vec<&Instance>) =
+            self.dying.iter().partition(|instance| instance.condition == Condition::Unreachable);
+        let unreachable =
+            self.staying.iter().chain(&self.outdated).filter(|instance| instance.condition == Condition::Unreachable);
+        let patient = self.app.is_exclusive() || self.app.unreachable_strategy == UnreachableStrategy::Disabled;
+        let unreachable = lost.len() + unreachable.filter(|_| patient).count();
+        let kept = self.staying.iter().chain(&self.outdated).filter(|instance| around.drain_of(instance).is_some());
+        let kept = kept.filter(|instance| instance.app.is_resident()).count();
+        [
+            waiting(self.wanted.saturating_sub(current_serving), "instances to run and pass their checks"),
+            waiting(self.outdated.len(), "instances of the previous version to be replaced"),
+            waiting(self.leaving.len(), "instances to leave draining nodes"),
+            waiting(kept, "instances that keep data on a draining node: they stay until the deadline of the drain, if it has one"),
+            waiting(
+                unreachable,
+                "instances on lost nodes, which may still run there, to come back; when the machine is dead for good, say so: dcos node decommission --gone NODE",
+            ),
+            waiting(dying.len(), "instances to stop"),
+        ]
+        .concat()
+    }
+}
+
+fn serving(instances: &[&Instance]) -> usize {
+    instances.iter().filter(|instance| instance.is_serving()).count()
 }
 
 fn waiting(count: usize, what: &str) -> Vec<String> {

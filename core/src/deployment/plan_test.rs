@@ -1,7 +1,9 @@
 use super::*;
 use crate::app::{App, HealthCheck, SINGLE_INSTANCE_LABEL, UpgradeStrategy};
 use crate::instance::{Condition, Goal, Instance, Observed};
+use crate::node::{AfterDrain, Drain, NodeId};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
+use imbl::OrdMap;
 use proptest::prelude::*;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -29,10 +31,17 @@ fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instan
         since: Timestamp::EPOCH,
         staged_at: Timestamp::from_millis(number as i64),
         unreachable_since: None,
+        inactive: false,
         free_relaunch_at: None,
         excused: false,
         observed: Observed::default(),
     }
+}
+
+/// No deployment, no drain.
+fn calm() -> Circumstances<'static> {
+    static NONE: std::sync::LazyLock<OrdMap<NodeId, Drain>> = std::sync::LazyLock::new(OrdMap::new);
+    Circumstances { blocked: false, draining: &NONE, now: Timestamp::EPOCH }
 }
 
 /// Drives the plan to its end, every launched instance starting to serve one round later, and
@@ -42,7 +51,7 @@ fn roll(target: &App, mut world: Vec<Instance>, minimum: usize, maximum: usize) 
     let serving_at_start = world.iter().filter(|instance| instance.is_serving()).count();
     for round in 0..200 {
         let refs: Vec<&Instance> = world.iter().collect();
-        let plan = plan(Some(target), &refs, false);
+        let plan = plan(Some(target), &refs, &calm());
         if plan.done {
             return round;
         }
@@ -67,9 +76,9 @@ fn roll(target: &App, mut world: Vec<Instance>, minimum: usize, maximum: usize) 
 #[test]
 fn scales_up_and_down() {
     let target = app(3, 1, 1000, 1000);
-    assert_eq!(plan(Some(&target), &[], false).launch, 3);
+    assert_eq!(plan(Some(&target), &[], &calm()).launch, 3);
     let running: Vec<Instance> = (0..5).map(|number| instance(&target, number, Condition::Running, Goal::Running)).collect();
-    let plan = plan(Some(&target), &running.iter().collect::<Vec<_>>(), false);
+    let plan = plan(Some(&target), &running.iter().collect::<Vec<_>>(), &calm());
     let killed: Vec<_> = plan.kill.iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(killed, vec![running[4].id.clone(), running[3].id.clone()], "youngest first");
     assert!(!plan.done);
@@ -80,10 +89,10 @@ fn removal_stops_everything_and_ends_when_all_are_gone() {
     let target = app(2, 1, 1000, 1000);
     let world =
         [instance(&target, 1, Condition::Running, Goal::Running), instance(&target, 2, Condition::Killing, Goal::Decommissioned)];
-    let plan_with = plan(None, &world.iter().collect::<Vec<_>>(), false);
+    let plan_with = plan(None, &world.iter().collect::<Vec<_>>(), &calm());
     assert_eq!(plan_with.kill.len(), 1);
     assert!(!plan_with.done);
-    assert!(plan(None, &[], false).done);
+    assert!(plan(None, &[], &calm()).done);
 }
 
 #[test]
@@ -91,7 +100,7 @@ fn unhealthy_instances_do_not_serve() {
     let mut target = app(1, 1, 1000, 1000);
     target.health_checks.push(HealthCheck::default());
     let world = [instance(&target, 1, Condition::Running, Goal::Running)];
-    assert!(!plan(Some(&target), &[&world[0]], false).done);
+    assert!(!plan(Some(&target), &[&world[0]], &calm()).done);
 }
 
 #[test]
@@ -101,11 +110,11 @@ fn a_single_instance_app_never_overlaps() {
     let mut new = old.clone();
     new.version_info.last_config_change_at = Timestamp::from_millis(2);
     let running = instance(&old, 1, Condition::Running, Goal::Running);
-    let first = plan(Some(&new), &[&running], false);
+    let first = plan(Some(&new), &[&running], &calm());
     assert_eq!((first.kill.len(), first.launch), (1, 0));
     let dying = Instance { goal: Goal::Decommissioned, condition: Condition::Killing, ..running };
-    assert_eq!(plan(Some(&new), &[&dying], false).launch, 0);
-    assert_eq!(plan(Some(&new), &[], false).launch, 1);
+    assert_eq!(plan(Some(&new), &[&dying], &calm()).launch, 0);
+    assert_eq!(plan(Some(&new), &[], &calm()).launch, 1);
 }
 
 proptest! {
@@ -119,5 +128,207 @@ proptest! {
         let highest = i64::from(wanted) + i64::from(wanted) * over / 1000;
         let highest = if lowest >= highest { highest + 1 } else { highest };
         roll(&new, world, lowest as usize, highest as usize);
+    }
+}
+
+/// What a drain meets: how many instances find a seat off the draining nodes.
+struct Elsewhere {
+    room: usize,
+}
+
+const HERE: &str = "c-S0";
+
+fn seated(mut instance: Instance, node: &str) -> Instance {
+    instance.seat = Some(crate::instance::Seat { node: NodeId::parse(node).unwrap(), host_ports: Vec::new() });
+    instance
+}
+
+/// Drains node `c-S0` (and `c-S1`) of `world`; what ends ends one round later, what starts serves one
+/// round later. Checks the bounds after every round and returns what is left on the draining nodes
+/// and the rounds it took.
+fn drain(app: &App, mut world: Vec<Instance>, elsewhere: &Elsewhere, deadline: Option<usize>, nodes: &[&str]) -> (usize, usize) {
+    let mut next = 1000;
+    let minimum = ((i64::from(app.instances) * app.upgrade_strategy.minimum_health_capacity.thousandths() + 999) / 1000) as usize;
+    let over = (i64::from(app.instances) * app.upgrade_strategy.maximum_over_capacity.thousandths() / 1000) as usize;
+    let highest = (app.instances as usize + over).max(minimum + 1).max(world.len());
+    let draining: OrdMap<NodeId, Drain> = nodes
+        .iter()
+        .map(|node| {
+            let deadline = deadline.map(|round| Timestamp::from_millis(round as i64));
+            (NodeId::parse(node).unwrap(), Drain { since: Timestamp::EPOCH, deadline, then: AfterDrain::Deactivate })
+        })
+        .collect();
+    let leaving = |world: &[Instance]| {
+        world.iter().filter(|instance| instance.node().is_some_and(|node| draining.contains_key(node))).count()
+    };
+    let serving = |world: &[Instance]| world.iter().filter(|instance| instance.is_serving()).count();
+    let elsewhere_used =
+        |world: &[Instance]| world.iter().filter(|instance| instance.node().is_some_and(|node| node.as_str() == "c-S9")).count();
+    for round in 0..200 {
+        let around = Circumstances { blocked: false, draining: &draining, now: Timestamp::from_millis(round) };
+        let overdue = deadline.is_some_and(|deadline| round >= deadline as i64);
+        let refs: Vec<&Instance> = world.iter().collect();
+        let before = (world.clone(), serving(&world));
+        let plan = plan(Some(app), &refs, &around);
+        let mut kill: Vec<InstanceId> = plan.kill.iter().map(|(id, _)| id.clone()).collect();
+        for _ in 0..plan.launch {
+            next += 1;
+            world.push(instance(app, next, Condition::Scheduled, Goal::Running));
+        }
+        let mut used = elsewhere_used(&world);
+        for instance in world.iter_mut().filter(|instance| instance.condition == Condition::Scheduled) {
+            if used < elsewhere.room {
+                *instance = seated(Instance { condition: Condition::Staging, ..instance.clone() }, "c-S9");
+                used += 1;
+            }
+        }
+        kill.extend(plan.kill_if_room.into_iter().take(elsewhere.room.saturating_sub(used)));
+        for id in &kill {
+            let instance = world.iter_mut().find(|instance| &instance.id == id).unwrap();
+            (instance.goal, instance.condition) = (Goal::Decommissioned, Condition::Killing);
+        }
+        if !overdue {
+            let now = serving(&world);
+            assert!(now >= minimum.min(before.1) || app.is_exclusive(), "round {round}: {now} serving of {minimum}");
+        }
+        assert!(world.len() <= highest, "round {round}: {} are more than {highest}", world.len());
+        if app.is_exclusive() {
+            assert!(
+                world.iter().filter(|instance| instance.seat.is_some()).count() <= app.instances as usize,
+                "two live holders"
+            );
+        }
+        if leaving(&world) == 0 && serving(&world) == app.instances as usize {
+            return (0, round as usize);
+        }
+        let dying = world.iter().any(|instance| instance.goal == Goal::Decommissioned);
+        let still = !dying && plan.launch == 0 && world == before.0 && deadline.is_none_or(|deadline| round > deadline as i64);
+        if still {
+            return (leaving(&world), round as usize);
+        }
+        world.retain(|instance| {
+            instance.goal != Goal::Decommissioned || instance.condition != Condition::Killing || kill.contains(&instance.id)
+        });
+        for instance in world.iter_mut().filter(|instance| instance.condition == Condition::Staging) {
+            instance.condition = Condition::Running;
+        }
+    }
+    panic!("the drain never comes to rest");
+}
+
+fn spread(app: &App, nodes: &[&str]) -> Vec<Instance> {
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(number, node)| seated(instance(app, number as u128, Condition::Running, Goal::Running), node))
+        .collect()
+}
+
+#[test]
+fn a_drain_replaces_first_and_goes_at_the_deadline() {
+    let roomy = Elsewhere { room: 100 };
+    let full = Elsewhere { room: 0 };
+    let one_at_a_time = app(3, 1, 1000, 0);
+    let generous = app(3, 1, 1000, 1000);
+    let shrinking = app(4, 1, 500, 0);
+    for (target, on, room, deadline, left) in [
+        (&generous, vec![HERE, "c-S1", "c-S2"], &roomy, None, 0),
+        (&one_at_a_time, vec![HERE, HERE, "c-S2"], &roomy, None, 0),
+        (&shrinking, vec![HERE, HERE, HERE, "c-S2"], &roomy, None, 0),
+        (&shrinking, vec![HERE, HERE, HERE, "c-S2"], &full, None, 3),
+        (&generous, vec![HERE, "c-S1", "c-S2"], &full, None, 1),
+        (&generous, vec![HERE, HERE, "c-S2"], &full, Some(5), 0),
+    ] {
+        assert_eq!(drain(target, spread(target, &on), room, deadline, &[HERE]).0, left, "{on:?} {:?}", target.upgrade_strategy);
+    }
+}
+
+#[test]
+fn a_single_instance_app_stops_before_it_starts_elsewhere_and_only_if_there_is_room() {
+    let mut single = app(1, 1, 1000, 1000);
+    single.labels.insert(SINGLE_INSTANCE_LABEL.into(), "true".into());
+    assert_eq!(drain(&single, spread(&single, &[HERE]), &Elsewhere { room: 1 }, None, &[HERE]).0, 0);
+    assert_eq!(drain(&single, spread(&single, &[HERE]), &Elsewhere { room: 0 }, None, &[HERE]).0, 1);
+}
+
+#[test]
+fn an_app_with_data_on_its_node_stays_until_the_deadline() {
+    let mut resident = app(1, 1, 1000, 0);
+    let volume = crate::app::Volume {
+        persistent: Some(serde_json::from_str(r#"{"size":1}"#).unwrap()),
+        ..crate::app::Volume::host("d", "/d", crate::app::VolumeMode::ReadWrite)
+    };
+    resident.container = Some(crate::app::Container { volumes: vec![volume], ..crate::app::Container::default() });
+    assert!(resident.is_resident());
+    assert_eq!(drain(&resident, spread(&resident, &[HERE]), &Elsewhere { room: 9 }, None, &[HERE]).0, 1);
+    assert_eq!(drain(&resident, spread(&resident, &[HERE]), &Elsewhere { room: 9 }, Some(4), &[HERE]).0, 0);
+}
+
+#[test]
+fn a_lost_exclusive_instance_is_never_replaced_by_any_change() {
+    let mut single = app(1, 1, 1000, 1000);
+    single.labels.insert(SINGLE_INSTANCE_LABEL.into(), "true".into());
+    let lost =
+        Instance { condition: Condition::Unreachable, ..seated(instance(&single, 1, Condition::Running, Goal::Running), HERE) };
+    assert_eq!(plan(Some(&single), &[&lost], &calm()).launch, 0);
+    let mut new = single.clone();
+    new.version_info.last_config_change_at = Timestamp::from_millis(2);
+    let changed = plan(Some(&new), &[&lost], &calm());
+    assert_eq!((changed.kill.len(), changed.launch), (1, 0));
+    let dying = Instance { goal: Goal::Decommissioned, ..lost };
+    let waits = plan(Some(&new), &[&dying], &calm());
+    assert_eq!((waits.launch, waits.done), (0, false));
+    assert!(waits.because.iter().any(|because| because.contains("decommission --gone")), "{:?}", waits.because);
+    assert!(plan(None, &[&dying], &calm()).done, "the removal does not hang");
+}
+
+proptest! {
+    /// Any drain of one node or two within any bounds keeps the minimum serving, never exceeds the
+    /// maximum, and ends when there is room for all.
+    #[test]
+    fn drains_stay_within_bounds_and_end(
+        wanted in 1u32..10, minimum in 0i64..=1000, over in 0i64..=1000,
+        nodes in proptest::collection::vec(0usize..4, 10), two: bool, room in 0usize..20, single: bool,
+    ) {
+        let mut target = app(if single { 1 } else { wanted }, 1, minimum, over);
+        if single {
+            target.labels.insert(SINGLE_INSTANCE_LABEL.into(), "true".into());
+        }
+        let names = [HERE, "c-S1", "c-S2", "c-S3"];
+        let on: Vec<&str> = nodes.iter().take(target.instances as usize).map(|number| names[*number]).collect();
+        let draining: &[&str] = if two { &[HERE, "c-S1"] } else { &[HERE] };
+        let world = spread(&target, &on);
+        let (left, _) = drain(&target, world.clone(), &Elsewhere { room }, None, draining);
+        if room >= 2 * target.instances as usize {
+            prop_assert_eq!(left, 0);
+        }
+        let (left, _) = drain(&target, world, &Elsewhere { room }, Some(7), draining);
+        prop_assert_eq!(left, 0, "the deadline is kept");
+    }
+
+    /// All nodes drained at once: nothing is stopped and nothing breaks.
+    #[test]
+    fn draining_every_node_stops_nothing(wanted in 1u32..10, minimum in 0i64..=1000, over in 0i64..=1000) {
+        let target = app(wanted, 1, minimum, over);
+        let on: Vec<&str> = (0..wanted).map(|number| if number % 2 == 0 { HERE } else { "c-S1" }).collect();
+        let (left, _) = drain(&target, spread(&target, &on), &Elsewhere { room: 0 }, None, &[HERE, "c-S1"]);
+        prop_assert_eq!(left, wanted as usize);
+    }
+
+    /// A drain that is cancelled in the middle stops no original instance: what goes is what came.
+    #[test]
+    fn cancelling_stops_only_what_came_in_place(wanted in 1u32..10, replaced in 0u32..10, serving: bool) {
+        let target = app(wanted, 1, 1000, 1000);
+        let on: Vec<&str> = (0..wanted).map(|_| HERE).collect();
+        let mut world = spread(&target, &on);
+        for number in 0..replaced.min(wanted) {
+            let condition = if serving { Condition::Running } else { Condition::Staging };
+            world.push(seated(instance(&target, 100 + u128::from(number), condition, Goal::Running), "c-S9"));
+        }
+        let plan = plan(Some(&target), &world.iter().collect::<Vec<_>>(), &calm());
+        prop_assert_eq!(plan.kill.len(), replaced.min(wanted) as usize);
+        for (id, _) in &plan.kill {
+            prop_assert!(world[wanted as usize..].iter().any(|instance| &instance.id == id));
+        }
     }
 }

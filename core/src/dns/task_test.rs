@@ -37,6 +37,7 @@ fn instance(app: App, host_ports: &[u16], addresses: &[&str]) -> Instance {
         since: Timestamp::EPOCH,
         staged_at: Timestamp::EPOCH,
         unreachable_since: None,
+        inactive: false,
         free_relaunch_at: None,
         excused: false,
         observed: Observed { addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(), ..Observed::default() },

@@ -61,6 +61,8 @@ pub struct Instance {
     pub staged_at: Timestamp,
     /// Since when its node is lost.
     pub unreachable_since: Option<Timestamp>,
+    /// Lost for so long that it counts for nothing and may be replaced (Marathon: `UnreachableInactive`).
+    pub inactive: bool,
     /// Last time this instance was relaunched without a pause because it had been stable.
     pub free_relaunch_at: Option<Timestamp>,
     /// Waits for a node without sharing the pause of its app.

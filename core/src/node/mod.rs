@@ -1,11 +1,18 @@
 //! Nodes: machines that offer resources.
 
+mod administration;
+pub mod brake;
+mod check;
 mod id;
 mod ports;
+mod record;
 mod resources;
 
+pub use administration::{Administration, AfterDrain, Drain};
+pub use check::{ATTRIBUTES_MAX, CPUS_MAX, EXECUTORS_MAX, GPUS_MAX, HOSTNAME_BYTES_MAX, MIB_MAX, TEXT_BYTES_MAX};
 pub use id::{NodeId, NodeIdError};
 pub use ports::{PortRange, PortRanges};
+pub use record::{NodeDocument, NodeRecord, RetiredNode};
 pub use resources::Resources;
 
 use crate::Timestamp;
@@ -52,13 +59,16 @@ fn any_role() -> String {
     "*".into()
 }
 
-/// Whether a node can be used.
+/// What is heard of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeStatus {
     /// Its agent is connected.
     #[default]
     Active,
-    /// Its agent is lost.
+    /// Its connection ended a moment ago: shown as unreachable, gets nothing new, its tasks count as
+    /// they did.
+    Disconnected,
+    /// It was silent for too long: its tasks are unreachable.
     Unreachable,
 }
 
@@ -67,17 +77,61 @@ pub enum NodeStatus {
 pub struct Node {
     /// What it said when it joined.
     pub facts: NodeFacts,
-    /// Whether it can be used.
+    /// What is heard of it.
     pub status: NodeStatus,
     /// Since when `status` holds.
     pub since: Timestamp,
     /// First time it joined.
     pub registered_at: Timestamp,
-    /// Closed for new tasks by an operator.
-    pub deactivated: bool,
+    /// What operators have ordered.
+    pub administration: Administration,
+    /// Serial number of its only valid certificate; none when it never needed one.
+    pub certificate: Option<String>,
+    /// What was impossible in what it said, for people.
+    pub faults: Vec<String>,
 }
 
 impl Node {
+    /// A node that joins now for the first time.
+    pub const fn joined(facts: NodeFacts, now: Timestamp) -> Self {
+        Self {
+            facts,
+            status: NodeStatus::Active,
+            since: now,
+            registered_at: now,
+            administration: Administration::Active,
+            certificate: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// What the store keeps of it.
+    pub fn record(&self) -> NodeRecord {
+        NodeRecord {
+            lost_since: Some(self.since).filter(|_| self.status == NodeStatus::Unreachable),
+            facts: self.facts.clone(),
+            registered_at: Some(self.registered_at),
+            administration: self.administration,
+            certificate: self.certificate.clone(),
+        }
+    }
+
+    /// Whether an operator closed it for new tasks.
+    pub const fn is_closed(&self) -> bool {
+        !self.administration.accepts_tasks()
+    }
+
+    /// Its state in one word, what operators ordered first.
+    pub const fn state(&self) -> &'static str {
+        match (self.status, self.administration) {
+            (NodeStatus::Disconnected | NodeStatus::Unreachable, Administration::Active) => "unreachable",
+            (NodeStatus::Active, Administration::Active) => "active",
+            (_, Administration::Draining(_)) => "draining",
+            (_, Administration::Deactivated { drained: true, .. }) => "drained",
+            (_, Administration::Deactivated { drained: false, .. }) => "deactivated",
+        }
+    }
+
     /// Value of a constraint field on this node; `None` when the node does not have it.
     pub fn field(&self, name: &str) -> Option<&str> {
         match name {
@@ -90,6 +144,6 @@ impl Node {
 
     /// Whether new tasks may be placed here.
     pub fn accepts_tasks(&self) -> bool {
-        self.status == NodeStatus::Active && !self.deactivated
+        matches!(self.status, NodeStatus::Active) && self.administration.accepts_tasks()
     }
 }

@@ -1,35 +1,30 @@
 use super::{Candidate, NodeLoad, Reason, Strategy, place};
 use crate::app::{App, Constraint, Operator, PortDefinition};
-use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::node::{Node, NodeFacts, NodeId, PortRanges, Resources};
 use crate::{AppId, Scalar, Timestamp};
 use std::collections::BTreeMap;
 
 fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
-    Node {
-        facts: NodeFacts {
-            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-            hostname: format!("h{number}"),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
-            resources: Resources {
-                cpus: Scalar::from_units(cpus),
-                mem: Scalar::from_units(1024),
-                disk: Scalar::from_units(1024),
-                gpus: 0,
-                ports: PortRanges::new([(31000, 31009)]),
-            },
-            attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            region: None,
-            zone: None,
-            role: "*".into(),
-            executors: vec!["process".into()],
-            version: String::new(),
+    let facts = NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(cpus),
+            mem: Scalar::from_units(1024),
+            disk: Scalar::from_units(1024),
+            gpus: 0,
+            ports: PortRanges::new([(31000, 31009)]),
         },
-        status: NodeStatus::Active,
-        since: Timestamp::EPOCH,
-        registered_at: Timestamp::EPOCH,
-        deactivated: false,
-    }
+        attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    };
+    Node::joined(facts, Timestamp::EPOCH)
 }
 
 fn candidates(nodes: &[Node]) -> Vec<Candidate<'_>> {

@@ -60,8 +60,13 @@ async fn stay_joined(agent: Arc<Agent>, handle: Handle) {
         let (down, orders) = mpsc::channel(ORDERS_LIMIT);
         let (reports, up) = mpsc::channel(REPORTS_LIMIT);
         handle.attach(AgentLink { down, up });
-        if let Err(error) = agent.serve(Link { down: orders, up: reports }).await {
-            tracing::warn!(%error, "an agent lost its controller");
+        match agent.serve(Link { down: orders, up: reports }).await {
+            Err(error @ orrery_agent::Error::Dismissed(_)) => {
+                tracing::error!(node = %agent.facts().id, "{error}");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "an agent lost its controller"),
+            Ok(()) => {}
         }
         tokio::time::sleep(REJOIN_PAUSE).await;
     }

@@ -47,7 +47,7 @@ fn agent(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Value {
     let mut put = |key: &str, value: Value| agent.insert(key.to_owned(), value);
     put("agent_info", Value::Object(info));
     put("active", json!(node.accepts_tasks()));
-    put("deactivated", json!(node.deactivated));
+    put("deactivated", json!(node.is_closed()));
     put("version", json!(slave::version(facts, &node.facts)));
     put("pid", json!(agent_pid(&node.facts)));
     put("registered_time", time(node.registered_at));

@@ -3,7 +3,7 @@
 use super::{Ledger, NODE_TASKS_MAX, Strategy};
 use crate::app::{App, Constraint, Operator, PortDefinition};
 use crate::instance::Seat;
-use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::node::{Node, NodeFacts, NodeId, PortRanges, Resources};
 use crate::placement::Reason;
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use std::collections::BTreeMap;
@@ -13,31 +13,26 @@ use uuid::Uuid;
 const RACKS: u32 = 75;
 
 fn node(number: u32) -> Node {
-    Node {
-        facts: NodeFacts {
-            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-            hostname: format!("h{number}"),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
-            resources: Resources {
-                cpus: Scalar::from_units(8 + i64::from(number % 3) * 8),
-                mem: Scalar::from_units(32_768 + i64::from(number % 5) * 8_192),
-                disk: Scalar::from_units(100_000),
-                gpus: 0,
-                ports: PortRanges::new([(31000, 31999)]),
-            },
-            attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
-            region: None,
-            zone: None,
-            role: "*".into(),
-            executors: vec!["process".into()],
-            version: String::new(),
+    let facts = NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(8 + i64::from(number % 3) * 8),
+            mem: Scalar::from_units(32_768 + i64::from(number % 5) * 8_192),
+            disk: Scalar::from_units(100_000),
+            gpus: 0,
+            ports: PortRanges::new([(31000, 31999)]),
         },
-        status: NodeStatus::Active,
-        since: Timestamp::EPOCH,
-        registered_at: Timestamp::EPOCH,
-        deactivated: false,
-    }
+        attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    };
+    Node::joined(facts, Timestamp::EPOCH)
 }
 
 fn ledger(nodes: u32) -> Ledger {

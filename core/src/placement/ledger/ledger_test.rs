@@ -4,7 +4,7 @@ use super::{Ledger, Strategy};
 use crate::app::{App, Constraint, Operator, PortDefinition};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
-use crate::node::{Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
 use crate::placement::{Candidate, NodeLoad, Refusals, place};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use proptest::prelude::*;
@@ -24,6 +24,8 @@ struct World {
 /// What the proptest draws for one node.
 type NodeDraw = (u8, i64, i64, u8, u8, u8);
 
+const CLOSED: Administration = Administration::Deactivated { since: Timestamp::EPOCH, drained: false };
+
 fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
     let mut attributes = BTreeMap::new();
     if rack < 4 {
@@ -32,31 +34,26 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
     if kind % 3 != 0 {
         attributes.insert("slots".to_owned(), if kind % 2 == 0 { "1.0" } else { "1" }.to_owned());
     }
-    Node {
-        facts: NodeFacts {
-            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-            hostname: format!("h{}", number % 7),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
-            resources: Resources {
-                cpus: Scalar::from_thousandths(cpus),
-                mem: Scalar::from_thousandths(mem),
-                disk: Scalar::from_units(1000),
-                gpus: u32::from(kind % 4),
-                ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
-            },
-            attributes,
-            region: None,
-            zone: (rack % 2 == 0).then(|| format!("z{}", kind % 2)),
-            role: if role == 0 { "slave_public" } else { "*" }.into(),
-            executors: if kind % 5 == 0 { vec!["process".into()] } else { vec!["process".into(), "docker".into()] },
-            version: String::new(),
+    let facts = NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{}", number % 7),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_thousandths(cpus),
+            mem: Scalar::from_thousandths(mem),
+            disk: Scalar::from_units(1000),
+            gpus: u32::from(kind % 4),
+            ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
         },
-        status: NodeStatus::Active,
-        since: Timestamp::EPOCH,
-        registered_at: Timestamp::EPOCH,
-        deactivated: false,
-    }
+        attributes,
+        region: None,
+        zone: (rack % 2 == 0).then(|| format!("z{}", kind % 2)),
+        role: if role == 0 { "slave_public" } else { "*" }.into(),
+        executors: if kind % 5 == 0 { vec!["process".into()] } else { vec!["process".into(), "docker".into()] },
+        version: String::new(),
+    };
+    Node::joined(facts, Timestamp::EPOCH)
 }
 
 /// What the proptest draws for one app.
@@ -161,6 +158,7 @@ impl World {
                 since: Timestamp::EPOCH,
                 staged_at: Timestamp::EPOCH,
                 unreachable_since: None,
+                inactive: false,
                 free_relaunch_at: None,
                 excused: false,
                 observed: Observed::default(),
@@ -293,9 +291,9 @@ proptest! {
                 }),
                 Deed::Node(number, draw) => world.put_node(node(number, draw)),
                 Deed::Lose(number) => edit_node(&mut world, number, |node| node.status = NodeStatus::Unreachable),
-                Deed::Close(number) => edit_node(&mut world, number, |node| node.deactivated = true),
+                Deed::Close(number) => edit_node(&mut world, number, |node| node.administration = CLOSED),
                 Deed::Open(number) => edit_node(&mut world, number, |node| {
-                    node.deactivated = false;
+                    node.administration = Administration::Active;
                     node.status = NodeStatus::Active;
                 }),
                 Deed::Remove(number) => {
@@ -307,7 +305,7 @@ proptest! {
                     let (cluster, before) = (world.cluster.clone(), world.ledger.fingerprint());
                     world.ledger.begin();
                     world.launch(&apps[usize::from(number)].clone(), count, Strategy::Spread, 1);
-                    edit_node(&mut world, gone, |node| node.deactivated = !node.deactivated);
+                    edit_node(&mut world, gone, |node| node.administration = if node.is_closed() { Administration::Active } else { CLOSED });
                     let exits = world.pick(count);
                     world.replace(exits, None);
                     world.ledger.rollback();

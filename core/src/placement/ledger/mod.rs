@@ -36,7 +36,7 @@ pub use place_batch::SEATS_MAX;
 use crate::app::{App, Operator};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Seat};
-use crate::node::{Node, NodeId, NodeStatus};
+use crate::node::{Node, NodeId};
 use crate::{AppId, InstanceId};
 use changes::Changes;
 use explain::{Memo, Question};
@@ -109,14 +109,6 @@ impl Ledger {
     /// A node is gone for good. What still has a seat there stays on the books.
     pub fn remove_node(&mut self, id: &NodeId) {
         self.describe(id, None);
-    }
-
-    /// A node was lost or found, closed or opened.
-    pub fn set_status(&mut self, id: &NodeId, status: NodeStatus, deactivated: bool) {
-        let node = self.rows.slot(id).and_then(|slot| self.rows.nodes[slot as usize].clone());
-        if let Some(node) = node.filter(|node| (node.status, node.deactivated) != (status, deactivated)) {
-            self.upsert_node(&Arc::new(Node { status, deactivated, ..(*node).clone() }));
-        }
     }
 
     fn describe(&mut self, id: &NodeId, node: Option<&Arc<Node>>) {
