@@ -1,0 +1,292 @@
+//! The judge sees the truth: every revision of the store, every process of every machine, every
+//! request of every client. It notes what must never be.
+
+use crate::trace::Trace;
+use orrery_core::app::SINGLE_INSTANCE_LABEL;
+use orrery_core::assignment::Assignment;
+use orrery_core::cluster::{Cluster, ROOT};
+use orrery_core::instance::Goal;
+use orrery_core::{AppId, NodeId, TaskId, Timestamp};
+use orrery_store::{Event, Revision};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Label that tells which request wrote an app.
+pub const REQUEST_LABEL: &str = "sim.request";
+
+/// What a request wants of its app, as far as the app's document shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// A document with this mark and number of instances.
+    Put(String, u32),
+    /// The same document with this number of instances.
+    Scale(u32),
+    /// The same document, a newer version.
+    Restart,
+    /// No document.
+    Remove,
+    /// Nothing that the document shows.
+    Other,
+}
+
+/// A request of a client.
+#[derive(Debug)]
+struct Request {
+    app: AppId,
+    wish: Wish,
+    applied: bool,
+    /// Neither acknowledged nor refused.
+    open: bool,
+}
+
+/// What an app's document shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    mark: String,
+    instances: u32,
+    version: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    violations: Vec<String>,
+    /// The store's state, read as a controller would.
+    truth: Cluster,
+    apps: BTreeMap<AppId, Shown>,
+    requests: BTreeMap<u64, Request>,
+    /// Tasks that were ever assigned to a node, in the store.
+    assigned: BTreeSet<(NodeId, TaskId)>,
+    living: BTreeMap<TaskId, Process>,
+    revision: u64,
+}
+
+/// A living process.
+#[derive(Debug, Clone)]
+struct Process {
+    node: NodeId,
+    app: AppId,
+    ports: Vec<u16>,
+    /// Of an app that has one holder at a time.
+    single: bool,
+}
+
+/// The judge. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    inner: Arc<Mutex<Inner>>,
+    trace: Trace,
+}
+
+impl Judge {
+    /// A judge that has seen nothing yet.
+    pub fn new(trace: Trace) -> Self {
+        Self { inner: Arc::default(), trace }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that something happened that must not.
+    pub fn object(&self, what: String) {
+        self.trace.note("judge", format_args!("VIOLATION: {what}"));
+        self.lock().violations.push(what);
+    }
+
+    /// What happened that must not.
+    pub fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    /// The cluster as the store has it.
+    pub fn truth(&self) -> Cluster {
+        self.lock().truth.clone()
+    }
+
+    /// Living processes and where they live.
+    pub fn living(&self) -> BTreeMap<TaskId, NodeId> {
+        self.lock().living.iter().map(|(task, process)| (task.clone(), process.node.clone())).collect()
+    }
+
+    /// A new revision of the store.
+    pub fn revision(&self, revision: Revision, state: &crate::store::State) {
+        let mut objections = Vec::new();
+        {
+            let mut inner = self.lock();
+            let inner = &mut *inner;
+            inner.revision = revision.0;
+            let below = |event: &Event, what: &str| event.key().strip_prefix(ROOT).is_some_and(|key| key.starts_with(what));
+            let concerns = |what: &[&str]| state.events.iter().any(|event| what.iter().any(|what| below(event, what)));
+            if concerns(&["apps", "assignments", "nodes", "versions", "deployments"]) {
+                let entries = state.entries.values().map(|entry| (entry.key.as_str(), entry.value.as_ref()));
+                let (truth, faults) = Cluster::load(entries, Timestamp::from_millis(0));
+                objections.extend(faults.iter().map(|fault| format!("revision {revision} does not load: {fault}")));
+                inner.truth = truth;
+            }
+            if concerns(&["assignments", "nodes"]) {
+                inner.check_nodes(&mut objections);
+            }
+            if concerns(&["apps"]) {
+                inner.check_apps(&mut objections);
+            }
+        }
+        objections.into_iter().for_each(|what| self.object(what));
+    }
+
+    /// A process started.
+    pub fn started(&self, node: &NodeId, assignment: &Assignment) {
+        let task = assignment.task_id();
+        let container = &assignment.containers[0];
+        let new = Process {
+            node: node.clone(),
+            app: assignment.run_spec.clone(),
+            ports: container.ports.iter().filter_map(|port| port.host_port).collect(),
+            single: container.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true")
+                || container.volumes.iter().any(|volume| volume.persistent.is_some()),
+        };
+        let mut objections = Vec::new();
+        {
+            let mut inner = self.lock();
+            if !inner.assigned.contains(&(node.clone(), task.clone())) {
+                objections.push(format!("{task} started on {node}, which was never assigned there"));
+            }
+            for (other, process) in &inner.living {
+                let clash = if task.split().is_ok_and(|(one, _)| other.split().is_ok_and(|(two, _)| one == two)) {
+                    Some("two of one identity".to_owned())
+                } else if new.single && process.app == new.app {
+                    Some(format!("two holders of {}", new.app))
+                } else if process.node == *node {
+                    let port = new.ports.iter().find(|port| process.ports.contains(port));
+                    port.map(|port| format!("both hold port {port}"))
+                } else {
+                    None
+                };
+                objections.extend(clash.map(|clash| format!("{task} started on {node} while {other} lives on {}: {clash}", process.node)));
+            }
+            inner.living.insert(task, new);
+        }
+        objections.into_iter().for_each(|what| self.object(what));
+    }
+
+    /// A process ended.
+    pub fn ended(&self, _node: &NodeId, task: &TaskId) {
+        self.lock().living.remove(task);
+    }
+
+    /// An agent obeys an order to stop a task.
+    pub fn told_to_stop(&self, node: &NodeId, task: &TaskId, because: &str) {
+        let wanted = {
+            let inner = self.lock();
+            let of = task.split().ok().and_then(|(id, number)| {
+                inner.truth.instances.get(&id).filter(|instance| instance.incarnation == number).cloned()
+            });
+            of.is_some_and(|instance| instance.node() == Some(node) && instance.goal == Goal::Running)
+        };
+        if wanted {
+            self.object(format!("{node} was told to stop {task} ({because}), which the store still wants to run there"));
+        }
+    }
+
+    /// A client sends a request; returns its number.
+    pub fn submitted(&self, number: u64, app: &AppId, wish: Wish) {
+        self.trace.note("client", format_args!("request {number}: {app} {wish:?}"));
+        self.lock().requests.insert(number, Request { app: app.clone(), wish, applied: false, open: true });
+    }
+
+    /// The request was acknowledged. `changed`: the answer said that something changed.
+    pub fn acknowledged(&self, number: u64, changed: bool) {
+        self.trace.note("client", format_args!("request {number} acknowledged"));
+        let objection = {
+            let mut inner = self.lock();
+            let Some(request) = inner.requests.get_mut(&number) else { return };
+            request.open = false;
+            (changed && !request.applied && request.wish != Wish::Other)
+                .then(|| format!("request {number} ({} {:?}) was acknowledged but is not in the store", request.app, request.wish))
+        };
+        objection.into_iter().for_each(|what| self.object(what));
+    }
+
+    /// The request was refused for good.
+    pub fn refused(&self, number: u64, why: &str) {
+        self.trace.note("client", format_args!("request {number} refused: {why}"));
+        let objection = {
+            let mut inner = self.lock();
+            let Some(request) = inner.requests.get_mut(&number) else { return };
+            request.open = false;
+            request.applied.then(|| format!("request {number} was refused ({why}) but is in the store"))
+        };
+        objection.into_iter().for_each(|what| self.object(what));
+    }
+
+    /// Nobody knows what became of the request; it may still happen.
+    pub fn unknown(&self, number: u64, why: &str) {
+        self.trace.note("client", format_args!("request {number} has no answer: {why}"));
+    }
+}
+
+impl Inner {
+    /// Loads within capacity, ports once, and what was ever assigned.
+    fn check_nodes(&mut self, objections: &mut Vec<String>) {
+        let revision = self.revision;
+        for (node, load) in &self.truth.loads {
+            let Some(offered) = self.truth.nodes.get(node).map(|node| &node.facts.resources) else {
+                if !load.instances.is_empty() {
+                    objections.push(format!("revision {revision}: {node} has tasks and is not known"));
+                }
+                continue;
+            };
+            if load.cpus > offered.cpus || load.mem > offered.mem || load.disk > offered.disk {
+                objections.push(format!("revision {revision}: {node} is overcommitted: {load:?}"));
+            }
+        }
+        let mut ports: BTreeSet<(&NodeId, u16)> = BTreeSet::new();
+        for instance in self.truth.instances.values() {
+            let Some(seat) = &instance.seat else { continue };
+            for port in seat.host_ports.iter().filter(|port| **port != 0) {
+                if !ports.insert((&seat.node, *port)) {
+                    objections.push(format!("revision {revision}: port {port} of {} is given twice", seat.node));
+                }
+            }
+            self.assigned.insert((seat.node.clone(), instance.task_id()));
+        }
+    }
+
+    /// Every change of an app's document is the work of one open request, once.
+    fn check_apps(&mut self, objections: &mut Vec<String>) {
+        let show = |app: &orrery_core::App| Shown {
+            mark: app.labels.get(REQUEST_LABEL).cloned().unwrap_or_default(),
+            instances: app.instances,
+            version: app.version,
+        };
+        let after: BTreeMap<AppId, Shown> =
+            self.truth.apps.iter().map(|(id, record)| (id.clone(), show(&record.app))).collect();
+        let ids: BTreeSet<AppId> = self.apps.keys().chain(after.keys()).cloned().collect();
+        for id in ids {
+            let (old, new) = (self.apps.get(&id), after.get(&id));
+            if old == new {
+                continue;
+            }
+            let fits = |request: &Request| match (&request.wish, old, new) {
+                (Wish::Put(mark, instances), _, Some(new)) => new.mark == *mark && new.instances == *instances,
+                (Wish::Scale(instances), Some(old), Some(new)) => new.mark == old.mark && new.instances == *instances,
+                (Wish::Restart, Some(old), Some(new)) => new.mark == old.mark && new.instances == old.instances,
+                (Wish::Remove, Some(_), None) => true,
+                _ => false,
+            };
+            let cause = self.requests.values_mut().find(|request| request.app == id && request.open && !request.applied && fits(request));
+            match cause {
+                Some(request) => request.applied = true,
+                None => objections.push(format!(
+                    "revision {}: {id} went from {old:?} to {new:?}, which no open request asked for",
+                    self.revision
+                )),
+            }
+            if let (Some(old), Some(new)) = (old, new)
+                && new.version <= old.version
+            {
+                objections.push(format!("revision {}: {id} went back from {old:?} to {new:?}", self.revision));
+            }
+        }
+        self.apps = after;
+    }
+}

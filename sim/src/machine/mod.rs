@@ -1,0 +1,417 @@
+//! The model of a machine: its processes, its disk, and the agent's decisions, which are the real
+//! agent's (`core::task`). The agent's life is in `agent.rs`.
+
+mod agent;
+mod task;
+
+pub use agent::{AgentSettings, Dial, Link, run_agent};
+
+use crate::chance::Chance;
+use crate::judge::Judge;
+use crate::planted::Planted;
+use crate::trace::Trace;
+use orrery_core::assignment::{Assignment, Down, Exit, FailureReason, TaskReport};
+use orrery_core::health::{Health, Probe, Verdict};
+use orrery_core::instance::Condition;
+use orrery_core::node::NodeFacts;
+use orrery_core::task::{Action, Ending, Known, StopCause, Wanted, conclude, plan, plan_snapshot};
+use orrery_core::{NodeId, TaskId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use task::{Life, Task, first_report};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What the machine's tasks are like. All chances are per mille.
+#[derive(Debug, Clone)]
+pub struct Nature {
+    /// A task ends by itself, some time after its start.
+    pub crashes: u32,
+    /// A task with health checks falls sick at a probe.
+    pub sickens: u32,
+}
+
+/// A machine. Clones are the same machine.
+#[derive(Clone)]
+pub struct Machine {
+    inner: Arc<Mutex<Inner>>,
+    /// Something happened to a process.
+    pub(crate) stirred: Arc<Notify>,
+}
+
+struct Inner {
+    facts: NodeFacts,
+    clock: Clock,
+    /// On disk.
+    epoch: u64,
+    tasks: BTreeMap<TaskId, Task>,
+    unsent: BTreeSet<TaskId>,
+    nature: Nature,
+    chance: Chance,
+    judge: Judge,
+    trace: Trace,
+    planted: Planted,
+    /// Reports as they were first sent, for the planted bug that sends them again.
+    told: Vec<TaskReport>,
+}
+
+/// The machine's wall clock.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    start: Instant,
+    at_start: Timestamp,
+}
+
+impl Clock {
+    fn now(self) -> Timestamp {
+        self.at_start.plus_millis(i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Machine {
+    /// A machine without tasks. Its processes live on a task of their own.
+    pub fn start(
+        facts: NodeFacts,
+        wall: Timestamp,
+        nature: Nature,
+        chance: Chance,
+        judge: Judge,
+        trace: Trace,
+        planted: Planted,
+    ) -> Self {
+        let inner = Inner {
+            facts,
+            clock: Clock { start: Instant::now(), at_start: wall },
+            epoch: 0,
+            tasks: BTreeMap::new(),
+            unsent: BTreeSet::new(),
+            nature,
+            chance,
+            judge,
+            trace,
+            planted,
+            told: Vec::new(),
+        };
+        let machine = Self { inner: Arc::new(Mutex::new(inner)), stirred: Arc::new(Notify::new()) };
+        tokio::spawn(kernel(machine.clone()));
+        machine
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.lock().facts.id.clone()
+    }
+
+    /// What its tasks are like from now on.
+    pub fn set_nature(&self, nature: Nature) {
+        self.lock().nature = nature;
+    }
+
+    /// Whoever is sick recovers at the next probe.
+    pub fn end_sicknesses(&self) {
+        self.lock().tasks.values_mut().for_each(|task| task.sick_until = None);
+    }
+
+    /// The processes that live now.
+    pub fn living(&self) -> Vec<TaskId> {
+        self.lock().tasks.iter().filter(|(_, task)| task.is_alive()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Everything the agent keeps, ended tasks not yet forgotten among them.
+    pub fn kept(&self) -> usize {
+        self.lock().tasks.len()
+    }
+
+    /// The power goes and comes back: no process survives. The agent must be ended by the caller.
+    pub fn reboot(&self) {
+        let mut inner = self.lock();
+        inner.note("reboots");
+        let node = inner.facts.id.clone();
+        let judge = inner.judge.clone();
+        for (id, task) in &mut inner.tasks {
+            if task.is_alive() {
+                judge.ended(&node, id);
+                task.life = Life::Over(None);
+            }
+            task.other_boot = true;
+        }
+    }
+}
+
+/// Ends processes when their time has come.
+async fn kernel(machine: Machine) {
+    loop {
+        let next = {
+            let mut inner = machine.lock();
+            inner.end_processes();
+            inner.tasks.values().filter_map(|task| if let Life::Running(Some((at, _))) = task.life { Some(at) } else { None }).min()
+        };
+        match next {
+            Some(at) => tokio::select! {
+                biased;
+                () = machine.stirred.notified() => {}
+                () = tokio::time::sleep_until(at) => {}
+            },
+            None => machine.stirred.notified().await,
+        }
+    }
+}
+
+impl Inner {
+    fn note(&self, what: &str) {
+        self.trace.note(self.facts.id.as_str(), format_args!("{what}"));
+    }
+
+    fn end_processes(&mut self) {
+        let now = Instant::now();
+        for (id, task) in &mut self.tasks {
+            if let Life::Running(Some((at, exit))) = task.life
+                && at <= now
+            {
+                task.life = Life::Over(exit);
+                self.trace.note(self.facts.id.as_str(), format_args!("process of {id} ends: {exit:?}"));
+                self.judge.ended(&self.facts.id, id);
+            }
+        }
+    }
+
+    /// The agent starts: what was being prepared has no process and never will.
+    fn adopt(&mut self) {
+        self.unsent.clear();
+        for task in self.tasks.values_mut() {
+            if matches!(task.life, Life::Preparing(_)) {
+                task.life = Life::Over(None);
+            }
+        }
+    }
+
+    /// What the living agent sees and does of its own accord.
+    fn advance(&mut self) {
+        self.end_processes();
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let ids: Vec<TaskId> = self.tasks.keys().cloned().collect();
+        for id in ids {
+            let Some(task) = self.tasks.get(&id) else { continue };
+            match task.life {
+                Life::Preparing(_) if task.stop.is_some() => {
+                    let message = "Stopped before it started".to_owned();
+                    self.end(&id, Condition::Killed, FailureReason::Stopped, message, None);
+                }
+                Life::Preparing(at) if at <= now => self.start(&id, now, wall),
+                Life::Over(exit) => {
+                    let ending = Ending { exit, stop: task.stop.clone(), other_boot: task.other_boot, ..Ending::default() };
+                    let conclusion = conclude(&ending);
+                    self.end(&id, conclusion.condition, conclusion.reason, conclusion.message, exit);
+                }
+                Life::Running(_) if task.probe_at.is_some_and(|at| at <= now) && task.stop.is_none() => self.probe(&id, now, wall),
+                _ => {}
+            }
+        }
+    }
+
+    /// The process starts.
+    fn start(&mut self, id: &TaskId, now: Instant, wall: Timestamp) {
+        let ends = self.chance.hits(self.nature.crashes).then(|| {
+            let exit = if self.chance.hits(300) { Exit::Code(0) } else { Exit::Code(1) };
+            (now + self.chance.millis(0, 40_000), Some(exit))
+        });
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.life = Life::Running(ends);
+        let checks = task.assignment.as_ref().map_or(0, |assignment| assignment.containers[0].health_checks.len());
+        task.probe_at = (checks > 0).then(|| now + Duration::from_millis(700));
+        task.report.condition = Condition::Running;
+        task.report.at = wall;
+        task.report.started_at = Some(wall);
+        task.report.ready = true;
+        task.report.health = vec![Health::default(); checks];
+        self.unsent.insert(id.clone());
+        let assignment = task.assignment.clone();
+        self.note(&format!("process of {id} starts"));
+        if let Some(assignment) = assignment {
+            self.judge.started(&self.facts.id, &assignment);
+        }
+    }
+
+    fn probe(&mut self, id: &TaskId, now: Instant, wall: Timestamp) {
+        let falls_sick = self.chance.hits(self.nature.sickens).then(|| now + self.chance.millis(500, 6_000));
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.sick_until = falls_sick.or(task.sick_until.filter(|until| *until > now));
+        task.probe_at = Some(now + Duration::from_secs(1));
+        let Some(check) = task.assignment.as_ref().and_then(|one| one.containers[0].health_checks.first()) else { return };
+        let Some(health) = task.report.health.first_mut() else { return };
+        let probe = if task.sick_until.is_some() { Probe::Failure("sick".into()) } else { Probe::Success };
+        let before = health.clone();
+        let verdict = health.observe(&check.check, probe, task.report.started_at.unwrap_or(wall), wall);
+        let changed = before.is_alive() != health.is_alive() || before.consecutive_failures != health.consecutive_failures;
+        if changed {
+            self.unsent.insert(id.clone());
+        }
+        if verdict == Verdict::Kill {
+            self.stop(id, StopCause::Unhealthy("sick".into()));
+        }
+    }
+
+    fn end(&mut self, id: &TaskId, condition: Condition, reason: FailureReason, message: String, exit: Option<Exit>) {
+        let wall = self.clock.now();
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.life = Life::Ended;
+        task.report.condition = condition;
+        task.report.reason = Some(reason);
+        task.report.message = Some(message);
+        task.report.exit = exit;
+        task.report.at = wall;
+        self.unsent.insert(id.clone());
+        self.note(&format!("{id} ended: {condition:?} {reason:?}"));
+    }
+
+    /// Asks a task to end; the first cause stays.
+    fn stop(&mut self, id: &TaskId, cause: StopCause) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        let takes = self.chance.millis(0, 2_500);
+        let Some(task) = self.tasks.get_mut(id).filter(|task| task.stop.is_none()) else { return };
+        let exit = Some(if takes.as_millis() > 2_300 { Exit::Signal(9) } else { Exit::Code(143) });
+        if let Life::Running(ends) = &mut task.life {
+            let at = ends.map_or(now + takes, |(at, _)| at.min(now + takes));
+            *ends = Some((at, exit));
+            task.report.condition = Condition::Killing;
+            task.report.at = wall;
+            self.unsent.insert(id.clone());
+        }
+        task.stop = Some(cause);
+    }
+
+    /// All it must say when it registers.
+    fn all_reports(&mut self) -> Vec<TaskReport> {
+        self.unsent.clear();
+        self.tasks.values().map(|task| task.report.clone()).collect()
+    }
+
+    fn take_unsent(&mut self, limit: usize) -> Vec<TaskReport> {
+        let mut reports = Vec::new();
+        while reports.len() < limit
+            && let Some(id) = self.unsent.pop_first()
+        {
+            reports.extend(self.tasks.get(&id).map(|task| task.report.clone()));
+        }
+        if self.planted == Planted::ReplayedReports {
+            self.told.extend(reports.iter().cloned());
+            if let Some(old) = self.chance.pick(&self.told).cloned().filter(|_| !reports.is_empty()) {
+                reports.push(old);
+            }
+        }
+        reports
+    }
+
+    /// Whether an order of `epoch` counts.
+    fn admits(&mut self, epoch: u64) -> bool {
+        let newest = self.epoch.max(epoch);
+        let counts = epoch >= self.epoch || self.planted == Planted::AgentIgnoresEpoch;
+        if !counts {
+            self.note(&format!("ignores an order of epoch {epoch}, newest is {newest}"));
+        }
+        self.epoch = newest;
+        counts
+    }
+
+    fn obey(&mut self, message: Down) {
+        match message {
+            Down::Snapshot { epoch, assignments, stopping } if self.admits(epoch) => self.obey_snapshot(assignments, stopping),
+            Down::Run { epoch, assignment } if self.admits(epoch) => {
+                let task = assignment.task_id();
+                self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
+            }
+            Down::Stop { epoch, task, because } if self.admits(epoch) => {
+                self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because);
+            }
+            Down::Forget { epoch, tasks } if self.admits(epoch) => {
+                for task in tasks {
+                    self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn obey_snapshot(&mut self, assignments: Vec<Assignment>, stopping: Vec<TaskId>) {
+        let states: BTreeMap<TaskId, Known> = self.tasks.iter().map(|(id, task)| (id.clone(), task.known())).collect();
+        let mut assignments: BTreeMap<TaskId, Assignment> = assignments.into_iter().map(|one| (one.task_id(), one)).collect();
+        let assigned: Vec<TaskId> = assignments.keys().cloned().collect();
+        let state = |task: &TaskId| states.get(task).copied().unwrap_or(Known::Nothing);
+        for (task, action) in plan_snapshot(assigned, stopping, states.keys(), state) {
+            let assignment = assignments.remove(&task);
+            let because = if assignment.is_some() { "" } else { "the cluster no longer assigns it to this node" };
+            self.act(&task, action, assignment, because);
+        }
+    }
+
+    fn known(&self, id: &TaskId) -> Known {
+        self.tasks.get(id).map_or(Known::Nothing, Task::known)
+    }
+
+    fn act(&mut self, id: &TaskId, action: Action, assignment: Option<Assignment>, because: &str) {
+        let wall = self.clock.now();
+        match action {
+            Action::Start => {
+                let Some(assignment) = assignment else { return };
+                let at = Instant::now() + self.chance.millis(1, 900);
+                let task = Task {
+                    assignment: Some(assignment),
+                    life: Life::Preparing(at),
+                    report: first_report(id.clone(), wall),
+                    stop: None,
+                    other_boot: false,
+                    probe_at: None,
+                    sick_until: None,
+                };
+                self.tasks.insert(id.clone(), task);
+                self.note(&format!("prepares {id}"));
+            }
+            Action::Stop => {
+                self.note(&format!("is told to stop {id}: {because}"));
+                self.judge.told_to_stop(&self.facts.id, id, because);
+                self.stop(id, StopCause::Asked(because.to_owned()));
+            }
+            Action::Report => {
+                self.unsent.insert(id.clone());
+            }
+            Action::ReportNeverRan => {
+                let mut report = first_report(id.clone(), wall);
+                report.condition = Condition::Killed;
+                report.reason = Some(FailureReason::Stopped);
+                let task = Task {
+                    assignment: None,
+                    life: Life::Ended,
+                    report,
+                    stop: None,
+                    other_boot: false,
+                    probe_at: None,
+                    sick_until: None,
+                };
+                self.tasks.insert(id.clone(), task);
+                self.unsent.insert(id.clone());
+            }
+            Action::Reap => {
+                self.unsent.remove(id);
+                self.tasks.remove(id);
+            }
+            Action::Nothing => {}
+        }
+    }
+
+    /// When the agent must look again.
+    fn next_deadline(&self) -> Option<Instant> {
+        let of = |task: &Task| match task.life {
+            Life::Preparing(at) => Some(at),
+            Life::Running(Some((at, _))) => Some(task.probe_at.map_or(at, |probe| probe.min(at))),
+            Life::Running(None) => task.probe_at.filter(|_| task.stop.is_none()),
+            Life::Over(_) => Some(Instant::now()),
+            Life::Ended => None,
+        };
+        self.tasks.values().filter_map(of).min()
+    }
+}

@@ -1,0 +1,120 @@
+//! After the storm: everything works again, and the cluster must come to what is wanted and rest.
+
+use super::World;
+use crate::machine::Nature;
+use crate::store::Weather;
+use orrery_core::cluster::Cluster;
+use orrery_core::instance::{Condition, Goal};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Virtual time within which the cluster must be where it should be.
+const CONVERGENCE: Duration = Duration::from_secs(90);
+/// How long nothing may be written after that.
+const REST: Duration = Duration::from_secs(20);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl World {
+    /// Ends all faults and waits for rest.
+    pub(super) async fn settle(&self) {
+        self.trace.note("world", format_args!("the storm is over"));
+        self.network.heal();
+        for number in 0..self.plan.machines {
+            let machine = self.machines()[number].machine.clone();
+            machine.set_nature(Nature { crashes: 0, sickens: 0 });
+            machine.end_sicknesses();
+            self.start_agent(number);
+        }
+        for number in 0..self.plan.controllers {
+            let process = {
+                let controllers = self.controllers();
+                controllers[number].set_weather(|weather| *weather = Weather::default());
+                controllers[number].process.clone()
+            };
+            match process {
+                Some(process) => process.resume(),
+                None => self.start_controller(number),
+            }
+        }
+        let deadline = Instant::now() + CONVERGENCE;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if !self.judge.violations().is_empty() {
+                return;
+            }
+            match self.unrest() {
+                None => break,
+                Some(what) if Instant::now() >= deadline => {
+                    self.judge.object(format!("after {} s without faults: {what}", CONVERGENCE.as_secs()));
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+        self.trace.note("world", format_args!("all is as it should be"));
+        let before = self.cell.latest();
+        tokio::time::sleep(REST).await;
+        let after = self.cell.latest();
+        if before != after {
+            self.judge.object(format!("an idle cluster wrote: revision {before} became {after}"));
+        }
+        if let Some(what) = self.unrest() {
+            self.judge.object(format!("what was right did not stay so: {what}"));
+        }
+    }
+
+    /// What is not yet as it should be.
+    fn unrest(&self) -> Option<String> {
+        let truth = self.judge.truth();
+        let living = self.judge.living();
+        if let Some(deployment) = truth.deployments.keys().next() {
+            return Some(format!("deployment {deployment} goes on"));
+        }
+        for record in truth.apps.values() {
+            let app = &record.app;
+            let live = truth.instances_of(&app.id).filter(|instance| {
+                instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at
+                    && instance.goal == Goal::Running
+                    && living.get(&instance.task_id()) == instance.node()
+            });
+            let live = live.count();
+            if live != app.instances as usize {
+                return Some(format!("{live} tasks of {} live, {} are wanted", app.id, app.instances));
+            }
+        }
+        let wanted: usize = truth.apps.values().map(|record| record.app.instances as usize).sum();
+        if living.len() != wanted || truth.instances.len() != wanted {
+            return Some(format!("{} tasks live, {} are assigned, {wanted} are wanted", living.len(), truth.instances.len()));
+        }
+        for slot in self.machines().iter() {
+            let (kept, alive) = (slot.machine.kept(), slot.machine.living().len());
+            if kept != alive {
+                return Some(format!("{} keeps {kept} tasks of which {alive} live", slot.machine.id()));
+            }
+        }
+        let views: Vec<_> = self.controllers().iter().filter_map(super::Controller::handle).map(|handle| handle.cluster()).collect();
+        if views.is_empty() {
+            return Some("no controller serves".into());
+        }
+        views.iter().find_map(|view| difference(view, &truth))
+    }
+}
+
+/// Where a controller's view is not what the store and the machines say.
+fn difference(view: &Cluster, truth: &Cluster) -> Option<String> {
+    for (id, instance) in &view.instances {
+        let stored = truth.instances.get(id);
+        if stored.is_none_or(|stored| stored.incarnation != instance.incarnation || stored.seat != instance.seat) {
+            return Some(format!("a controller believes in {id}: {instance:?}"));
+        }
+        let checked = !instance.app.health_checks.is_empty();
+        if instance.condition != Condition::Running || (checked && instance.healthy() != Some(true)) {
+            return Some(format!("a controller takes {id} for {:?}, healthy: {:?}", instance.condition, instance.healthy()));
+        }
+    }
+    if view.instances.len() != truth.instances.len() {
+        return Some(format!("a controller knows {} instances of {}", view.instances.len(), truth.instances.len()));
+    }
+    None
+}
