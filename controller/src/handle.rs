@@ -91,6 +91,6 @@ impl Handle {
 
     /// Serves one connection of an agent until either side ends it.
     pub fn attach(&self, link: AgentLink) {
-        tokio::spawn(link.serve(self.inbox.clone()));
+        crate::surroundings::spawn(link.serve(self.inbox.clone()));
     }
 }

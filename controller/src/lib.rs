@@ -17,6 +17,7 @@ mod links;
 mod names;
 pub mod packages;
 mod seeds;
+pub mod surroundings;
 
 pub use clock::Clock;
 pub use events::{EventLog, Stamped};

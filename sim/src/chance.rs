@@ -18,7 +18,8 @@ impl Chance {
     /// A stream of its own for the actor called `name`.
     #[must_use]
     pub fn split(&self, name: &str) -> Self {
-        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+        let hash =
+            name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
         let mut stream = Self { state: self.state ^ hash.rotate_left(17) };
         stream.next();
         stream

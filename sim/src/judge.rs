@@ -5,7 +5,7 @@ use crate::trace::Trace;
 use orrery_core::app::SINGLE_INSTANCE_LABEL;
 use orrery_core::assignment::Assignment;
 use orrery_core::cluster::{Cluster, ROOT};
-use orrery_core::instance::Goal;
+use orrery_core::instance::{Condition, Goal};
 use orrery_core::{AppId, NodeId, TaskId, Timestamp};
 use orrery_store::{Event, Revision};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,10 @@ pub enum Wish {
 struct Request {
     app: AppId,
     wish: Wish,
-    applied: bool,
+    /// The revision that shows it.
+    applied: Option<u64>,
+    /// The store's revision when it was submitted.
+    since: u64,
     /// Neither acknowledged nor refused.
     open: bool,
 }
@@ -57,6 +60,8 @@ struct Inner {
     /// Tasks that were ever assigned to a node, in the store.
     assigned: BTreeSet<(NodeId, TaskId)>,
     living: BTreeMap<TaskId, Process>,
+    /// Tasks that ever had a process.
+    ever: BTreeSet<TaskId>,
     revision: u64,
 }
 
@@ -130,7 +135,9 @@ impl Judge {
                 inner.check_apps(&mut objections);
             }
         }
-        objections.into_iter().for_each(|what| self.object(what));
+        for what in objections {
+            self.object(what);
+        }
     }
 
     /// A process started.
@@ -161,11 +168,16 @@ impl Judge {
                 } else {
                     None
                 };
-                objections.extend(clash.map(|clash| format!("{task} started on {node} while {other} lives on {}: {clash}", process.node)));
+                objections.extend(
+                    clash.map(|clash| format!("{task} started on {node} while {other} lives on {}: {clash}", process.node)),
+                );
             }
+            inner.ever.insert(task.clone());
             inner.living.insert(task, new);
         }
-        objections.into_iter().for_each(|what| self.object(what));
+        for what in objections {
+            self.object(what);
+        }
     }
 
     /// A process ended.
@@ -187,10 +199,24 @@ impl Judge {
         }
     }
 
-    /// A client sends a request; returns its number.
+    /// A controller shows a snapshot to readers.
+    pub fn published(&self, by: &str, cluster: &Cluster) {
+        let never = {
+            let inner = self.lock();
+            let running = cluster.instances.values().filter(|instance| instance.condition == Condition::Running);
+            running.map(|instance| instance.task_id()).find(|task| !inner.ever.contains(task))
+        };
+        if let Some(task) = never {
+            self.object(format!("{by} shows {task} as running, which has never run"));
+        }
+    }
+
+    /// A client sends a request.
     pub fn submitted(&self, number: u64, app: &AppId, wish: Wish) {
         self.trace.note("client", format_args!("request {number}: {app} {wish:?}"));
-        self.lock().requests.insert(number, Request { app: app.clone(), wish, applied: false, open: true });
+        let mut inner = self.lock();
+        let since = inner.revision;
+        inner.requests.insert(number, Request { app: app.clone(), wish, applied: None, since, open: true });
     }
 
     /// The request was acknowledged. `changed`: the answer said that something changed.
@@ -200,10 +226,15 @@ impl Judge {
             let mut inner = self.lock();
             let Some(request) = inner.requests.get_mut(&number) else { return };
             request.open = false;
-            (changed && !request.applied && request.wish != Wish::Other)
-                .then(|| format!("request {number} ({} {:?}) was acknowledged but is not in the store", request.app, request.wish))
+            let (app, wish, since) = (request.app.clone(), request.wish.clone(), request.since);
+            let shown = request.applied.is_some() || wish == Wish::Other || !changed;
+            // A later request may have come into the same step and hidden it.
+            let hidden = inner.requests.values().any(|other| other.app == app && other.applied.is_some_and(|at| at > since));
+            (!shown && !hidden).then(|| format!("request {number} ({app} {wish:?}) was acknowledged but is not in the store"))
         };
-        objection.into_iter().for_each(|what| self.object(what));
+        if let Some(what) = objection {
+            self.object(what);
+        }
     }
 
     /// The request was refused for good.
@@ -213,9 +244,11 @@ impl Judge {
             let mut inner = self.lock();
             let Some(request) = inner.requests.get_mut(&number) else { return };
             request.open = false;
-            request.applied.then(|| format!("request {number} was refused ({why}) but is in the store"))
+            request.applied.is_some().then(|| format!("request {number} was refused ({why}) but is in the store"))
         };
-        objection.into_iter().for_each(|what| self.object(what));
+        if let Some(what) = objection {
+            self.object(what);
+        }
     }
 
     /// Nobody knows what became of the request; it may still happen.
@@ -258,28 +291,31 @@ impl Inner {
             instances: app.instances,
             version: app.version,
         };
-        let after: BTreeMap<AppId, Shown> =
-            self.truth.apps.iter().map(|(id, record)| (id.clone(), show(&record.app))).collect();
+        let after: BTreeMap<AppId, Shown> = self.truth.apps.iter().map(|(id, record)| (id.clone(), show(&record.app))).collect();
         let ids: BTreeSet<AppId> = self.apps.keys().chain(after.keys()).cloned().collect();
         for id in ids {
             let (old, new) = (self.apps.get(&id), after.get(&id));
             if old == new {
                 continue;
             }
-            let fits = |request: &Request| match (&request.wish, old, new) {
-                (Wish::Put(mark, instances), _, Some(new)) => new.mark == *mark && new.instances == *instances,
-                (Wish::Scale(instances), Some(old), Some(new)) => new.mark == old.mark && new.instances == *instances,
-                (Wish::Restart, Some(old), Some(new)) => new.mark == old.mark && new.instances == old.instances,
-                (Wish::Remove, Some(_), None) => true,
-                _ => false,
-            };
-            let cause = self.requests.values_mut().find(|request| request.app == id && request.open && !request.applied && fits(request));
-            match cause {
-                Some(request) => request.applied = true,
-                None => objections.push(format!(
-                    "revision {}: {id} went from {old:?} to {new:?}, which no open request asked for",
-                    self.revision
-                )),
+            let open: Vec<(u64, Wish)> = self
+                .requests
+                .iter()
+                .filter(|(_, request)| request.app == id && request.open && request.applied.is_none())
+                .map(|(number, request)| (*number, request.wish.clone()))
+                .collect();
+            let at = self.revision;
+            match (1..=open.len().min(STEP_REQUESTS_MAX)).find_map(|depth| explain(old, new, &open, depth)) {
+                Some(causes) => {
+                    for number in causes {
+                        if let Some(request) = self.requests.get_mut(&number) {
+                            request.applied = Some(at);
+                        }
+                    }
+                }
+                None => {
+                    objections.push(format!("revision {at}: {id} went from {old:?} to {new:?}, which no open request asked for"));
+                }
             }
             if let (Some(old), Some(new)) = (old, new)
                 && new.version <= old.version
@@ -289,4 +325,41 @@ impl Inner {
         }
         self.apps = after;
     }
+}
+
+/// Requests of one client that may come into one step.
+const STEP_REQUESTS_MAX: usize = 3;
+
+/// The requests that, one after another, turn `old` into `new`.
+fn explain(old: Option<&Shown>, new: Option<&Shown>, open: &[(u64, Wish)], depth: usize) -> Option<Vec<u64>> {
+    let version = new.map(|new| new.version);
+    for (place, (number, wish)) in open.iter().enumerate() {
+        let next = match (wish, old) {
+            (Wish::Put(mark, instances), _) => {
+                Some(Shown { mark: mark.clone(), instances: *instances, version: Timestamp::from_millis(0) })
+            }
+            (Wish::Scale(instances), Some(old)) => Some(Shown { instances: *instances, ..old.clone() }),
+            (Wish::Restart, Some(old)) => Some(old.clone()),
+            (Wish::Remove, Some(_)) => None,
+            _ => continue,
+        };
+        let same = match (&next, new) {
+            (Some(next), Some(new)) => (&next.mark, next.instances) == (&new.mark, new.instances),
+            (None, None) => true,
+            _ => false,
+        };
+        if depth == 1 && same {
+            return Some(vec![*number]);
+        }
+        if depth > 1 {
+            let mut rest = open.to_vec();
+            rest.remove(place);
+            let next = next.map(|next| Shown { version: version.unwrap_or(next.version), ..next });
+            if let Some(mut causes) = explain(next.as_ref(), new, &rest, depth - 1) {
+                causes.push(*number);
+                return Some(causes);
+            }
+        }
+    }
+    None
 }

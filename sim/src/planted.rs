@@ -37,8 +37,8 @@ pub enum Planted {
     TasksDieWithControllers,
     /// An agent whose task ended never says so.
     SilentEnd,
-    /// A client is told that its change was made before it was.
-    AnsweredEarly,
+    /// Steps are published, answered and ordered before the store has them.
+    PublishedBeforeStored,
 }
 
 impl Planted {
@@ -59,6 +59,6 @@ impl Planted {
         Self::ForgottenTasks,
         Self::TasksDieWithControllers,
         Self::SilentEnd,
-        Self::AnsweredEarly,
+        Self::PublishedBeforeStored,
     ];
 }

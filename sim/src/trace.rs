@@ -19,14 +19,22 @@ struct Inner {
     hash: u64,
     events: u64,
     whole: bool,
+    /// Lines are printed as they come, for simulations that hang.
+    aloud: bool,
     lines: std::collections::VecDeque<String>,
 }
 
 impl Trace {
     /// Begins now. `whole`: every line is kept, not only the last ones.
     pub fn start(whole: bool) -> Self {
-        let inner =
-            Inner { start: Instant::now(), hash: 0xCBF2_9CE4_8422_2325, events: 0, whole, lines: std::collections::VecDeque::new() };
+        let inner = Inner {
+            start: Instant::now(),
+            hash: 0xCBF2_9CE4_8422_2325,
+            events: 0,
+            whole,
+            aloud: std::env::var_os("ORRERY_SIM_ALOUD").is_some(),
+            lines: std::collections::VecDeque::new(),
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -41,6 +49,9 @@ impl Trace {
             inner.hash = (inner.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
         }
         inner.events += 1;
+        if inner.aloud {
+            eprintln!("{line}");
+        }
         if !inner.whole && inner.lines.len() == LINES_KEPT {
             inner.lines.pop_front();
         }

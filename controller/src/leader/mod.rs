@@ -78,6 +78,6 @@ pub async fn start(options: LeaderOptions, stop: CancellationToken) -> Result<(H
         options.entropy,
     );
     leader.first_step().await;
-    let task = tokio::spawn(leader.run(received, stop));
+    let task = crate::surroundings::spawn(leader.run(received, stop));
     Ok((handle, task))
 }

@@ -58,12 +58,13 @@ pub async fn run_agent(machine: Machine, settings: AgentSettings, mut dial: impl
                 let _ = link.up.try_send(Up::Register { protocol: PROTOCOL_VERSION, facts, tasks });
             }
         }
-        if let Some(open) = &link {
-            if !flush(&machine, open, &mut spoke) || heard + settings.silence <= now {
-                machine.lock().note("leaves its controller");
-                link = None;
-                continue;
-            }
+        if let Some(open) = &link
+            && (!flush(&machine, open, &mut spoke) || heard + settings.silence <= now)
+        {
+            machine.lock().note("leaves its controller");
+            machine.lock().is_alone();
+            link = None;
+            continue;
         }
         let own = machine.lock().next_deadline();
         let next = match &link {
@@ -81,16 +82,16 @@ pub async fn run_agent(machine: Machine, settings: AgentSettings, mut dial: impl
         };
         tokio::select! {
             biased;
-            message = received => match message {
-                Some(message) => {
+            message = received => {
+                if let Some(message) = message {
                     heard = Instant::now();
                     machine.lock().obey(message);
-                }
-                None => {
+                } else {
                     machine.lock().note("connection ended");
+                    machine.lock().is_alone();
                     link = None;
                 }
-            },
+            }
             () = tokio::time::sleep_until(wake) => {}
         }
     }

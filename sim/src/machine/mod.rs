@@ -54,6 +54,8 @@ struct Inner {
     planted: Planted,
     /// Reports as they were first sent, for the planted bug that sends them again.
     told: Vec<TaskReport>,
+    /// Processes the agent does not know of, and when they end: planted bugs only.
+    zombies: Vec<(Option<Instant>, TaskId)>,
 }
 
 /// The machine's wall clock.
@@ -92,6 +94,7 @@ impl Machine {
             trace,
             planted,
             told: Vec::new(),
+            zombies: Vec::new(),
         };
         let machine = Self { inner: Arc::new(Mutex::new(inner)), stirred: Arc::new(Notify::new()) };
         tokio::spawn(kernel(machine.clone()));
@@ -107,14 +110,18 @@ impl Machine {
         self.lock().facts.id.clone()
     }
 
-    /// What its tasks are like from now on.
-    pub fn set_nature(&self, nature: Nature) {
-        self.lock().nature = nature;
-    }
-
-    /// Whoever is sick recovers at the next probe.
-    pub fn end_sicknesses(&self) {
-        self.lock().tasks.values_mut().for_each(|task| task.sick_until = None);
+    /// From now on tasks neither end by themselves nor fall sick; who is sick recovers.
+    pub fn calm(&self) {
+        let mut inner = self.lock();
+        inner.nature = Nature { crashes: 0, sickens: 0 };
+        for task in inner.tasks.values_mut() {
+            task.sick_until = None;
+            if task.stop.is_none()
+                && let Life::Running(ends) = &mut task.life
+            {
+                *ends = None;
+            }
+        }
     }
 
     /// The processes that live now.
@@ -140,6 +147,9 @@ impl Machine {
             }
             task.other_boot = true;
         }
+        for (_, id) in std::mem::take(&mut inner.zombies) {
+            judge.ended(&node, &id);
+        }
     }
 }
 
@@ -149,7 +159,9 @@ async fn kernel(machine: Machine) {
         let next = {
             let mut inner = machine.lock();
             inner.end_processes();
-            inner.tasks.values().filter_map(|task| if let Life::Running(Some((at, _))) = task.life { Some(at) } else { None }).min()
+            let ends =
+                inner.tasks.values().map(|task| if let Life::Running(ends) = task.life { ends.map(|(at, _)| at) } else { None });
+            ends.chain(inner.zombies.iter().map(|(at, _)| *at)).flatten().min()
         };
         match next {
             Some(at) => tokio::select! {
@@ -169,6 +181,14 @@ impl Inner {
 
     fn end_processes(&mut self) {
         let now = Instant::now();
+        let (node, judge) = (&self.facts.id, &self.judge);
+        self.zombies.retain(|(at, id)| {
+            let over = at.is_some_and(|at| at <= now);
+            if over {
+                judge.ended(node, id);
+            }
+            !over
+        });
         for (id, task) in &mut self.tasks {
             if let Life::Running(Some((at, exit))) = task.life
                 && at <= now
@@ -180,9 +200,23 @@ impl Inner {
         }
     }
 
+    /// The agent has lost its controller.
+    fn is_alone(&mut self) {
+        if self.planted == Planted::TasksDieWithControllers {
+            let ids: Vec<TaskId> = self.tasks.keys().cloned().collect();
+            for id in ids {
+                self.stop(&id, StopCause::Asked("no controller".into()));
+            }
+        }
+    }
+
     /// The agent starts: what was being prepared has no process and never will.
     fn adopt(&mut self) {
         self.unsent.clear();
+        if self.planted == Planted::ForgottenTasks {
+            let forgotten = std::mem::take(&mut self.tasks).into_iter().filter(|(_, task)| task.is_alive());
+            self.zombies.extend(forgotten.map(|(id, _)| (None, id)));
+        }
         for task in self.tasks.values_mut() {
             if matches!(task.life, Life::Preparing(_)) {
                 task.life = Life::Over(None);
@@ -208,7 +242,9 @@ impl Inner {
                     let conclusion = conclude(&ending);
                     self.end(&id, conclusion.condition, conclusion.reason, conclusion.message, exit);
                 }
-                Life::Running(_) if task.probe_at.is_some_and(|at| at <= now) && task.stop.is_none() => self.probe(&id, now, wall),
+                Life::Running(_) if task.probe_at.is_some_and(|at| at <= now) && task.stop.is_none() => {
+                    self.probe(&id, now, wall);
+                }
                 _ => {}
             }
         }
@@ -265,6 +301,10 @@ impl Inner {
         task.report.message = Some(message);
         task.report.exit = exit;
         task.report.at = wall;
+        if self.planted == Planted::SilentEnd && self.chance.hits(100) {
+            self.tasks.remove(id);
+            return;
+        }
         self.unsent.insert(id.clone());
         self.note(&format!("{id} ended: {condition:?} {reason:?}"));
     }
@@ -273,8 +313,19 @@ impl Inner {
     fn stop(&mut self, id: &TaskId, cause: StopCause) {
         let (now, wall) = (Instant::now(), self.clock.now());
         let takes = self.chance.millis(0, 2_500);
+        if let StopCause::Asked(because) = &cause
+            && self.tasks.get(id).is_some_and(|task| task.stop.is_none() && task.life != Life::Ended)
+        {
+            self.note(&format!("stops {id}: {because}"));
+            self.judge.told_to_stop(&self.facts.id, id, because);
+        }
         let Some(task) = self.tasks.get_mut(id).filter(|task| task.stop.is_none()) else { return };
         let exit = Some(if takes.as_millis() > 2_300 { Exit::Signal(9) } else { Exit::Code(143) });
+        if self.planted == Planted::EndedEarly && task.is_alive() {
+            self.zombies.push((Some(now + takes), id.clone()));
+            task.stop = Some(cause);
+            return self.end(id, Condition::Killed, FailureReason::Stopped, String::new(), None);
+        }
         if let Life::Running(ends) = &mut task.life {
             let at = ends.map_or(now + takes, |(at, _)| at.min(now + takes));
             *ends = Some((at, exit));
@@ -325,6 +376,7 @@ impl Inner {
                 let task = assignment.task_id();
                 self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
             }
+            Down::Stop { because, .. } if self.planted == Planted::DuplicatesKept && because.contains("does not want") => {}
             Down::Stop { epoch, task, because } if self.admits(epoch) => {
                 self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because);
             }
@@ -345,6 +397,9 @@ impl Inner {
         for (task, action) in plan_snapshot(assigned, stopping, states.keys(), state) {
             let assignment = assignments.remove(&task);
             let because = if assignment.is_some() { "" } else { "the cluster no longer assigns it to this node" };
+            if self.planted == Planted::DuplicatesKept && action == Action::Stop && !because.is_empty() {
+                continue;
+            }
             self.act(&task, action, assignment, because);
         }
     }
@@ -359,10 +414,16 @@ impl Inner {
             Action::Start => {
                 let Some(assignment) = assignment else { return };
                 let at = Instant::now() + self.chance.millis(1, 900);
+                let mut report = first_report(id.clone(), wall);
+                if self.planted == Planted::StaleObservation && assignment.incarnation > 1 {
+                    report.condition = Condition::Running;
+                    report.started_at = Some(wall);
+                    self.unsent.insert(id.clone());
+                }
                 let task = Task {
                     assignment: Some(assignment),
                     life: Life::Preparing(at),
-                    report: first_report(id.clone(), wall),
+                    report,
                     stop: None,
                     other_boot: false,
                     probe_at: None,
@@ -372,8 +433,6 @@ impl Inner {
                 self.note(&format!("prepares {id}"));
             }
             Action::Stop => {
-                self.note(&format!("is told to stop {id}: {because}"));
-                self.judge.told_to_stop(&self.facts.id, id, because);
                 self.stop(id, StopCause::Asked(because.to_owned()));
             }
             Action::Report => {
@@ -407,8 +466,10 @@ impl Inner {
     fn next_deadline(&self) -> Option<Instant> {
         let of = |task: &Task| match task.life {
             Life::Preparing(at) => Some(at),
-            Life::Running(Some((at, _))) => Some(task.probe_at.map_or(at, |probe| probe.min(at))),
-            Life::Running(None) => task.probe_at.filter(|_| task.stop.is_none()),
+            Life::Running(ends) => {
+                let probe = task.probe_at.filter(|_| task.stop.is_none());
+                ends.map(|(at, _)| at).into_iter().chain(probe).min()
+            }
             Life::Over(_) => Some(Instant::now()),
             Life::Ended => None,
         };

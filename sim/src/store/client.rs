@@ -7,7 +7,8 @@ use crate::chance::Chance;
 use crate::planted::Planted;
 use crate::trace::Trace;
 use async_trait::async_trait;
-use orrery_store::{Entry, Error, LeaseId, Range, Result, Revision, Store, Transaction, WatchStream};
+use orrery_core::cluster::EPOCH_KEY;
+use orrery_store::{Entry, Error, LeaseId, Operation, Range, Result, Revision, Store, Transaction, WatchStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -140,7 +141,7 @@ impl Client {
 
     /// The revision a read shows.
     fn shown(&self) -> Option<Revision> {
-        let stale = self.weather().stale;
+        let stale = if self.planted == Planted::StaleTakeover { 500 } else { self.weather().stale };
         let mut chance = self.chance();
         if !chance.hits(stale) {
             return None;
@@ -151,7 +152,7 @@ impl Client {
 
     fn observe(&self, revision: Revision) -> Result<()> {
         let floor = self.seen.fetch_max(revision.0, Ordering::SeqCst);
-        if revision.0 < floor {
+        if revision.0 < floor && self.planted != Planted::StaleTakeover {
             self.note("stale answer refused");
             return Err(Error::Unavailable { reason: format!("answered at {revision} after it had shown {floor}") });
         }
@@ -193,6 +194,24 @@ impl Store for Client {
 
     async fn transact(&self, transaction: Transaction) -> Result<Revision> {
         transaction.validate()?;
+        let mut transaction = transaction;
+        let takes_over =
+            transaction.operations.iter().any(|operation| matches!(operation, Operation::Put { key, .. } if key == EPOCH_KEY));
+        if !takes_over {
+            match self.planted {
+                Planted::NoFencing => transaction.compares.retain(|compare| compare.key() != EPOCH_KEY),
+                Planted::AcknowledgedBeforeKept if self.chance().hits(50) => return Ok(self.cell.latest()),
+                Planted::PublishedBeforeStored => {
+                    let (client, late) = (self.clone(), self.chance().millis(20, 400));
+                    tokio::spawn(async move {
+                        tokio::time::sleep(late).await;
+                        let _ = client.cell.change(|history| history.transact(&transaction));
+                    });
+                    return Ok(self.cell.latest().next());
+                }
+                _ => {}
+            }
+        }
         let name = Arc::clone(&self.name);
         let trace = self.trace.clone();
         let revision = self

@@ -7,7 +7,10 @@ use futures::StreamExt;
 use orrery_store::{Error, Event, Result, Revision, WatchEvents, WatchStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Batches a watcher may leave unread before the watch waits for it.
+const UNREAD_MAX: usize = 1_024;
 
 /// Where a watch stands.
 struct Cursor {
@@ -75,7 +78,7 @@ pub(super) fn spoilt(
     mut chance: Chance,
     note: impl Fn(String) + Send + 'static,
 ) -> WatchStream {
-    let (deliveries, received) = mpsc::unbounded_channel();
+    let (deliveries, received) = mpsc::channel(UNREAD_MAX);
     tokio::spawn(async move {
         let mut cursor = Cursor::new(cell, prefix, from);
         let mut past: Vec<WatchEvents> = Vec::new();
@@ -98,13 +101,13 @@ pub(super) fn spoilt(
             let batch = match item {
                 Ok(batch) => batch,
                 Err(error) => {
-                    let _ = deliveries.send(Err(error));
+                    let _ = deliveries.send(Err(error)).await;
                     return;
                 }
             };
             if chance.hits(now.watch_breaks) {
                 note(format!("watch breaks at {}", batch.revision));
-                let _ = deliveries.send(Err(Error::WatchLost { reason: "a fault of the simulation".into() }));
+                let _ = deliveries.send(Err(Error::WatchLost { reason: "a fault of the simulation".into() })).await;
                 return;
             }
             if chance.hits(now.watch_loses) {
@@ -115,15 +118,15 @@ pub(super) fn spoilt(
                 && let Some(old) = chance.pick(&past).cloned()
             {
                 note(format!("watch goes back to {}", old.revision));
-                if deliveries.send(Ok(old)).is_err() {
+                if deliveries.send(Ok(old)).await.is_err() {
                     return;
                 }
             }
             past.push(batch.clone());
-            if deliveries.send(Ok(batch)).is_err() {
+            if deliveries.send(Ok(batch)).await.is_err() {
                 return;
             }
         }
     });
-    Box::pin(UnboundedReceiverStream::new(received).fuse())
+    Box::pin(ReceiverStream::new(received).fuse())
 }

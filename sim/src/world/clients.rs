@@ -7,8 +7,8 @@ use orrery_controller::ControlError;
 use orrery_core::app::{HealthCheck, SINGLE_INSTANCE_LABEL, UnreachableStrategy};
 use orrery_core::cluster::{AppEdit, Draft, EditError, KillRequest};
 use orrery_core::{App, AppId, Scalar};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a client waits for an answer.
@@ -30,12 +30,9 @@ pub(crate) async fn run(world: World, number: usize, requests: Arc<AtomicU64>) {
     let mut first = true;
     while world.is_stormy() {
         let (wish, edit) = act(&world, &mut chance, &id, traits, first, &requests);
-        let (serial, edit) = match edit {
-            Some(edit) => edit,
-            None => {
-                tokio::time::sleep(chance.millis(200, 2_000)).await;
-                continue;
-            }
+        let Some((serial, edit)) = edit else {
+            tokio::time::sleep(chance.millis(200, 2_000)).await;
+            continue;
         };
         let controller = chance.below(world.plan.controllers as u64) as usize;
         let handle = world.controllers()[controller].handle();

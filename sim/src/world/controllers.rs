@@ -1,6 +1,7 @@
 //! Controllers: the real code, in processes that may stop and die.
 
 use super::World;
+use crate::judge::Judge;
 use crate::process::Process;
 use crate::store::{Client, Weather};
 use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
@@ -43,16 +44,26 @@ impl World {
     pub(crate) fn start_controller(&self, number: usize) {
         let mut controllers = self.controllers();
         let slot = &mut controllers[number];
+        if slot.process.is_some() {
+            return;
+        }
         slot.lives += 1;
         let name = format!("controller-{number}");
         let life = format!("{name}/{}", slot.lives);
         self.trace.note(&name, format_args!("starts"));
         let chance = self.chance.split(&life);
-        let store =
-            Client::new(&name, self.cell.clone(), Arc::clone(&slot.weather), chance.split("store"), self.trace.clone(), self.plan.planted);
+        let store = Client::new(
+            &name,
+            self.cell.clone(),
+            Arc::clone(&slot.weather),
+            chance.split("store"),
+            self.trace.clone(),
+            self.plan.planted,
+        );
         let clock = Clock::starting_at(self.wall());
         let seeds = Seeds::repeating(chance.clone().next());
         let handle = Arc::clone(&slot.handle);
+        let judge = self.judge.clone();
         *handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
         slot.process = Some(Process::start(async move {
             let stop = CancellationToken::new();
@@ -67,6 +78,7 @@ impl World {
                 };
                 match start(options, stop.clone()).await {
                     Ok((leading, task)) => {
+                        tokio::spawn(read(leading.clone(), name.clone(), judge.clone()));
                         *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(leading);
                         let _ = task.await;
                     }
@@ -93,5 +105,14 @@ impl World {
     pub(crate) fn wall(&self) -> Timestamp {
         let elapsed = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(super::WALL_START_MS + elapsed)
+    }
+}
+
+/// Looks at everything a controller publishes.
+async fn read(handle: Handle, name: String, judge: Judge) {
+    let mut generation = handle.generation();
+    while generation.changed().await.is_ok() {
+        generation.borrow_and_update();
+        judge.published(&name, &handle.cluster());
     }
 }

@@ -52,7 +52,8 @@ async fn strike(world: &World, fault: Fault, chance: &mut Chance) {
             .await;
         }
         Fault::StoreFlaky => {
-            let [requests, answers, slow, stale, refuses] = [(); 5].map(|()| if chance.hits(500) { chance.between(10, 300) as u32 } else { 0 });
+            let [requests, answers, slow, stale, refuses] =
+                [(); 5].map(|()| if chance.hits(500) { chance.between(10, 300) as u32 } else { 0 });
             let all: Vec<usize> = (0..world.plan.controllers).collect();
             with_weather(world, &all, long, |weather| {
                 weather.loses_request = requests;
@@ -121,9 +122,13 @@ async fn strike(world: &World, fault: Fault, chance: &mut Chance) {
 }
 
 async fn cut(world: &World, pairs: &[(Place, Place)], time: Duration) {
-    pairs.iter().for_each(|(from, to)| world.network.block(*from, *to));
+    for (from, to) in pairs {
+        world.network.block(*from, *to);
+    }
     world.sleep_in_storm(time).await;
-    pairs.iter().for_each(|(from, to)| world.network.unblock(*from, *to));
+    for (from, to) in pairs {
+        world.network.unblock(*from, *to);
+    }
 }
 
 /// Changes the way to the store for a while. The last change of a field decides.

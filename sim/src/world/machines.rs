@@ -30,15 +30,8 @@ impl World {
     pub(crate) fn start_machine(&self, number: usize) {
         let chance = self.chance.split(&format!("machine-{number}"));
         let nature = Nature { crashes: self.plan.crashes, sickens: self.plan.sickens };
-        let machine = Machine::start(
-            facts(number),
-            self.wall(),
-            nature,
-            chance,
-            self.judge.clone(),
-            self.trace.clone(),
-            self.plan.planted,
-        );
+        let machine =
+            Machine::start(facts(number), self.wall(), nature, chance, self.judge.clone(), self.trace.clone(), self.plan.planted);
         self.machines().push(Slot { machine, agent: None, lives: 0 });
         self.start_agent(number);
     }
@@ -100,9 +93,8 @@ impl Dial for Dialer {
         let mut chance = self.chance.split(&format!("link {}", self.next));
         let planted = self.world.plan.planted;
         let mut uplink = chance.split("up");
-        let up_sender = network.pipe((here, there), LINK_CAPACITY, to_leader, reset.clone(), move |message| {
-            spoil_up(planted, &mut uplink, message)
-        });
+        let up_sender = network
+            .pipe((here, there), LINK_CAPACITY, to_leader, reset.clone(), move |message| spoil_up(planted, &mut uplink, message));
         let down_sender =
             network.pipe((there, here), LINK_CAPACITY, to_agent, reset, move |message| spoil_down(planted, &mut chance, message));
         enter(&surroundings, || handle.attach(AgentLink { down: down_sender, up }));

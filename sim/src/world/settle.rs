@@ -1,7 +1,6 @@
 //! After the storm: everything works again, and the cluster must come to what is wanted and rest.
 
 use super::World;
-use crate::machine::Nature;
 use crate::store::Weather;
 use orrery_core::cluster::Cluster;
 use orrery_core::instance::{Condition, Goal};
@@ -22,8 +21,7 @@ impl World {
         self.network.heal();
         for number in 0..self.plan.machines {
             let machine = self.machines()[number].machine.clone();
-            machine.set_nature(Nature { crashes: 0, sickens: 0 });
-            machine.end_sicknesses();
+            machine.calm();
             self.start_agent(number);
         }
         for number in 0..self.plan.controllers {
@@ -93,7 +91,8 @@ impl World {
                 return Some(format!("{} keeps {kept} tasks of which {alive} live", slot.machine.id()));
             }
         }
-        let views: Vec<_> = self.controllers().iter().filter_map(super::Controller::handle).map(|handle| handle.cluster()).collect();
+        let views: Vec<_> =
+            self.controllers().iter().filter_map(super::Controller::handle).map(|handle| handle.cluster()).collect();
         if views.is_empty() {
             return Some("no controller serves".into());
         }
