@@ -5,7 +5,7 @@ use crate::chance::Chance;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// A place in the network.
@@ -30,7 +30,8 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone)]
 pub struct Network {
     inner: Arc<Mutex<Inner>>,
-    changed: watch::Sender<u64>,
+    /// Wakes in the order of waiting; tokio's `watch` does not, and histories would differ.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Network {
     /// A network where everybody reaches everybody.
     pub fn new(chance: Chance) -> Self {
         let inner = Inner { blocked: BTreeSet::new(), slow: 0, connections: Vec::new(), chance };
-        Self { inner: Arc::new(Mutex::new(inner)), changed: watch::Sender::new(0) }
+        Self { inner: Arc::new(Mutex::new(inner)), changed: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -56,7 +57,7 @@ impl Network {
     }
 
     fn touch(&self) {
-        self.changed.send_modify(|count| *count += 1);
+        self.changed.notify_waiters();
     }
 
     /// Nothing gets from `from` to `to` any more. What is under way waits, as in TCP's buffers.
@@ -122,18 +123,16 @@ impl Network {
         token
     }
 
-    async fn pass(&self, from: Place, to: Place) {
-        let delay = {
-            let mut inner = self.lock();
-            let slow = inner.slow;
-            if inner.chance.hits(slow) { inner.chance.millis(200, 1_500) } else { inner.chance.millis(0, 4) }
-        };
+    async fn pass(&self, from: Place, to: Place, chance: &mut Chance) {
+        let slow = self.lock().slow;
+        let delay = if chance.hits(slow) { chance.millis(200, 1_500) } else { chance.millis(0, 4) };
         tokio::time::sleep(delay).await;
-        let mut changed = self.changed.subscribe();
-        while self.is_blocked(from, to) {
-            if changed.changed().await.is_err() {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_blocked(from, to) {
                 return;
             }
+            changed.await;
         }
     }
 
@@ -148,6 +147,10 @@ impl Network {
         mut filter: impl FnMut(T) -> Vec<T> + Send + 'static,
     ) -> mpsc::Sender<T> {
         let (sender, mut source) = mpsc::channel(capacity);
+        let mut chance = {
+            let mut inner = self.lock();
+            Chance::new(inner.chance.next())
+        };
         let network = self.clone();
         tokio::spawn(async move {
             loop {
@@ -156,7 +159,7 @@ impl Network {
                     () = reset.cancelled() => return,
                     () = destination.closed() => {
                         // The other end's farewell travels too.
-                        network.pass(to, from).await;
+                        network.pass(to, from, &mut chance).await;
                         return;
                     }
                     message = source.recv() => message,
@@ -164,7 +167,7 @@ impl Network {
                 tokio::select! {
                     biased;
                     () = reset.cancelled() => return,
-                    () = network.pass(from, to) => {}
+                    () = network.pass(from, to, &mut chance) => {}
                 }
                 let Some(message) = message else { return };
                 for message in filter(message) {

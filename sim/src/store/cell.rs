@@ -9,7 +9,7 @@ use orrery_store::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch as channel;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Called with each new revision while the store is locked: it must not call back.
@@ -23,7 +23,8 @@ pub struct Cell {
 
 struct Inner {
     history: Mutex<History>,
-    latest: channel::Sender<Revision>,
+    /// Wakes in the order of waiting; tokio's `watch` does not, and histories would differ.
+    changed: Arc<Notify>,
     leases_changed: tokio::sync::Notify,
     observer: Mutex<Option<Observer>>,
 }
@@ -40,7 +41,7 @@ impl Cell {
         let cell = Self {
             inner: Arc::new(Inner {
                 history: Mutex::new(History::new()),
-                latest: channel::Sender::new(Revision(1)),
+                changed: Arc::default(),
                 leases_changed: tokio::sync::Notify::new(),
                 observer: Mutex::new(None),
             }),
@@ -69,8 +70,8 @@ impl Cell {
     }
 
     /// Told of every new revision and compaction.
-    pub(super) fn changes(&self) -> channel::Receiver<Revision> {
-        self.inner.latest.subscribe()
+    pub(super) fn changes(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.changed)
     }
 
     /// Gives every lease its whole time again, as a new leader of etcd does.
@@ -123,7 +124,7 @@ impl Inner {
             }
         }
         drop(history);
-        self.latest.send_replace(after);
+        self.changed.notify_waiters();
         self.leases_changed.notify_one();
         result
     }

@@ -17,7 +17,7 @@ struct Cursor {
     cell: Cell,
     prefix: String,
     next: Revision,
-    changes: tokio::sync::watch::Receiver<Revision>,
+    changes: Arc<tokio::sync::Notify>,
 }
 
 impl Cursor {
@@ -46,13 +46,14 @@ impl Cursor {
         None
     }
 
-    async fn next(&mut self) -> Option<Result<WatchEvents>> {
+    async fn next(&mut self) -> Result<WatchEvents> {
         loop {
-            self.changes.borrow_and_update();
+            let changes = Arc::clone(&self.changes);
+            let changed = changes.notified();
             if let Some(owed) = self.owed() {
-                return Some(owed);
+                return owed;
             }
-            self.changes.changed().await.ok()?;
+            changed.await;
         }
     }
 }
@@ -62,7 +63,7 @@ pub(super) fn exact(cell: Cell, prefix: String, from: Revision) -> WatchStream {
     let cursor = Some(Cursor::new(cell, prefix, from));
     Box::pin(futures::stream::unfold(cursor, |cursor| async {
         let mut cursor = cursor?;
-        let item = cursor.next().await?;
+        let item = cursor.next().await;
         let over = item.is_err();
         Some((item, if over { None } else { Some(cursor) }))
     }))
@@ -88,7 +89,6 @@ pub(super) fn spoilt(
                 () = deliveries.closed() => return,
                 item = cursor.next() => item,
             };
-            let Some(item) = item else { return };
             let now = weather.lock().unwrap_or_else(PoisonError::into_inner).clone();
             tokio::time::sleep(now.delay(&mut chance)).await;
             while weather.lock().unwrap_or_else(PoisonError::into_inner).is_deaf() {
