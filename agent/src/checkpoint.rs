@@ -104,11 +104,11 @@ pub(crate) fn sha256(text: &str) -> String {
 
 /// A directory name for a task id: itself, or cut and marked by a digest when it is too long.
 pub(crate) fn directory_name(task: &TaskId) -> String {
-    let text = task.as_str();
+    let text = task.to_string();
     if text.len() <= NAME_MAX_BYTES {
-        return text.to_owned();
+        return text;
     }
-    format!("{}-{}", &text[..NAME_MAX_BYTES], &sha256(text)[..16])
+    format!("{}-{}", &text[..NAME_MAX_BYTES], &sha256(&text)[..16])
 }
 
 /// Id of the current boot of the machine.
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn long_task_ids_get_short_directories() {
-        let task = |path: &str| TaskId::parse(&format!("{path}.instance-0a._app.1")).unwrap();
-        assert_eq!(directory_name(&task("web")), "web.instance-0a._app.1");
+        let task = |path: &str| TaskId::parse(&format!("{path}.instance-00000000-0000-0000-0000-00000000000a._app.1")).unwrap();
+        assert_eq!(directory_name(&task("web")), "web.instance-00000000-0000-0000-0000-00000000000a._app.1");
         let (one, two) = (directory_name(&task(&"a".repeat(250))), directory_name(&task(&format!("{}b", "a".repeat(249)))));
         assert!(one.len() < 255 && one != two, "{one} {two}");
     }

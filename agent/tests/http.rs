@@ -146,7 +146,7 @@ async fn state_and_usage() {
     let report = cluster.running(&task).await;
     let state = json(&format!("{at}/slave(1)/state.json")).await;
     let executor = &state["frameworks"][0]["executors"][0];
-    assert_eq!(executor["id"], task.as_str());
+    assert_eq!(executor["id"], task.to_string());
     assert_eq!(executor["directory"].as_str(), report.sandbox.as_deref());
     assert_eq!(executor["container"].as_str(), report.container.as_deref());
     assert_eq!(executor["name"], "app.test");
@@ -159,7 +159,7 @@ async fn state_and_usage() {
     }
     assert_eq!(json(&format!("{at}/containers?container_id=none")).await, Value::Array(Vec::new()));
     let statistics = json(&format!("{at}/monitor/statistics")).await;
-    assert!(statistics[0].get("container_id").is_none() && statistics[0]["executor_id"] == task.as_str());
+    assert!(statistics[0].get("container_id").is_none() && statistics[0]["executor_id"] == task.to_string());
     let metrics = json(&format!("{at}/metrics/snapshot")).await;
     assert_eq!((&metrics["slave/tasks_running"], &metrics["slave/cpus_used"]), (&1.into(), &0.1.into()));
     assert_eq!(get(&format!("{at}/health"), "*/*").await.0, 200);

@@ -303,7 +303,7 @@ async fn a_dead_spawner_is_replaced_and_a_killed_init_noticed() {
     nix::sys::signal::kill(spawner_of(directory.path()), nix::sys::signal::Signal::SIGKILL).unwrap();
     let task = cluster.run(&assignment(spec("sleep 1234"))).await;
     let report = cluster.running(&task).await;
-    let record = directory.path().join("tasks").join(task.as_str()).join("pid.json");
+    let record = directory.path().join("tasks").join(task.to_string()).join("pid.json");
     let pid: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid["pid"].as_i64().unwrap()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -392,7 +392,7 @@ async fn a_hundred_at_once() {
         single.push(begun.elapsed());
     }
     single.sort();
-    let record = directory.path().join("tasks").join(tasks[0].task_id().as_str()).join("pid.json");
+    let record = directory.path().join("tasks").join(tasks[0].task_id().to_string()).join("pid.json");
     let pid: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
     let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", pid["pid"])).unwrap();
     let private =

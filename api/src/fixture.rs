@@ -8,7 +8,7 @@ use orrery_core::health::Health;
 use orrery_core::instance::{Condition, Goal, Observed, Seat};
 use orrery_core::node::{Node, NodeFacts, PortRanges, Resources};
 use orrery_core::placement::{Reason, Refusals};
-use orrery_core::{App, Instance, InstanceId, NodeId, Scalar, Timestamp};
+use orrery_core::{App, Instance, InstanceId, NodeId, Scalar, TaskId, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ pub(crate) fn cluster() -> Cluster {
             app: web.clone(),
             incarnation: u32::from(running),
             goal: Goal::Running,
-            seat: running.then(|| Seat { node: node.clone(), host_ports: vec![31_005] }),
+            seat: running.then(|| Seat { node: node.clone(), host_ports: vec![31_005].into() }),
             condition: if running { Condition::Running } else { Condition::Scheduled },
             since,
             staged_at: since,
@@ -71,16 +71,11 @@ pub(crate) fn cluster() -> Cluster {
             inactive: false,
             free_relaunch_at: None,
             excused: false,
-            observed: Observed {
-                started_at: running.then_some(Timestamp::from_millis(1_500_000)),
-                container: running.then(|| "run-1".into()),
-                sandbox: running.then(|| "/var/orrery/run-1".into()),
-                health: if running { vec![health] } else { vec![] },
-                ..Observed::default()
-            },
+            observed: Observed::new(running.then_some(Timestamp::from_millis(1_500_000)), false)
+                .at(&TaskId::new(&id, 1), running.then(|| "run-1".into()), running.then(|| "/var/orrery/run-1".into()), None)
+                .with(vec![], if running { vec![health] } else { vec![] }, None),
         };
-        cluster.by_app.entry(web.id.clone()).or_default().insert(id.clone());
-        cluster.instances.insert(id, Arc::new(instance));
+        cluster.instances.insert(Arc::new(instance));
     }
     let action = Action { action: ActionKind::ScaleApplication, app: web.id.clone() };
     let deployment = Deployment {
@@ -100,7 +95,7 @@ pub(crate) fn cluster() -> Cluster {
     cluster.pending.insert(web.id.clone(), Arc::new(pending));
     let failure = LastFailure {
         app_id: web.id.clone(),
-        task_id: orrery_core::TaskId::new(&InstanceId::new(&web.id, Uuid::from_u128(1)), 1),
+        task_id: TaskId::new(&InstanceId::new(&web.id, Uuid::from_u128(1)), 1),
         host: "node1".into(),
         node: node.to_string(),
         condition: Condition::Failed,

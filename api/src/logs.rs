@@ -51,10 +51,10 @@ pub fn find_task(cluster: &Cluster, id: &str) -> Result<TaskPlace, FindTaskError
     let ended = || cluster.completed.iter().rev().map(|task| task.instance.as_ref());
     // A relaunched instance waits under the id of the task that ended: look for that one first.
     let exact = living().filter(|instance| instance.seat.is_some()).chain(ended()).chain(living());
-    if let Some(instance) = exact.into_iter().find(|instance| instance.task_id().as_str() == id) {
+    if let Some(instance) = exact.into_iter().find(|instance| instance.task_id().to_string() == id) {
         return place(instance);
     }
-    let fits = |instance: &&Instance| instance.task_id().as_str().starts_with(id);
+    let fits = |instance: &&Instance| instance.task_id().to_string().starts_with(id);
     let mut found: Vec<&Instance> = living().filter(|instance| instance.seat.is_some()).filter(fits).collect();
     if found.is_empty() {
         found = ended().filter(fits).collect();
@@ -73,7 +73,7 @@ pub fn find_task(cluster: &Cluster, id: &str) -> Result<TaskPlace, FindTaskError
 fn place(instance: &Instance) -> Result<TaskPlace, FindTaskError> {
     let task = instance.task_id();
     let Some(node) = instance.node() else { return Err(FindTaskError::NotPlaced(task.to_string())) };
-    Ok(TaskPlace { node: node.clone(), sandbox: instance.observed.sandbox.as_deref().map(str::to_owned), task })
+    Ok(TaskPlace { node: node.clone(), sandbox: instance.sandbox(), task })
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(find_task(&cluster, "shop_web").unwrap().task.to_string(), id);
         let ended = id.replace("._app.1", "._app.7");
         assert_eq!(find_task(&cluster, &ended).unwrap().task.to_string(), ended);
-        cluster.instances = cluster.instances.without(&running.id);
+        cluster.instances.remove(&running.id);
         assert!(matches!(find_task(&cluster, "shop_web"), Err(FindTaskError::Ambiguous { count: 2, .. })));
     }
 }

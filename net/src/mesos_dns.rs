@@ -6,6 +6,7 @@
 use crate::answer::{
     NAME_SERVER, NEGATIVE_TTL_SECONDS, RESPONSIBLE, SOA_EXPIRE_SECONDS, SOA_REFRESH_SECONDS, SOA_RETRY_SECONDS, TTL_SECONDS,
 };
+use orrery_core::TaskId;
 use orrery_core::dns::{DIRECTORY_DOMAIN, MESOS_DOMAIN, Owner, RecordData, RecordKind, RrSet, Service, Zone};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -78,12 +79,11 @@ pub fn services(zone: &Zone, service: &str) -> Value {
 
 /// `GET /v1/enumerate`: the records of every task, by framework. Costs the whole zone.
 pub fn enumerate(zone: &Zone) -> Value {
-    let mut frameworks: BTreeMap<&str, BTreeMap<&str, Value>> = BTreeMap::new();
+    let mut frameworks: BTreeMap<&str, BTreeMap<&TaskId, Value>> = BTreeMap::new();
     for (owner, records) in zone.owners() {
         let Owner::Task { id, framework } = owner else { continue };
-        // `<safe path>.instance-<uuid>…`, and Marathon names tasks by the reversed path.
-        let path = id.as_str().split_once(".instance-").map_or("", |(path, _)| path);
-        let name: Vec<&str> = path.rsplit('_').collect();
+        // Marathon names tasks by the reversed path.
+        let name = id.instance().app().host_name();
         let records: Vec<Value> = records
             .iter()
             .filter(|record| is_in(&record.name, MESOS_DOMAIN))
@@ -96,8 +96,8 @@ pub fn enumerate(zone: &Zone) -> Value {
                 json!({ "name": format!("{}.", record.name), "host": data_text(&record.data), "rtype": rtype })
             })
             .collect();
-        let task = json!({ "name": name.join("."), "id": id.as_str(), "records": records });
-        frameworks.entry(framework).or_default().insert(id.as_str(), task);
+        let task = json!({ "name": name, "id": id, "records": records });
+        frameworks.entry(framework).or_default().insert(id, task);
     }
     let frameworks: Vec<Value> = frameworks
         .into_iter()

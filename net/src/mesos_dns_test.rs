@@ -53,7 +53,7 @@ fn everything_at_once() {
     let (zone, id) = zone();
     assert_eq!(
         enumerate(&zone),
-        json!({ "frameworks": [{ "name": "marathon", "tasks": [{ "name": "web.shop", "id": id.as_str(), "records": [
+        json!({ "frameworks": [{ "name": "marathon", "tasks": [{ "name": "web.shop", "id": id, "records": [
             { "name": "_web-shop._tcp.marathon.mesos.", "host": "web-shop-h-s1.marathon.mesos.:31000", "rtype": "SRV" },
             { "name": "web-shop-h-s1.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" },
             { "name": "web-shop.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" },

@@ -134,7 +134,7 @@ async fn running(shared: Arc<Shared>, asked: Asked) -> Vec<Value> {
                 )
             })
             .filter(|(task, _, _, container, _)| {
-                asked.executor_id.as_ref().is_none_or(|wanted| wanted == task.as_str())
+                asked.executor_id.as_ref().is_none_or(|wanted| *wanted == task.to_string())
                     && asked.container_id.as_ref().is_none_or(|wanted| wanted == container)
             })
             .collect()

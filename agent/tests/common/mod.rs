@@ -77,7 +77,7 @@ pub fn assignment(container: ContainerSpec) -> Assignment {
     let app = AppId::parse("/test/app").unwrap();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     Assignment {
-        instance: InstanceId::parse(&format!("test_app.instance-{number:032x}")).unwrap(),
+        instance: InstanceId::new(&orrery_core::AppId::parse("/test/app").unwrap(), uuid::Uuid::from_u128(number.into())),
         incarnation: 1,
         run_spec: app,
         version: Timestamp::from_millis(1),

@@ -122,7 +122,7 @@ fn task_changed(cluster: &Cluster, instance: &Instance, message: &str, now: Time
     }
     let ports: Vec<u16> =
         instance.seat.iter().flat_map(|seat| seat.host_ports.iter().copied()).filter(|port| *port != 0).collect();
-    let addresses: Vec<Value> = instance.observed.addresses.iter().map(address_json).collect();
+    let addresses: Vec<Value> = instance.observed.addresses().iter().map(address_json).collect();
     let status = json!({
         "slaveId": instance.node(), "taskId": instance.task_id(), "taskStatus": instance.condition.task_state(),
         "message": message, "appId": instance.app.id, "host": host, "ipAddresses": addresses, "ports": ports,

@@ -76,8 +76,8 @@ pub fn task_json(cluster: &Cluster, instance: &Instance) -> Option<Value> {
     put("host", json!(node.map_or("", |node| node.hostname.as_str())));
     put("ports", json!(seat.host_ports.iter().filter(|port| **port != 0).collect::<Vec<_>>()));
     put("servicePorts", json!(app.ports().iter().map(|port| port.service_port).collect::<Vec<_>>()));
-    let addresses = match (&instance.observed.addresses, node) {
-        (own, _) if !own.is_empty() => own.clone(),
+    let addresses = match (instance.observed.addresses(), node) {
+        (own, _) if !own.is_empty() => own.to_vec(),
         (_, Some(node)) if app.is_host_networked() => vec![node.address],
         _ => Vec::new(),
     };
@@ -112,7 +112,7 @@ pub(super) fn address_json(address: &IpAddr) -> Value {
 }
 
 fn health_results(instance: &Instance) -> Value {
-    let results = instance.observed.health.iter().map(|health| {
+    let results = instance.observed.health().iter().map(|health| {
         let mut result = serde_json::to_value(health).unwrap_or_default();
         result["alive"] = json!(health.is_alive());
         result["instanceId"] = json!(instance.id);

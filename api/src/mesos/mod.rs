@@ -86,10 +86,10 @@ fn is_task(instance: &Instance) -> bool {
 
 /// Addresses a task is reached by: its own, or those of its node.
 fn addresses_of(instance: &Instance, node: Option<&NodeFacts>) -> Vec<IpAddr> {
-    if instance.observed.addresses.is_empty() {
+    if instance.observed.addresses().is_empty() {
         node.map(|node| node.address).into_iter().collect()
     } else {
-        instance.observed.addresses.clone()
+        instance.observed.addresses().to_vec()
     }
 }
 

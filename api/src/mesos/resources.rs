@@ -32,7 +32,7 @@ impl Amounts {
 
     /// What one task takes.
     pub(super) fn of_task(app: &App, seat: Option<&Seat>) -> Self {
-        let host_ports = seat.map(|seat| seat.host_ports.as_slice()).unwrap_or_default();
+        let host_ports = seat.map(|seat| &*seat.host_ports).unwrap_or_default();
         let ports = PortRanges::new(host_ports.iter().filter(|port| **port != 0).map(|port| (*port, *port)));
         Self { cpus: app.cpus, mem: app.mem, disk: app.disk, gpus: app.gpus, ports }
     }

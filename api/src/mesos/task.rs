@@ -52,7 +52,7 @@ pub fn tasks(cluster: &Cluster, query: &TaskQuery) -> Value {
     let mut found: Vec<&Instance> = living(cluster)
         .chain(unreachable(cluster))
         .chain(completed(cluster))
-        .filter(|instance| query.task_id.as_ref().is_none_or(|wanted| instance.task_id().as_str() == wanted))
+        .filter(|instance| query.task_id.as_ref().is_none_or(|wanted| instance.task_id().to_string() == *wanted))
         .collect();
     found.sort_by_key(|instance| first_status_at(instance));
     if query.order == TaskOrder::Descending {
@@ -166,7 +166,7 @@ fn container_status(instance: &Instance, node: Option<&NodeFacts>) -> Value {
         network.insert("name".into(), json!(name));
     }
     json!({
-        "container_id": { "value": instance.observed.container.as_deref().unwrap_or_default() },
+        "container_id": { "value": instance.observed.container().unwrap_or_default() },
         "network_infos": [network],
     })
 }
@@ -178,7 +178,7 @@ fn network_name(app: &App) -> Option<&str> {
 /// Names and ports for service discovery (marathon.md, DiscoveryInfo): one entry for each protocol.
 pub(super) fn discovery(instance: &Instance) -> Value {
     let app = &instance.app;
-    let host_ports = instance.seat.as_ref().map(|seat| seat.host_ports.as_slice()).unwrap_or_default();
+    let host_ports = instance.seat.as_ref().map(|seat| &*seat.host_ports).unwrap_or_default();
     let mut ports = Vec::new();
     for (index, request) in app.ports().into_iter().enumerate() {
         let host_port = host_ports.get(index).copied().filter(|port| *port != 0);
@@ -251,7 +251,7 @@ fn docker_info(instance: &Instance, settings: &Container) -> Value {
         Some(NetworkMode::Container) => "USER",
         Some(NetworkMode::Host) | None => "HOST",
     };
-    let host_ports = instance.seat.as_ref().map(|seat| seat.host_ports.as_slice()).unwrap_or_default();
+    let host_ports = instance.seat.as_ref().map(|seat| &*seat.host_ports).unwrap_or_default();
     let mut mappings = Vec::new();
     for (request, host_port) in app.ports().iter().zip(host_ports).filter(|(_, port)| **port != 0) {
         let Some(container_port) = request.container_port else { continue };

@@ -47,7 +47,7 @@ fn running(cluster: &Cluster) -> Arc<Instance> {
 fn change(cluster: &mut Cluster, change: impl FnOnce(&mut Instance)) {
     let mut instance = (*running(cluster)).clone();
     change(&mut instance);
-    cluster.instances.insert(instance.id.clone(), Arc::new(instance));
+    cluster.instances.insert(Arc::new(instance));
 }
 
 fn change_app(cluster: &mut Cluster, change_app: impl FnOnce(&mut App)) {
@@ -162,7 +162,7 @@ fn health_is_absent_without_checks_and_false_after_a_failure() {
     let mut cluster = cluster();
     change(&mut cluster, |instance| {
         let failing = Health { last_failure: Some(NOW), consecutive_failures: 1, ..Health::default() };
-        instance.observed.health = vec![failing];
+        instance.observed = instance.observed.clone().with(vec![], vec![failing], None);
     });
     assert_eq!(at(&state(&facts(), &cluster), "/frameworks/0/tasks/0/statuses/0/healthy"), false);
     change_app(&mut cluster, |app| app.health_checks.clear());
@@ -255,8 +255,9 @@ fn ports_of_other_networks() {
         .clone();
     });
     change(&mut cluster, |instance| {
-        instance.seat = instance.seat.take().map(|seat| Seat { host_ports: vec![31_005, 0], ..seat });
-        instance.observed.addresses = vec!["9.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        instance.seat = instance.seat.take().map(|seat| Seat { host_ports: vec![31_005, 0].into(), ..seat });
+        let addresses = vec!["9.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+        instance.observed = instance.observed.clone().with(addresses, instance.observed.health().to_vec(), None);
     });
     let state = state(&facts(), &cluster);
     let task = at(&state, "/frameworks/0/tasks/0");

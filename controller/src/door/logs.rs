@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn names_are_encoded_once() {
         let place = TaskPlace {
-            task: orrery_core::TaskId::parse("web.instance-1._app.1").unwrap(),
+            task: orrery_core::TaskId::parse("web.instance-00000000-0000-0000-0000-000000000001._app.1").unwrap(),
             node: NodeId::parse("S0").unwrap(),
             sandbox: Some("/s b".into()),
         };

@@ -28,7 +28,7 @@ fn instance(app: App, host_ports: &[u16]) -> Instance {
         app: Arc::new(app),
         incarnation: 3,
         goal: Goal::Running,
-        seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec() }),
+        seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec().into() }),
         condition: Condition::Staging,
         since: Timestamp::EPOCH,
         staged_at: Timestamp::EPOCH,
@@ -58,7 +58,7 @@ fn host_app() {
     app.labels.insert("a.b".into(), "c".into());
     app.env.insert("PORT1".into(), EnvValue::Literal("mine".into()));
     let assignment = resolve(&instance(app, &[31_005, 31_009]), &node()).unwrap();
-    assert_eq!(assignment.task_id().as_str(), format!("shop_web.instance-{}._app.3", Uuid::nil()));
+    assert_eq!(assignment.task_id().to_string(), format!("shop_web.instance-{}._app.3", Uuid::nil()));
     assert_eq!(assignment.kill_grace_ms, DEFAULT_KILL_GRACE_MS);
     let container = &assignment.containers[0];
     assert_eq!(container.executor, ExecutorKind::Process);

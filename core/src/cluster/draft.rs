@@ -178,7 +178,7 @@ impl Draft {
     /// Looks at every app again, after a start or a long pause.
     pub fn wake_all(&mut self) {
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());
-        self.dirty_apps.extend(self.cluster.by_app.keys().cloned());
+        self.dirty_apps.extend(self.cluster.instances.apps().cloned());
         // A removed app without instances is in neither, and its deployment waits for it.
         self.dirty_apps.extend(self.cluster.deployments.values().flat_map(|deployment| deployment.affected().cloned()));
     }
@@ -219,23 +219,18 @@ impl Draft {
                 self.release_seat(before);
             }
             if let Some(seat) = &instance.seat {
-                let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
-                load.take(&id, &instance.app, seat);
-                self.cluster.loads.insert(seat.node.clone(), load);
+                self.cluster.loads.entry(seat.node.clone()).or_default().take(&id, &instance.app, seat);
                 self.dirty_nodes.insert(seat.node.clone());
             }
         }
         let app = instance.app.id.clone();
-        let mut ids = self.cluster.by_app.get(&app).cloned().unwrap_or_default();
-        ids.insert(id.clone());
-        self.cluster.by_app.insert(app.clone(), ids);
         self.dirty_apps.insert(app);
-        self.touched.insert(id.clone());
+        self.touched.insert(id);
         let instance = Arc::new(instance);
         if let Some(ledger) = &mut self.ledger {
             ledger.apply(before.as_ref(), Some(&instance));
         }
-        self.cluster.instances.insert(id, Arc::clone(&instance));
+        self.cluster.instances.insert(Arc::clone(&instance));
         if let Some(before) = before.filter(|before| before.app.version != instance.app.version) {
             self.drop_version_if_unused(&before);
         }
@@ -250,14 +245,6 @@ impl Draft {
             ledger.release(&instance);
         }
         let app = instance.app.id.clone();
-        if let Some(mut ids) = self.cluster.by_app.get(&app).cloned() {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.cluster.by_app.remove(&app);
-            } else {
-                self.cluster.by_app.insert(app.clone(), ids);
-            }
-        }
         self.drop_version_if_unused(&instance);
         self.dirty_apps.insert(app);
         self.touched.insert(id.clone());
@@ -274,9 +261,8 @@ impl Draft {
 
     fn release_seat(&mut self, instance: &Instance) {
         let Some(seat) = &instance.seat else { return };
-        if let Some(mut load) = self.cluster.loads.get(&seat.node).cloned() {
+        if let Some(load) = self.cluster.loads.get_mut(&seat.node) {
             load.give_back(&instance.id, &instance.app, seat);
-            self.cluster.loads.insert(seat.node.clone(), load);
         }
         self.dirty_nodes.insert(seat.node.clone());
         self.capacity_freed = true;

@@ -322,13 +322,13 @@ impl Draft {
     pub fn kill(&mut self, request: &KillRequest) -> Result<Option<Arc<Deployment>>, EditError> {
         let mut by_app: BTreeMap<AppId, BTreeSet<InstanceId>> = BTreeMap::new();
         for task in &request.tasks {
-            let Ok((id, incarnation)) = task.split() else { continue };
-            if let Some(instance) = self.cluster.instances.get(&id).filter(|instance| instance.incarnation == incarnation) {
-                by_app.entry(instance.app.id.clone()).or_default().insert(id);
+            let id = task.instance();
+            if let Some(instance) = self.cluster.instances.get(id).filter(|instance| instance.incarnation == task.incarnation()) {
+                by_app.entry(instance.app.id.clone()).or_default().insert(id.clone());
             }
         }
         if by_app.is_empty() {
-            let names: Vec<&str> = request.tasks.iter().map(TaskId::as_str).collect();
+            let names: Vec<String> = request.tasks.iter().map(TaskId::to_string).collect();
             return Err(EditError::NoTask(names.join(", ")));
         }
         let mut deployment = None;

@@ -7,7 +7,7 @@ use crate::app::UnreachableStrategy;
 use crate::instance::{Condition, Goal, Instance};
 use crate::node::brake::{self, BrakeSettings, Held};
 use crate::node::{Node, NodeId, NodeStatus};
-use crate::{App, AppId, InstanceId, Timestamp};
+use crate::{App, AppId, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -47,17 +47,17 @@ impl Draft {
     /// are replaced, and forgets those that nobody wants any more; returns when the next is due.
     /// Exclusive apps wait: nobody can promise that a silent node has stopped them. So does everything
     /// while the brake holds.
-    pub(super) fn expire_unreachable(&mut self, ids: &[InstanceId]) -> Option<Timestamp> {
+    pub(super) fn expire_unreachable(&mut self, app: &AppId) -> Option<Timestamp> {
         let mut next: Option<Timestamp> = None;
-        for id in ids {
-            let Some(instance) = self.cluster.instances.get(id).cloned() else { continue };
+        let unreachable = self.cluster.instances.of(app).filter(|instance| instance.condition == Condition::Unreachable);
+        for instance in unreachable.cloned().collect::<Vec<_>>() {
             let (Some(since), Condition::Unreachable) = (instance.unreachable_since, instance.condition) else { continue };
             if instance.app.is_exclusive() {
                 continue;
             }
             if instance.goal == Goal::Decommissioned {
                 self.complete(&instance, None, None);
-                self.remove_instance(id);
+                self.remove_instance(&instance.id);
                 continue;
             }
             let UnreachableStrategy::Replace { inactive_after_seconds, .. } = instance.app.unreachable_strategy else { continue };
@@ -74,9 +74,9 @@ impl Draft {
     /// Forgets given up instances after `expungeAfterSeconds`, as far as others have taken their
     /// places; returns when the next is due. Those that nobody has replaced yet are taken back should
     /// their nodes return.
-    pub(super) fn forget_replaced(&mut self, app: Option<&Arc<App>>, ids: &[InstanceId]) -> Option<Timestamp> {
+    pub(super) fn forget_replaced(&mut self, id: &AppId, app: Option<&Arc<App>>) -> Option<Timestamp> {
         let mut next = None;
-        let lost = ids.iter().filter_map(|id| self.cluster.instances.get(id)).filter(|instance| instance.inactive);
+        let lost = self.cluster.instances.of(id).filter(|instance| instance.inactive);
         let mut lost: Vec<Arc<Instance>> =
             lost.filter(|instance| instance.condition == Condition::Unreachable).cloned().collect();
         if lost.is_empty() {

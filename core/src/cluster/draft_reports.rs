@@ -75,14 +75,9 @@ impl Draft {
     /// Takes in one report. A report about a task that is not wanted orders its end; a report about
     /// an end that is known already lets the agent forget it.
     pub fn observe(&mut self, node: &NodeId, report: TaskReport) {
-        let instance = report
-            .task
-            .split()
-            .ok()
-            .and_then(|(id, incarnation)| {
-                self.cluster.instances.get(&id).cloned().filter(|instance| instance.incarnation == incarnation)
-            })
-            .filter(|instance| instance.node() == Some(node));
+        let instance = self.cluster.instances.get(report.task.instance()).cloned();
+        let instance =
+            instance.filter(|instance| instance.incarnation == report.task.incarnation() && instance.node() == Some(node));
         let epoch = self.epoch;
         let Some(instance) = instance else {
             let order = if report.condition.is_terminal() {
@@ -107,20 +102,22 @@ impl Draft {
     fn observe_change(&mut self, before: &Arc<Instance>, report: TaskReport) {
         let was_healthy = before.healthy();
         let changed = before.condition != report.condition;
+        let base = before.node().and_then(|node| self.cluster.sandbox_bases.get(node));
+        let observed = Observed::new(report.started_at, report.ready)
+            .at(&report.task, report.container, report.sandbox, base)
+            .with(report.addresses, report.health, report.message.clone());
+        if let (Some(node), Some(found)) = (before.node(), observed.sandbox_base())
+            && base.is_none_or(|base| !Arc::ptr_eq(base, found))
+        {
+            let found = Arc::clone(found);
+            self.cluster.sandbox_bases.insert(node.clone(), found);
+        }
         let instance = self.put_instance(Instance {
             condition: report.condition,
             since: if changed { report.at } else { before.since },
             unreachable_since: None,
             inactive: false,
-            observed: Observed {
-                started_at: report.started_at,
-                addresses: report.addresses,
-                container: report.container.map(Into::into),
-                sandbox: report.sandbox.map(Into::into),
-                health: report.health,
-                ready: report.ready,
-                message: report.message.as_deref().map(Into::into),
-            },
+            observed,
             ..(**before).clone()
         });
         if changed {
@@ -137,7 +134,7 @@ impl Draft {
         let ended = Arc::new(Instance {
             condition: report.condition,
             since: report.at,
-            observed: Observed { message: Some(message.as_str().into()), ..before.observed.clone() },
+            observed: before.observed.clone().with_message(&message),
             ..(**before).clone()
         });
         self.orders.push((node.clone(), Down::Forget { epoch: self.epoch, tasks: vec![report.task.clone()] }));
@@ -195,8 +192,8 @@ impl Draft {
     fn was_stable(&self, instance: &Instance, ended: Timestamp) -> bool {
         let pause = instance.app.backoff_seconds.thousandths().max(STABLE_AFTER_MS);
         let ran = instance.observed.started_at.is_some_and(|started| ended.millis_since(started) >= pause);
-        let was_healthy =
-            instance.app.health_checks.is_empty() || instance.observed.health.iter().all(|health| health.first_success.is_some());
+        let was_healthy = instance.app.health_checks.is_empty()
+            || instance.observed.health().iter().all(|health| health.first_success.is_some());
         let quiet = instance.app.max_launch_delay_seconds.thousandths();
         let excused = instance.free_relaunch_at.is_some_and(|at| self.now.millis_since(at) < quiet);
         ran && was_healthy && !excused

@@ -92,8 +92,7 @@ impl Draft {
 
     /// Plans one app; returns when it must be looked at again.
     fn settle_app(&mut self, id: &AppId) -> Option<Timestamp> {
-        let ids: Vec<InstanceId> = self.cluster.by_app.get(id).into_iter().flatten().cloned().collect();
-        let mut next = self.expire_unreachable(&ids);
+        let mut next = self.expire_unreachable(id);
         let app = self.cluster.app(id).cloned();
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
         let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
@@ -125,7 +124,7 @@ impl Draft {
         if plan.done {
             self.note_done(id, app.is_none());
         }
-        next = earlier(next, self.forget_replaced(app.as_ref(), &ids));
+        next = earlier(next, self.forget_replaced(id, app.as_ref()));
         // What this very call changed needs no second look, unless a kill freed a place.
         if !killed && !more {
             self.dirty_apps.remove(id);

@@ -201,7 +201,7 @@ impl World {
             assert_eq!(&fresh, load, "the load of {id} equals a rebuild");
         }
         for record in self.cluster.apps.values().filter(|record| record.app.is_exclusive()) {
-            let of_app = |task: &&TaskId| task.as_str().starts_with(&format!("{}.instance-", record.app.id.safe_path()));
+            let of_app = |task: &&TaskId| task.to_string().starts_with(&format!("{}.instance-", record.app.id.safe_path()));
             let live = |tasks: &BTreeMap<TaskId, Condition>| {
                 tasks.iter().filter(|(_, condition)| !condition.is_terminal()).filter(|(task, _)| of_app(task)).count()
             };

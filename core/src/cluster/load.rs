@@ -3,7 +3,7 @@
 use super::app_record::AppRecord;
 use super::{Cluster, keys, service_ports};
 use crate::deployment::Deployment;
-use crate::instance::{Condition, Goal, Instance, Observed, Seat};
+use crate::instance::{Condition, Goal, HostPorts, Instance, Observed, Seat};
 use crate::node::{Node, NodeDocument, NodeId, NodeStatus};
 use crate::package::{PackageInstance, Repository};
 use crate::{App, AppId, InstanceId, Timestamp};
@@ -26,8 +26,8 @@ pub(super) struct AssignedInstance {
     incarnation: u32,
     #[serde(rename = "g", default)]
     goal: Goal,
-    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
-    ports: Vec<u16>,
+    #[serde(rename = "p", default, skip_serializing_if = "<[u16]>::is_empty")]
+    ports: HostPorts,
     #[serde(rename = "s")]
     staged_at: Timestamp,
 }
@@ -202,14 +202,9 @@ impl Loader {
         let lost_since =
             self.cluster.nodes.get(&node).filter(|node| node.status == NodeStatus::Unreachable).map(|node| node.since);
         let seat = Seat { node, host_ports: line.ports };
-        let mut load = self.cluster.loads.get(&seat.node).cloned().unwrap_or_default();
-        load.take(&line.instance, &app, &seat);
-        self.cluster.loads.insert(seat.node.clone(), load);
-        let mut ids = self.cluster.by_app.get(&app.id).cloned().unwrap_or_default();
-        ids.insert(line.instance.clone());
-        self.cluster.by_app.insert(app.id.clone(), ids);
+        self.cluster.loads.entry(seat.node.clone()).or_default().take(&line.instance, &app, &seat);
         let instance = Instance {
-            id: line.instance.clone(),
+            id: line.instance,
             app,
             incarnation: line.incarnation,
             goal: line.goal,
@@ -223,6 +218,6 @@ impl Loader {
             excused: false,
             observed: Observed::default(),
         };
-        self.cluster.instances.insert(line.instance, Arc::new(instance));
+        self.cluster.instances.insert(Arc::new(instance));
     }
 }

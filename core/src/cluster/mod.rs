@@ -17,6 +17,7 @@ mod draft_settle;
 mod draft_test;
 mod entropy;
 mod event;
+mod instances;
 mod keys;
 mod load;
 mod pending;
@@ -29,6 +30,7 @@ pub use draft_apps::{AppEdit, KillRequest};
 pub use draft_nodes::{Decommission, RETIRED_MAX};
 pub use entropy::Entropy;
 pub use event::Event;
+pub use instances::Instances;
 pub use keys::{EPOCH_KEY, ROOT};
 pub use load::LoadFault;
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
@@ -40,7 +42,7 @@ use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
 use crate::placement::{NodeLoad, Refusals};
-use crate::{AppId, Instance, InstanceId, Timestamp};
+use crate::{AppId, Instance, Timestamp};
 use imbl::{OrdMap, OrdSet, Vector};
 use std::sync::Arc;
 
@@ -52,9 +54,7 @@ pub struct Cluster {
     /// Apps and their versions.
     pub apps: OrdMap<AppId, AppRecord>,
     /// Instances of all apps, also of removed ones that are still stopping.
-    pub instances: OrdMap<InstanceId, Arc<Instance>>,
-    /// Instances by app.
-    pub by_app: OrdMap<AppId, OrdSet<InstanceId>>,
+    pub instances: Instances,
     /// Nodes that have joined.
     pub nodes: OrdMap<NodeId, Arc<Node>>,
     /// Nodes that are not connected.
@@ -74,6 +74,8 @@ pub struct Cluster {
     pub alarms: Alarms,
     /// What is taken on each node.
     pub loads: OrdMap<NodeId, NodeLoad>,
+    /// Where the sandboxes of each node lie, so that no task has to keep the whole path.
+    pub sandbox_bases: OrdMap<NodeId, Arc<str>>,
     /// Changes under way, by id.
     pub deployments: OrdMap<Arc<str>, Arc<Deployment>>,
     /// What running deployments have removed, by deployment, for going back. Not stored.
@@ -108,7 +110,7 @@ impl Cluster {
 
     /// Instances of an app, by id.
     pub fn instances_of(&self, id: &AppId) -> impl Iterator<Item = &Arc<Instance>> {
-        self.by_app.get(id).into_iter().flatten().filter_map(|id| self.instances.get(id))
+        self.instances.of(id)
     }
 
     /// The deployments that change `app`.

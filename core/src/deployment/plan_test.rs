@@ -139,7 +139,7 @@ struct Elsewhere {
 const HERE: &str = "c-S0";
 
 fn seated(mut instance: Instance, node: &str) -> Instance {
-    instance.seat = Some(crate::instance::Seat { node: NodeId::parse(node).unwrap(), host_ports: Vec::new() });
+    instance.seat = Some(crate::instance::Seat { node: NodeId::parse(node).unwrap(), host_ports: Vec::new().into() });
     instance
 }
 

@@ -37,7 +37,7 @@ pub fn records_of_task(instance: &Instance, node: &NodeFacts, framework: &str) -
     }
 
     let node_address = slice::from_ref(&node.address);
-    let own = instance.observed.addresses.as_slice();
+    let own = instance.observed.addresses();
     let requests = instance.app.ports();
     let host_port = |index: usize| seat.host_ports.get(index).copied().filter(|port| *port != 0);
     let has_host_port = (0..requests.len()).any(|index| host_port(index).is_some());
@@ -53,7 +53,7 @@ pub fn records_of_task(instance: &Instance, node: &NodeFacts, framework: &str) -
         })
         .collect();
 
-    let suffix = format!("-{}-{}", task_hash(instance.task_id().as_str()), node_tail(node.id.as_str()));
+    let suffix = format!("-{}-{}", task_hash(&instance.task_id().to_string()), node_tail(node.id.as_str()));
     let mut forms = vec![label.clone()];
     // The discovery name itself, dots kept, when it differs from the mangled one.
     if app_name != label {

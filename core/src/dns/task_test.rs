@@ -32,7 +32,7 @@ fn instance(app: App, host_ports: &[u16], addresses: &[&str]) -> Instance {
         app: Arc::new(app),
         incarnation: 1,
         goal: Goal::Running,
-        seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec() }),
+        seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec().into() }),
         condition: Condition::Running,
         since: Timestamp::EPOCH,
         staged_at: Timestamp::EPOCH,
@@ -40,12 +40,12 @@ fn instance(app: App, host_ports: &[u16], addresses: &[&str]) -> Instance {
         inactive: false,
         free_relaunch_at: None,
         excused: false,
-        observed: Observed { addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(), ..Observed::default() },
+        observed: Observed::default().with(addresses.iter().map(|ip| ip.parse().unwrap()).collect(), vec![], None),
     }
 }
 
 fn texts(instance: &Instance) -> Vec<String> {
-    let hash = task_hash(instance.task_id().as_str());
+    let hash = task_hash(&instance.task_id().to_string());
     let mut texts: Vec<String> = records_of_task(instance, &node(), "marathon")
         .iter()
         .map(|record| match &record.data {

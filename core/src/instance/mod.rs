@@ -2,14 +2,17 @@
 
 mod condition;
 mod id;
+mod observed;
+mod ports;
 
 pub use condition::{Condition, Goal};
 pub use id::{InstanceId, TaskId, TaskIdError};
+pub use observed::Observed;
+pub use ports::HostPorts;
 
 use crate::health::Health;
 use crate::node::NodeId;
 use crate::{App, AppId, Timestamp};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Where an incarnation runs: a decision of the scheduler, durable in the node's assignment.
@@ -18,26 +21,7 @@ pub struct Seat {
     /// The node.
     pub node: NodeId,
     /// Host ports in the order of [`App::ports`]; 0 where the port has no host port.
-    pub host_ports: Vec<u16>,
-}
-
-/// What the agent said last about the current incarnation. Never stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// When the task was seen running.
-    pub started_at: Option<Timestamp>,
-    /// Addresses of the task's own network; empty in host mode.
-    pub addresses: Vec<IpAddr>,
-    /// Id of the container or sandbox run.
-    pub container: Option<Arc<str>>,
-    /// Sandbox directory on the node.
-    pub sandbox: Option<Arc<str>>,
-    /// Result of each health check.
-    pub health: Vec<Health>,
-    /// All readiness checks have passed once.
-    pub ready: bool,
-    /// Text that came with the last state.
-    pub message: Option<Arc<str>>,
+    pub host_ports: HostPorts,
 }
 
 /// One copy of an app. The id stays when a failed task is launched again; the incarnation counts.
@@ -82,6 +66,11 @@ impl Instance {
         TaskId::new(&self.id, self.incarnation)
     }
 
+    /// Sandbox directory of the current task on its node, once its agent has said it.
+    pub fn sandbox(&self) -> Option<String> {
+        self.observed.sandbox(&self.task_id())
+    }
+
     /// The node it runs on, if placed.
     pub fn node(&self) -> Option<&NodeId> {
         self.seat.as_ref().map(|seat| &seat.node)
@@ -90,7 +79,7 @@ impl Instance {
     /// `Some(true)` when every health check last succeeded, `Some(false)` when one failed or has no
     /// result while another has, `None` when there are no checks or no result that counts yet.
     pub fn healthy(&self) -> Option<bool> {
-        let health = &self.observed.health;
+        let health = self.observed.health();
         if self.app.health_checks.is_empty()
             || health.iter().all(|health| health.last_success.is_none() && health.last_failure.is_none())
         {

@@ -75,7 +75,7 @@ pub(crate) fn place(
             return (seats, Some(refusals));
         };
         let candidate = &mut candidates[index];
-        let seat = Seat { node: candidate.node.facts.id.clone(), host_ports };
+        let seat = Seat { node: candidate.node.facts.id.clone(), host_ports: host_ports.into() };
         // The id only has to differ from others within this call; the cluster takes the real one.
         candidate.load.cpus += app.cpus;
         candidate.load.mem += app.mem;

@@ -100,7 +100,7 @@ fn ports_are_never_given_twice_and_run_out() {
     let mut app = app(&[]);
     app.port_definitions = vec![PortDefinition::default(), PortDefinition::default(), PortDefinition::default()];
     let (seats, refusals) = place(&app, 9, candidates(&nodes), &[], Strategy::Spread, 7);
-    let mut ports: Vec<u16> = seats.iter().flat_map(|seat| seat.host_ports.clone()).collect();
+    let mut ports: Vec<u16> = seats.iter().flat_map(|seat| seat.host_ports.to_vec()).collect();
     ports.sort_unstable();
     ports.dedup();
     assert_eq!((seats.len(), ports.len()), (3, 9));
@@ -108,7 +108,7 @@ fn ports_are_never_given_twice_and_run_out() {
     app.require_ports = true;
     app.port_definitions = vec![PortDefinition { port: 31005, ..PortDefinition::default() }];
     let (seats, refusals) = place(&app, 2, candidates(&nodes), &[], Strategy::Spread, 7);
-    assert_eq!(seats[0].host_ports, [31005]);
+    assert_eq!(*seats[0].host_ports, [31005]);
     assert_eq!(refusals.unwrap().details, BTreeMap::from([("required port 31005".to_owned(), 1)]));
 }
 

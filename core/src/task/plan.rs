@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn task(number: u32) -> TaskId {
-        TaskId::parse(&format!("web.instance-0a._app.{number}")).unwrap()
+        TaskId::parse(&format!("web.instance-{}._app.{number}", uuid::Uuid::nil())).unwrap()
     }
 
     #[test]

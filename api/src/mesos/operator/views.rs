@@ -125,7 +125,7 @@ fn task(cluster: &Cluster, framework: &str, instance: &Instance) -> Value {
     put("agent_id", agent_id.clone());
     put("state", json!(instance.condition.task_state()));
     put("resources", Amounts::of_task(app, instance.seat.as_ref()).list(reserved_for, Some(role_of(instance))));
-    let message = instance.observed.message.as_deref();
+    let message = instance.observed.message();
     let full = |mut status: Value| {
         if let Some(status) = status.as_object_mut() {
             if let Some(message) = message.filter(|_| status.get("state") == Some(&json!(instance.condition.task_state()))) {

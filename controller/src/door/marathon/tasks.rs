@@ -82,9 +82,7 @@ async fn kill(call: Call, tasks: Vec<TaskId>, none_is_fine: bool, shape: impl Fn
     let cluster = call.door.handle.cluster();
     let found: Vec<Value> = tasks
         .iter()
-        .filter_map(|task| {
-            task.split().ok().and_then(|(id, _)| cluster.instances.get(&id)).filter(|instance| instance.task_id() == *task)
-        })
+        .filter_map(|task| cluster.instances.get(task.instance()).filter(|instance| instance.task_id() == *task))
         .filter_map(|instance| task_json(&cluster, instance))
         .collect();
     if found.is_empty() {
@@ -92,7 +90,7 @@ async fn kill(call: Call, tasks: Vec<TaskId>, none_is_fine: bool, shape: impl Fn
             // Nothing to kill is nothing to scale either.
             return if scale { deployed(StatusCode::OK, None, call.door.handle.now()) } else { body::ok(&shape(found)) };
         }
-        return failed(error::no_task(tasks.first().map_or("", TaskId::as_str)));
+        return failed(error::no_task(&tasks.first().map_or_else(String::new, TaskId::to_string)));
     }
     let request = KillRequest { tasks, scale, wipe, force: call.flag("force", false) };
     match call.door.handle.edit(move |draft| draft.kill(&request)).await {

@@ -74,7 +74,7 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
             continue;
         }
         let Some((host_ports, turned)) = trial.take(slot, salt.wrapping_add(seats.len() as u64), cost) else { continue };
-        seats.push(Seat { node: trial.rows.cold[slot as usize].id.clone(), host_ports });
+        seats.push(Seat { node: trial.rows.cold[slot as usize].id.clone(), host_ports: host_ports.into() });
         if turned && !waits_only {
             return false;
         }

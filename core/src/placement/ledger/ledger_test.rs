@@ -173,7 +173,7 @@ impl World {
             self.cluster.instances.remove(&before.id);
         }
         if let Some(after) = after {
-            self.cluster.instances.insert(after.id.clone(), after);
+            self.cluster.instances.insert(after);
         }
     }
 

@@ -1,0 +1,181 @@
+//! Simulated agents: they say at once that what they were told to run is running.
+
+use orrery_controller::{AgentLink, Handle};
+use orrery_core::assignment::{Assignment, Down, PROTOCOL_VERSION, TaskReport, Up};
+use orrery_core::instance::Condition;
+use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
+use orrery_core::{Scalar, TaskId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Orders waiting for one agent, as in a real link.
+const ORDERS_LIMIT: usize = 8_192;
+/// Reports waiting for the leader.
+const REPORTS_LIMIT: usize = 64;
+/// Orders taken at a time.
+const ORDERS_BATCH: usize = 1_024;
+
+/// What the agents of a fleet have seen, together.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Messages, snapshots included.
+    pub(super) messages: AtomicU64,
+    /// Tasks they were told to run by messages of change.
+    pub(super) runs: AtomicU64,
+    /// Bytes of the messages as JSON; only counted while `weighs` is set.
+    pub(super) bytes: AtomicU64,
+    /// Whether messages are weighed.
+    pub(super) weighs: std::sync::atomic::AtomicBool,
+    /// Nanoseconds since the fleet began when the last order to run arrived.
+    pub(super) last_run: AtomicU64,
+}
+
+/// Agents in this process.
+pub(super) struct Fleet {
+    pub(super) seen: Arc<Seen>,
+    pub(super) began: std::time::Instant,
+    agents: Vec<JoinHandle<()>>,
+}
+
+impl Fleet {
+    /// Connects agents number `0..count`.
+    pub(super) fn connect(handle: &Handle, count: u32) -> anyhow::Result<Self> {
+        let mut fleet = Self { seen: Arc::default(), began: std::time::Instant::now(), agents: Vec::new() };
+        for number in 0..count {
+            let agent = fleet.agent(handle, facts(number)?, Vec::new());
+            fleet.agents.push(agent);
+        }
+        Ok(fleet)
+    }
+
+    fn agent(&self, handle: &Handle, facts: NodeFacts, tasks: Vec<TaskReport>) -> JoinHandle<()> {
+        let (down, orders) = mpsc::channel(ORDERS_LIMIT);
+        let (up, reports) = mpsc::channel(REPORTS_LIMIT);
+        handle.attach(AgentLink { down, up: reports });
+        tokio::spawn(serve(facts, tasks, orders, up, Arc::clone(&self.seen), self.began))
+    }
+
+    /// Cuts an agent's connection.
+    pub(super) fn cut(&self, number: usize) {
+        self.agents[number].abort();
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for agent in &self.agents {
+            agent.abort();
+        }
+    }
+}
+
+async fn serve(
+    facts: NodeFacts,
+    tasks: Vec<TaskReport>,
+    mut orders: mpsc::Receiver<Down>,
+    up: mpsc::Sender<Up>,
+    seen: Arc<Seen>,
+    began: std::time::Instant,
+) {
+    let registration = Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts), tasks };
+    if up.send(registration).await.is_err() {
+        return;
+    }
+    let mut batch = Vec::new();
+    while orders.recv_many(&mut batch, ORDERS_BATCH).await > 0 {
+        seen.messages.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        if seen.weighs.load(Ordering::Relaxed) {
+            let bytes: usize = batch.iter().map(|order| serde_json::to_vec(order).map_or(0, |bytes| bytes.len() + 4)).sum();
+            seen.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        let (mut reports, mut runs) = (Vec::new(), 0);
+        let at = now();
+        for order in batch.drain(..) {
+            match order {
+                Down::Snapshot { assignments, .. } => {
+                    reports.extend(assignments.iter().map(|assignment| running(assignment, at)));
+                }
+                Down::Run { assignment, .. } => {
+                    runs += 1;
+                    reports.push(running(&assignment, at));
+                }
+                Down::Stop { task, .. } => reports.push(stopped(task, at)),
+                Down::Forget { .. } | Down::Dismiss { .. } => {}
+            }
+        }
+        if runs > 0 {
+            seen.last_run.fetch_max(began.elapsed().as_nanos() as u64, Ordering::SeqCst);
+            seen.runs.fetch_add(runs, Ordering::SeqCst);
+        }
+        if !reports.is_empty() && up.send(Up::Reports { tasks: reports }).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn running(assignment: &Assignment, at: Timestamp) -> TaskReport {
+    let task = assignment.task_id();
+    let container = assignment.instance.uuid().to_string();
+    let sandbox = format!("/var/lib/orrery/agent/slaves/S0/frameworks/f/executors/{task}/runs/{container}");
+    TaskReport {
+        condition: Condition::Running,
+        at,
+        started_at: Some(at),
+        container: Some(container),
+        sandbox: Some(sandbox),
+        ..blank(task, at)
+    }
+}
+
+fn stopped(task: TaskId, at: Timestamp) -> TaskReport {
+    let reason = Some(orrery_core::assignment::FailureReason::Stopped);
+    TaskReport { condition: Condition::Killed, reason, ..blank(task, at) }
+}
+
+fn blank(task: TaskId, at: Timestamp) -> TaskReport {
+    TaskReport {
+        task,
+        condition: Condition::Staging,
+        at,
+        started_at: None,
+        reason: None,
+        exit: None,
+        message: None,
+        health: Vec::new(),
+        ready: true,
+        addresses: Vec::new(),
+        container: None,
+        sandbox: None,
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn facts(number: u32) -> anyhow::Result<NodeFacts> {
+    Ok(NodeFacts {
+        id: NodeId::parse(&format!("0b5a8e0e-6a5c-4c3e-9d0f-3f2f6f0c7d11-S{number}"))?,
+        hostname: format!("host-{number}.example.org"),
+        address: std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
+        port: 5051,
+        resources: Resources {
+            cpus: Scalar::from_units(32),
+            mem: Scalar::from_units(131_072),
+            disk: Scalar::from_units(1_000_000),
+            gpus: 0,
+            ports: PortRanges::new([(20_000, 31_000)]),
+        },
+        attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 75))]),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
+}

@@ -1,0 +1,214 @@
+//! From specs to a fleet that runs them, then the figures of that cluster.
+
+use super::agents::Fleet;
+use super::memory;
+use crate::figure::{Figure, Goal, Peer};
+use crate::peer::{Etcd, Peers};
+use crate::report::Report;
+use anyhow::Context as _;
+use orrery_controller::{Handle, LeaderOptions, start};
+use orrery_core::cluster::{AppEdit, Cluster};
+use orrery_core::instance::Condition;
+use orrery_core::node::NodeStatus;
+use orrery_core::{App, AppId, Scalar};
+use orrery_net::ZoneHandle;
+use orrery_store::{Store, Transaction};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Instances of each app.
+const INSTANCES: u32 = 1_000;
+/// How long a node may be away.
+const NODE_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Idle time measured.
+const IDLE: Duration = Duration::from_secs(10);
+/// Writers and time of etcd's own rate.
+const ETCD_WRITERS: usize = 256;
+const ETCD_TIME: Duration = Duration::from_secs(3);
+
+/// 1,000 agents, 100,000 tasks.
+pub(crate) fn small(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
+    run(report, "scale-1k", 1_000, 100_000)
+}
+
+/// 10,000 agents, 1,000,000 tasks.
+pub(crate) fn large(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
+    run(report, "scale-10k", 10_000, 1_000_000)
+}
+
+fn run(report: &mut Report, bench: &'static str, agents: u32, tasks: u32) -> anyhow::Result<()> {
+    let directory = tempfile::Builder::new().prefix("orrery-bench-").tempdir()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let Some(etcd) = Etcd::start(directory.path())? else {
+        report.note("etcd is not installed (apt-get install etcd-server): not measured");
+        return Ok(());
+    };
+    runtime.block_on(measure(report, bench, &etcd, agents, tasks))
+}
+
+/// One life of a leader.
+struct Leading {
+    handle: Handle,
+    zone: ZoneHandle,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Leading {
+    async fn begin(store: &Arc<dyn Store>) -> anyhow::Result<Self> {
+        let (stop, zone) = (CancellationToken::new(), ZoneHandle::new());
+        let options = LeaderOptions {
+            store: Arc::clone(store),
+            zone: zone.clone(),
+            address: "127.0.0.1:8080".parse()?,
+            node_timeout: NODE_TIMEOUT,
+            clock: orrery_controller::Clock::system(),
+            entropy: orrery_controller::Seeds::random(),
+        };
+        let (handle, task) = start(options, stop.clone()).await?;
+        Ok(Self { handle, zone, stop, task })
+    }
+
+    /// Waits until the cluster is as wanted.
+    async fn until(&self, what: &str, wanted: impl Fn(&Cluster) -> bool) -> anyhow::Result<()> {
+        let mut generation = self.handle.generation();
+        let reached = async {
+            while !wanted(&self.handle.cluster()) {
+                generation.changed().await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, reached).await.with_context(|| format!("waited too long until {what}"))?
+    }
+}
+
+fn app(number: u32, instances: u32) -> anyhow::Result<App> {
+    let mut app = App::new(AppId::parse(&format!("/bench/app-{number}"))?);
+    app.cmd = Some("exec sleep 1000000".into());
+    app.cpus = Scalar::from_thousandths(10);
+    app.mem = Scalar::from_units(16);
+    app.instances = instances;
+    app.env.insert("MODE".into(), orrery_core::app::EnvValue::Literal("bench".into()));
+    Ok(app)
+}
+
+async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: u32, tasks: u32) -> anyhow::Result<()> {
+    let scale = format!("{agents} simulated agents, {tasks} tasks, {INSTANCES} an app, etcd with fsync on the same cores");
+    let figure = |metric: &str, value: f64, unit: &'static str| Figure::new(bench, metric, value, unit).scale(&scale);
+    let store: Arc<dyn Store> = Arc::new(etcd.store().await?);
+    let single = single_puts(&store).await?;
+    report.add(figure("etcd alone: single puts", single, "commits/s"));
+
+    let before_all = memory::living();
+    let leading = Leading::begin(&store).await?;
+    let clock = Instant::now();
+    let fleet = Fleet::connect(&leading.handle, agents)?;
+    leading.until("all agents are connected", |cluster| active(cluster) == agents as usize).await?;
+    let joined = clock.elapsed().as_secs_f64();
+    report.add(figure("agents connected", f64::from(agents) / joined, "agents/s"));
+    let after_join = memory::living();
+
+    let revision = store.revision().await?;
+    let clock = Instant::now();
+    let mut posts = tokio::task::JoinSet::new();
+    for number in 0..tasks / INSTANCES {
+        let (handle, app) = (leading.handle.clone(), app(number, INSTANCES)?);
+        posts.spawn(async move { handle.edit(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).await });
+    }
+    while let Some(posted) = posts.join_next().await {
+        posted??;
+    }
+    let accepted = clock.elapsed();
+    leading.until("all tasks run", |cluster| cluster.deployments.is_empty()).await?;
+    let elapsed = clock.elapsed();
+    let cluster = leading.handle.cluster();
+    let running = cluster.instances.values().filter(|instance| instance.condition == Condition::Running).count();
+    anyhow::ensure!(running == tasks as usize, "{running} of {tasks} tasks run");
+    let rate = f64::from(tasks) / elapsed.as_secs_f64();
+    report.add(figure("all specs durably accepted", accepted.as_secs_f64(), "s"));
+    let spec = figure("spec accepted → acknowledged running", rate, "tasks/s").goal(Goal::AtLeast(50_000.0));
+    report.add(spec);
+    let against = Peer::measured("etcd, single puts", single);
+    report.add(figure("… beside etcd's single puts", rate, "tasks/s").peer(Some(against)).goal_of_ratio(Goal::AtLeast(3.0)));
+    let steps = store.revision().await?.0 - revision.0;
+    report.add(figure("etcd transactions for it", steps as f64, "transactions"));
+    drop(cluster);
+
+    // Idle.
+    let revision = store.revision().await?;
+    let cpu = cpu_seconds();
+    tokio::time::sleep(IDLE).await;
+    let share = (cpu_seconds() - cpu) / IDLE.as_secs_f64() * 100.0;
+    let writes = store.revision().await?.0 - revision.0;
+    report.add(figure("steady: CPU of leader and agents, no signs of life sent", share, "% of a core").goal(Goal::AtMost(1.0)));
+    report.add(figure("steady: changes in the store", writes as f64, "changes").goal(Goal::AtMost(0.0)));
+
+    // Memory: what the leader's end gives back.
+    let with_all = memory::living();
+    let names = memory::living();
+    let Leading { handle, zone, stop, task } = leading;
+    drop(fleet);
+    stop.cancel();
+    task.await?;
+    let nodes_and_tasks = {
+        let before = memory::living();
+        drop(zone);
+        let names = before - memory::living();
+        report.add(figure("memory: published names", names as f64 / f64::from(tasks), "B/task"));
+        drop(handle);
+        before - names
+    };
+    let _ = (names, nodes_and_tasks);
+    let per_task = (with_all - after_join) as f64 / f64::from(tasks);
+    let per_agent = (after_join - before_all) as f64 / f64::from(agents);
+    report.add(
+        figure("memory: all that grew with the tasks, agents' state included", per_task, "B/task").goal(Goal::AtMost(400.0)),
+    );
+    report.add(figure("memory: all that grew with the agents, their own state included", per_agent, "B/agent"));
+
+    // A new controller on the same store.
+    let clock = Instant::now();
+    let leading = Leading::begin(&store).await?;
+    report.add(figure("cold start: store read, first step done", clock.elapsed().as_secs_f64(), "s").goal(Goal::AtMost(3.0)));
+    anyhow::ensure!(leading.handle.cluster().instances.len() == tasks as usize, "tasks are missing after the restart");
+    leading.stop.cancel();
+    leading.task.await?;
+    Ok(())
+}
+
+fn active(cluster: &Cluster) -> usize {
+    cluster.nodes.values().filter(|node| node.status == NodeStatus::Active).count()
+}
+
+/// CPU time of this process so far, seconds.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// etcd's own rate: one put a transaction, many writers.
+async fn single_puts(store: &Arc<dyn Store>) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..ETCD_WRITERS {
+        let store = Arc::clone(store);
+        writers.spawn(async move {
+            let mut count = 0_u64;
+            while start.elapsed() < ETCD_TIME {
+                store.transact(Transaction::new().put(format!("/bench/{writer}"), vec![b'x'; 256])).await?;
+                count += 1;
+            }
+            Ok::<_, orrery_store::Error>(count)
+        });
+    }
+    let mut total = 0;
+    while let Some(count) = writers.join_next().await {
+        total += count??;
+    }
+    Ok(total as f64 / start.elapsed().as_secs_f64())
+}
