@@ -158,7 +158,7 @@ impl Judge {
                 objections.push(format!("{task} started on {node}, which was never assigned there"));
             }
             for (other, process) in &inner.living {
-                let clash = if task.split().is_ok_and(|(one, _)| other.split().is_ok_and(|(two, _)| one == two)) {
+                let clash = if task.instance() == other.instance() {
                     Some("two of one identity".to_owned())
                 } else if new.single && process.app == new.app {
                     Some(format!("two holders of {}", new.app))
@@ -189,9 +189,8 @@ impl Judge {
     pub fn told_to_stop(&self, node: &NodeId, task: &TaskId, because: &str) {
         let wanted = {
             let inner = self.lock();
-            let of = task.split().ok().and_then(|(id, number)| {
-                inner.truth.instances.get(&id).filter(|instance| instance.incarnation == number).cloned()
-            });
+            let of = inner.truth.instances.get(task.instance());
+            let of = of.filter(|instance| instance.incarnation == task.incarnation()).cloned();
             of.is_some_and(|instance| instance.node() == Some(node) && instance.goal == Goal::Running)
         };
         if wanted {

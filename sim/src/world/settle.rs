@@ -102,7 +102,8 @@ impl World {
 
 /// Where a controller's view is not what the store and the machines say.
 fn difference(view: &Cluster, truth: &Cluster) -> Option<String> {
-    for (id, instance) in &view.instances {
+    for instance in view.instances.values() {
+        let id = &instance.id;
         let stored = truth.instances.get(id);
         if stored.is_none_or(|stored| stored.incarnation != instance.incarnation || stored.seat != instance.seat) {
             return Some(format!("a controller believes in {id}: {instance:?}"));
