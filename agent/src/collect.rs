@@ -14,8 +14,13 @@ use std::time::{Duration, SystemTime};
 const INTERVAL: Duration = Duration::from_secs(3600);
 /// Pause between two collections, however many tasks end.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Free part of the disk below which sandboxes go before their time, percent (Mesos: 10).
+/// Free part of the disk below which sandboxes go before their time, percent (Mesos: 10), unless
+/// [`FREE_ENOUGH_BYTES`] are free.
 const FREE_MIN_PERCENT: u64 = 10;
+/// No large disk is short of room with so much free, bytes.
+const FREE_ENOUGH_BYTES: u64 = 10 << 30;
+/// Sandboxes are kept for so long even then: somebody may be about to read why the task ended.
+const KEEP_AT_LEAST: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Sandbox {
@@ -23,13 +28,15 @@ struct Sandbox {
     age: Duration,
 }
 
-/// Which sandboxes must go: those beyond the age, beyond the number, and under pressure the oldest
-/// half of what is left. `all` in any order.
+/// Which sandboxes must go: those beyond the age, beyond the number, and under pressure the older
+/// half of what is left, but none younger than [`KEEP_AT_LEAST`]. `all` in any order.
 fn choose(mut all: Vec<Sandbox>, keep: usize, keep_for: Duration, pressure: bool) -> Vec<PathBuf> {
     all.sort_by_key(|sandbox| sandbox.age);
-    let young = all.iter().take_while(|sandbox| sandbox.age <= keep_for).count();
-    let kept = young.min(keep);
-    let kept = if pressure { kept / 2 } else { kept };
+    let youngest = |limit: Duration| all.iter().take_while(|sandbox| sandbox.age <= limit).count();
+    let mut kept = youngest(keep_for).min(keep);
+    if pressure {
+        kept = kept.min(youngest(KEEP_AT_LEAST).max(kept / 2));
+    }
     all.drain(kept..).map(|sandbox| sandbox.path).collect()
 }
 
@@ -102,7 +109,10 @@ fn collect(shared: &Shared) {
 }
 
 fn under_pressure(directory: &Path) -> bool {
-    nix::sys::statvfs::statvfs(directory).is_ok_and(|stats| stats.blocks_available() * 100 < stats.blocks() * FREE_MIN_PERCENT)
+    nix::sys::statvfs::statvfs(directory).is_ok_and(|stats| {
+        let free = stats.blocks_available().saturating_mul(stats.fragment_size());
+        free < FREE_ENOUGH_BYTES && stats.blocks_available() * 100 < stats.blocks() * FREE_MIN_PERCENT
+    })
 }
 
 /// All sandboxes, with the time since they last changed.
@@ -144,16 +154,21 @@ mod tests {
 
     #[test]
     fn chooses_old_and_many() {
+        // Ages in minutes.
+        let age = |minutes: u64| Duration::from_secs(60 * minutes);
         let all: Vec<Sandbox> =
-            (1..=6).rev().map(|age| Sandbox { path: age.to_string().into(), age: Duration::from_secs(age) }).collect();
-        let gone = |keep, seconds, pressure| -> Vec<String> {
-            let gone = choose(all.clone(), keep, Duration::from_secs(seconds), pressure);
+            [30, 25, 20, 15, 5, 1].map(|minutes| Sandbox { path: minutes.to_string().into(), age: age(minutes) }).into();
+        let gone = |keep, minutes, pressure| -> Vec<String> {
+            let gone = choose(all.clone(), keep, age(minutes), pressure);
             gone.into_iter().map(|path| path.display().to_string()).collect()
         };
-        assert_eq!(gone(10, 10, false), [""; 0]);
-        assert_eq!(gone(10, 4, false), ["5", "6"]);
-        assert_eq!(gone(3, 10, false), ["4", "5", "6"]);
-        assert_eq!(gone(4, 10, true), ["3", "4", "5", "6"]);
+        assert_eq!(gone(10, 60, false), [""; 0]);
+        assert_eq!(gone(10, 20, false), ["25", "30"]);
+        assert_eq!(gone(3, 60, false), ["20", "25", "30"]);
+        assert_eq!(gone(10, 60, true), ["20", "25", "30"]);
+        assert_eq!(gone(4, 60, true), ["15", "20", "25", "30"]);
+        assert_eq!(gone(3, 60, true), ["15", "20", "25", "30"], "young ones stay");
+        assert_eq!(gone(1, 60, true), ["5", "15", "20", "25", "30"], "the number holds always");
     }
 
     #[test]
