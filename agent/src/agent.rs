@@ -99,7 +99,7 @@ impl Agent {
             None => None,
         };
         let epoch = fs::read_to_string(config.data_dir.join("epoch")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        let executor = Executor { spawner, cgroups, address: config.facts.address };
+        let executor = Executor { spawner, cgroups, address: config.facts.address, hidden: config.all_hidden() };
         let fetcher = Fetcher::new(&config).map_err(Error::Spawner)?;
         let prober = Prober::new(config.limits.probes).map_err(Error::Spawner)?;
         let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));

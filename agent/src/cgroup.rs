@@ -16,8 +16,11 @@ const PERIOD_US: i64 = 100_000;
 const QUOTA_MIN_US: i64 = 1_000;
 /// Memory below which not even a shell starts, bytes; smaller limits are raised to it.
 const MEMORY_MIN_BYTES: i64 = 8 << 20;
-/// Processes and threads of one task; a fork bomb ends here.
+/// Most processes and threads of one task; a fork bomb ends here.
 const PIDS_MAX: u32 = 16_384;
+/// A task may have at most this part of all process ids of the machine, and all tasks together all
+/// but this part: the node itself goes on working.
+const PIDS_PART: u32 = 8;
 /// Parent of all our groups.
 const ROOT: &str = "orrery";
 /// Controllers used.
@@ -40,6 +43,32 @@ pub(crate) struct Cgroups {
     layout: Layout,
     /// `orrery/<node>`.
     group: String,
+    /// The kernel counts swap, so that a memory limit can hold with it.
+    counts_swap: bool,
+    pids: PidLimits,
+}
+
+/// Bounds on processes and threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PidLimits {
+    /// Of one task.
+    pub(crate) task: u32,
+    /// Of all tasks of the machine.
+    all: u32,
+}
+
+impl PidLimits {
+    /// The bounds on a machine that has `most` process ids.
+    fn of(most: u32) -> Self {
+        let part = (most / PIDS_PART).max(1);
+        Self { task: part.min(PIDS_MAX), all: most - part }
+    }
+
+    /// The bounds on this machine.
+    pub(crate) fn detect() -> Self {
+        let read = |name: &str| fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?.trim().parse().ok();
+        Self::of(["pid_max", "threads-max"].into_iter().filter_map(read).min().unwrap_or(PIDS_MAX * PIDS_PART))
+    }
 }
 
 /// Usage counters of one task.
@@ -88,9 +117,17 @@ impl Cgroups {
     /// Creates the node's groups. The text says why there are none, if so.
     pub(crate) fn set_up(node: &str) -> (Self, Option<String>) {
         let layout = layout(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
-        let cgroups = Self { layout, group: format!("{ROOT}/{node}") };
+        Self::set_up_in(layout, node)
+    }
+
+    fn set_up_in(layout: Layout, node: &str) -> (Self, Option<String>) {
+        let mut cgroups = Self { layout, group: format!("{ROOT}/{node}"), counts_swap: false, pids: PidLimits::detect() };
         match cgroups.create() {
-            Ok(()) => (cgroups, None),
+            Ok(()) => {
+                let swap = cgroups.directory("memory", "").map(|directory| directory.join(cgroups.swap_file()));
+                cgroups.counts_swap = swap.is_some_and(|file| file.exists());
+                (cgroups, None)
+            }
             Err(because) => (Self { layout: Layout::None, ..cgroups }, Some(because)),
         }
     }
@@ -102,6 +139,10 @@ impl Cgroups {
             Layout::V1(controllers) => controllers.iter().try_for_each(|(controller, point)| {
                 let group = point.join(&self.group);
                 fs::create_dir_all(&group).map_err(|error| fail(&group, error))?;
+                if *controller == "pids" {
+                    let file = point.join(ROOT).join("pids.max");
+                    fs::write(&file, self.pids.all.to_string()).map_err(|error| fail(&file, error))?;
+                }
                 if *controller == "memory" {
                     // The default on most systems; fails where it already holds.
                     let _ = fs::write(point.join(ROOT).join("memory.use_hierarchy"), "1");
@@ -116,9 +157,15 @@ impl Cgroups {
                     let file = directory.join("cgroup.subtree_control");
                     fs::write(&file, "+cpu +memory +pids").map_err(|error| fail(&file, error))?;
                 }
-                Ok(())
+                let file = point.join(ROOT).join("pids.max");
+                fs::write(&file, self.pids.all.to_string()).map_err(|error| fail(&file, error))
             }
         }
+    }
+
+    /// File that bounds memory and swap together (version 1), or swap (version 2).
+    fn swap_file(&self) -> &'static str {
+        if matches!(self.layout, Layout::V2(_)) { "memory.swap.max" } else { "memory.memsw.limit_in_bytes" }
     }
 
     /// Removes the node's own groups, once no task is left.
@@ -193,6 +240,9 @@ impl Cgroups {
             }
             if let Some(memory) = memory {
                 add("memory", "memory.limit_in_bytes", memory.to_string());
+                if self.counts_swap {
+                    add("memory", self.swap_file(), memory.to_string());
+                }
             }
         } else {
             // The kernel's own conversion between the two scales.
@@ -202,9 +252,12 @@ impl Cgroups {
             }
             if let Some(memory) = memory {
                 add("memory", "memory.max", memory.to_string());
+                if self.counts_swap {
+                    add("memory", self.swap_file(), "0".into());
+                }
             }
         }
-        add("pids", "pids.max", PIDS_MAX.to_string());
+        add("pids", "pids.max", self.pids.task.to_string());
         setups
     }
 
@@ -224,7 +277,12 @@ impl Cgroups {
                 && error.kind() != std::io::ErrorKind::NotFound
             {
                 clean = false;
-                // Something outlived its init, which only a process outside the namespace can.
+                // Something outlived its init, which only a process outside the namespace can. Version
+                // 2 kills a group as one.
+                let kill = directory.join("cgroup.kill");
+                if kill.exists() && fs::write(kill, "1").is_ok() {
+                    continue;
+                }
                 for process in fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
                     if let Ok(process) = process.parse() {
                         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL);
@@ -291,13 +349,100 @@ mod tests {
                       32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let Layout::V1(found) = layout(hybrid) else { panic!("version 1 expected") };
         assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["cpu", "cpuacct", "memory"]);
-        let cgroups = Cgroups { layout: Layout::V1(found), group: "orrery/n".into() };
+        let cgroups =
+            Cgroups { layout: Layout::V1(found), group: "orrery/n".into(), counts_swap: false, pids: PidLimits::of(100) };
         assert_eq!(
             cgroups.directories("c"),
             [Path::new("/sys/fs/cgroup/cpu,cpuacct/orrery/n/c"), Path::new("/sys/fs/cgroup/memory/orrery/n/c")]
         );
         assert_eq!(layout("32 24 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), Layout::V2("/sys/fs/cgroup".into()));
         assert_eq!(layout("1 2 3"), Layout::None);
+    }
+
+    fn spec() -> ContainerSpec {
+        serde_json::from_value(serde_json::json!({
+            "name": "c", "executor": "process", "command": null, "image": null, "user": null, "cpus": 0.5, "cpus_limit": 1.5,
+            "mem_limit": 64, "disk": 0, "gpus": 0, "env": {}, "fetch": [], "volumes": [], "network": "host",
+            "network_name": null, "ports": [], "health_checks": [], "readiness_checks": [], "labels": {}, "tty": false,
+        }))
+        .unwrap()
+    }
+
+    fn content(root: &Path, name: &str) -> String {
+        fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// A directory that looks like the kernel's: what is written to which file, in the right place.
+    #[test]
+    fn version_2_files() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("orrery/n");
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("memory.swap.max"), "max").unwrap();
+        let (cgroups, complaint) = Cgroups::set_up_in(Layout::V2(root.path().into()), "n");
+        assert_eq!(complaint, None);
+        for directory in ["", "orrery", "orrery/n"] {
+            assert_eq!(content(&root.path().join(directory), "cgroup.subtree_control"), "+cpu +memory +pids");
+        }
+        assert_eq!(content(root.path(), "orrery/pids.max"), cgroups.pids.all.to_string());
+        for setup in cgroups.setups("c", &spec()) {
+            setup.enter().unwrap();
+        }
+        let task = group.join("c");
+        // 512 shares of 2 to 262144 on the scale of 1 to 10000, as the kernel converts.
+        for (name, wanted) in [
+            ("cpu.weight", "20"),
+            ("cpu.max", "150000 100000"),
+            ("memory.max", "67108864"),
+            ("memory.swap.max", "0"),
+            ("pids.max", &cgroups.pids.task.to_string()),
+            ("cgroup.procs", "0"),
+        ] {
+            assert_eq!(content(&task, name), wanted, "{name}");
+        }
+        assert!(!cgroups.out_of_memory("c"));
+        fs::write(task.join("memory.events"), "low 0\noom 1\noom_kill 1\n").unwrap();
+        assert!(cgroups.out_of_memory("c"));
+        fs::write(task.join("memory.current"), "4096\n").unwrap();
+        fs::write(task.join("cpu.stat"), "usage_usec 3\nuser_usec 2000000\nnr_throttled 7\n").unwrap();
+        let usage = cgroups.usage("c");
+        assert_eq!((usage.memory_bytes, usage.cpu_user_seconds, usage.throttled), (4096, 2.0, 7));
+        // Whatever is left in the group is killed as one.
+        fs::write(task.join("cgroup.kill"), "").unwrap();
+        assert!(!cgroups.remove("c"));
+        assert_eq!(content(&task, "cgroup.kill"), "1");
+    }
+
+    #[test]
+    fn version_1_files() {
+        let root = tempfile::tempdir().unwrap();
+        let points = CONTROLLERS.map(|controller| (controller, root.path().join(controller)));
+        for (_, point) in &points {
+            fs::create_dir_all(point.join("orrery/n")).unwrap();
+        }
+        fs::write(root.path().join("memory/orrery/n/memory.memsw.limit_in_bytes"), "").unwrap();
+        let (cgroups, complaint) = Cgroups::set_up_in(Layout::V1(points.into()), "n");
+        assert_eq!(complaint, None);
+        for setup in cgroups.setups("c", &spec()) {
+            setup.enter().unwrap();
+        }
+        for (name, wanted) in [
+            ("cpu/orrery/n/c/cpu.shares", "512"),
+            ("cpu/orrery/n/c/cpu.cfs_quota_us", "150000"),
+            ("memory/orrery/n/c/memory.limit_in_bytes", "67108864"),
+            ("memory/orrery/n/c/memory.memsw.limit_in_bytes", "67108864"),
+            ("pids/orrery/n/c/pids.max", &cgroups.pids.task.to_string()),
+            ("freezer/orrery/n/c/cgroup.procs", "0"),
+        ] {
+            assert_eq!(content(root.path(), name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn process_limits_leave_room_for_the_node() {
+        assert_eq!(PidLimits::of(32_768), PidLimits { task: 4_096, all: 28_672 });
+        assert_eq!(PidLimits::of(4_194_304), PidLimits { task: PIDS_MAX, all: 3_670_016 });
+        assert_eq!(PidLimits::of(1), PidLimits { task: 1, all: 0 });
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct AgentConfig {
     /// Program that becomes the spawner when called with the argument `spawner`; usually the
     /// running program itself.
     pub spawner_program: PathBuf,
+    /// Further files and directories that tasks must not see, such as those of a controller on the
+    /// same machine. The data directory and the engine's socket are hidden anyway.
+    pub hidden: Vec<PathBuf>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -66,6 +69,11 @@ impl AgentConfig {
     pub(crate) fn executors_dir(&self) -> PathBuf {
         let node = self.data_dir.join("slaves").join(self.facts.id.as_str());
         node.join("frameworks").join(&self.framework_id).join("executors")
+    }
+
+    /// All that tasks must not see.
+    pub(crate) fn all_hidden(&self) -> Vec<PathBuf> {
+        self.hidden.iter().chain([&self.data_dir]).chain(&self.docker).cloned().collect()
     }
 
     pub(crate) fn records_dir(&self) -> PathBuf {

@@ -154,13 +154,14 @@ async fn note_start(record: &Record) {
 async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
     let permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
     let (first, container, volumes_dir) = (record.clone(), spec.clone(), shared.config.volumes_dir());
+    let hidden = shared.config.all_hidden();
     let prepared = blocking(move || {
         create_directories(&first.run).map_err(|error| format!("cannot create the sandbox: {error}"))?;
         first.write().map_err(|error| format!("cannot write the task's record: {error}"))?;
         // In an image users are the image's own.
         let user = if container.executor == ExecutorKind::Process { container.user.as_deref() } else { None };
         let identity = lookup(user)?;
-        let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox)?;
+        let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox, &hidden)?;
         volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
         // With artifacts only after they have been unpacked: other tasks of the same user could
         // exchange files for links while they are.

@@ -1,5 +1,6 @@
 //! Volumes of a container, resolved to directories of the node.
 
+use crate::fetch::lies_in;
 use orrery_core::AppId;
 use orrery_core::app::{Volume, VolumeMode};
 use std::path::{Component, Path, PathBuf};
@@ -23,16 +24,36 @@ fn stays(path: &Path) -> bool {
 /// Where a container's volumes are; all faults at once.
 ///
 /// Persistent volumes lie in `<volumes>/<app path>/<container path>` and are shared by all tasks of
-/// the app on this node. A relative host path lies in the sandbox, as in Mesos.
-pub(crate) fn resolve(volumes: &[Volume], directory: &Path, app: &AppId, sandbox: &Path) -> Result<Vec<Resolved>, String> {
+/// the app on this node. A relative host path lies in the sandbox, as in Mesos. Nothing below
+/// `hidden` is given out, but a hidden socket may be asked for by its name.
+pub(crate) fn resolve(
+    volumes: &[Volume],
+    directory: &Path,
+    app: &AppId,
+    sandbox: &Path,
+    hidden: &[PathBuf],
+) -> Result<Vec<Resolved>, String> {
     let (mut resolved, mut faults) = (Vec::new(), Vec::new());
     for volume in volumes {
         match resolve_one(volume, directory, app, sandbox) {
+            Ok(one) if !one.persistent && is_hidden(&one.source, sandbox, hidden) => faults.push(format!(
+                "volume {}: host path \"{}\" belongs to the agent or another task, and tasks may not see it",
+                one.target.display(),
+                one.source.display()
+            )),
             Ok(one) => resolved.push(one),
             Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() { Ok(resolved) } else { Err(faults.join("; ")) }
+}
+
+fn is_hidden(source: &Path, sandbox: &Path, hidden: &[PathBuf]) -> bool {
+    // What does not exist is created in the sandbox or refused later.
+    let Ok(real) = source.canonicalize() else { return false };
+    let own = sandbox.canonicalize().is_ok_and(|sandbox| real.starts_with(sandbox));
+    let by_name = !real.is_dir() && hidden.iter().any(|path| path.canonicalize().is_ok_and(|path| path == real));
+    !own && !by_name && lies_in(&real, hidden)
 }
 
 fn resolve_one(volume: &Volume, directory: &Path, app: &AppId, sandbox: &Path) -> Result<Resolved, String> {
@@ -83,7 +104,7 @@ mod tests {
 
     fn run(volume: Volume) -> Result<Resolved, String> {
         let app = AppId::parse("/shop/db").unwrap();
-        resolve(&[volume], Path::new("/data/volumes"), &app, Path::new("/sandbox")).map(|mut all| all.remove(0))
+        resolve(&[volume], Path::new("/data/volumes"), &app, Path::new("/sandbox"), &[]).map(|mut all| all.remove(0))
     }
 
     #[test]
@@ -101,6 +122,32 @@ mod tests {
         };
         let volume = Volume { container_path: "pg".into(), persistent: Some(persistent), ..Volume::default() };
         assert_eq!(run(volume).unwrap().source, Path::new("/data/volumes/shop/db/_volumes/pg"));
+    }
+
+    #[test]
+    fn the_agents_own_files_are_not_given_out() {
+        let agent = tempfile::tempdir().unwrap();
+        let sandbox = agent.path().join("sandbox");
+        std::fs::create_dir_all(sandbox.join("x")).unwrap();
+        std::fs::create_dir_all(agent.path().join("tasks")).unwrap();
+        std::fs::write(agent.path().join("socket"), "").unwrap();
+        std::os::unix::fs::symlink(agent.path(), sandbox.join("out")).unwrap();
+        let app = AppId::parse("/shop/db").unwrap();
+        let hidden = [agent.path().to_owned(), agent.path().join("socket")];
+        let path = |name: &str| agent.path().join(name).to_str().unwrap().to_owned();
+        for (host, allowed) in [
+            (path("tasks"), false),
+            (path("."), false),
+            ("out".into(), false),
+            ("x".into(), true),
+            ("new".into(), true),
+            (path("socket"), true),
+            ("/".into(), true),
+        ] {
+            let volume = Volume::host("v", &host, VolumeMode::ReadOnly);
+            let resolved = resolve(&[volume], Path::new("/data/volumes"), &app, &sandbox, &hidden);
+            assert_eq!(resolved.is_ok(), allowed, "{host} {resolved:?}");
+        }
     }
 
     #[test]

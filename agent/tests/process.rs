@@ -164,7 +164,7 @@ async fn tasks_are_confined() {
     let task = cluster.run(&assignment(spec(command))).await;
     let report = cluster.ended(&task).await;
     let out = log(&report, "stdout");
-    for text in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t00000000a80425fb", "CapEff:\t00000000a80425fb"] {
+    for text in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t00000000200405fb", "CapEff:\t00000000200405fb"] {
         assert!(out.contains(text), "{out}");
     }
     assert!(!out.contains("mounted"), "{out}");

@@ -1,6 +1,7 @@
 //! From a container of an assignment to what the engine is asked to create.
 
 use super::parameter;
+use crate::cgroup::PidLimits;
 use crate::checkpoint::Record;
 use crate::volume::Resolved;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
@@ -17,8 +18,6 @@ pub(super) const TASK_LABEL: &str = "MESOS_TASK_ID";
 pub(super) const NODE_LABEL: &str = "orrery.node";
 /// Longest log the engine keeps beside ours, per file.
 const ENGINE_LOG_SIZE: &str = "16m";
-/// Processes and threads of one container.
-const PIDS_MAX: i64 = 16_384;
 /// Period of CPU quotas, microseconds.
 const PERIOD_US: i64 = 100_000;
 
@@ -57,7 +56,7 @@ pub(super) fn body(
         cpu_period: spec.cpus_limit.map(|_| PERIOD_US),
         cpu_quota: spec.cpus_limit.map(|limit| (limit.thousandths().saturating_mul(PERIOD_US) / 1000).max(1000)),
         memory: spec.mem_limit.map(|limit| limit.thousandths().saturating_mul(1 << 20) / 1000),
-        pids_limit: Some(PIDS_MAX),
+        pids_limit: Some(i64::from(PidLimits::detect().task)),
         privileged: Some(image.privileged),
         init: init.then_some(true),
         network_mode: Some(match spec.network {

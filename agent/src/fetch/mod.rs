@@ -9,6 +9,7 @@ use crate::spawner::Identity;
 use cache::Cache;
 use extract::{Bounds, kind};
 use orrery_core::app::Artifact;
+pub(crate) use readable::lies_in;
 use readable::readable;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +25,7 @@ pub(crate) struct Fetcher {
     cache: Arc<Cache>,
     permits: Semaphore,
     bounds: Arc<Bounds>,
+    hidden: Arc<[PathBuf]>,
 }
 
 /// Where an artifact comes from.
@@ -86,6 +88,7 @@ impl Fetcher {
             cache: Arc::new(cache),
             permits: Semaphore::new(config.limits.fetches),
             bounds: Arc::new(Bounds::default()),
+            hidden: config.all_hidden().into(),
         })
     }
 
@@ -111,7 +114,8 @@ impl Fetcher {
         match &source {
             Source::File(path) => {
                 let (path, target, identity) = (path.clone(), target.clone(), identity.cloned());
-                blocking(move || copy(&readable(&path, identity.as_ref())?, &target)).await?;
+                let hidden = Arc::clone(&self.hidden);
+                blocking(move || copy(&readable(&path, identity.as_ref(), &hidden)?, &target)).await?;
             }
             Source::Web(url) if artifact.cache => {
                 let lock = self.cache.lock(&artifact.uri);

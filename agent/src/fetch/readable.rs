@@ -6,12 +6,16 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The file that `path` leads to, if `identity` may read it (`None`: the agent's own user).
+/// The file that `path` leads to, if `identity` may read it (`None`: the agent's own user) and it is
+/// not among what no task may see.
 ///
 /// # Errors
 /// One sentence, when the file is not there or not for that user.
-pub(super) fn readable(path: &Path, identity: Option<&Identity>) -> Result<PathBuf, String> {
+pub(super) fn readable(path: &Path, identity: Option<&Identity>, hidden: &[PathBuf]) -> Result<PathBuf, String> {
     let file = path.canonicalize().map_err(|error| error.to_string())?;
+    if lies_in(&file, hidden) {
+        return Err("it belongs to the agent or another task, and tasks may not see it".into());
+    }
     let Some(identity) = identity else { return Ok(file) };
     for (step, wanted) in file.ancestors().zip(std::iter::once(READ).chain(std::iter::repeat(SEARCH))) {
         let metadata = step.metadata().map_err(|error| error.to_string())?;
@@ -20,6 +24,11 @@ pub(super) fn readable(path: &Path, identity: Option<&Identity>) -> Result<PathB
         }
     }
     Ok(file)
+}
+
+/// Whether `real`, a path without links, is one of `hidden` or lies below one.
+pub(crate) fn lies_in(real: &Path, hidden: &[PathBuf]) -> bool {
+    hidden.iter().filter_map(|path| path.canonicalize().ok()).any(|outer| real.starts_with(outer))
 }
 
 const READ: u32 = 0o4;
@@ -53,11 +62,16 @@ mod tests {
         let friend = Identity { groups: vec![owner.gid()], ..stranger.clone() };
         for (mode, for_stranger, for_friend) in [(0o600, false, false), (0o640, false, true), (0o644, true, true)] {
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(readable(&file, Some(&stranger)).is_ok(), for_stranger, "{mode:o}");
-            assert_eq!(readable(&file, Some(&friend)).is_ok(), for_friend, "{mode:o}");
-            assert!(readable(&file, None).is_ok());
+            assert_eq!(readable(&file, Some(&stranger), &[]).is_ok(), for_stranger, "{mode:o}");
+            assert_eq!(readable(&file, Some(&friend), &[]).is_ok(), for_friend, "{mode:o}");
+            assert!(readable(&file, None, &[]).is_ok());
         }
+        // Not even for root, and not by way of a link.
+        let link = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(&file, link.path().join("link")).unwrap();
+        let hidden = [directory.path().to_owned()];
+        assert!(readable(&link.path().join("link"), None, &hidden).unwrap_err().contains("may not see"));
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(readable(&file, Some(&stranger)).is_err(), "a closed directory closes what is in it");
+        assert!(readable(&file, Some(&stranger), &[]).is_err(), "a closed directory closes what is in it");
     }
 }

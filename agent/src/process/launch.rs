@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{CommandSpec, ContainerSpec};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Executor {
     pub(crate) spawner: Spawner,
     pub(crate) cgroups: Cgroups,
     pub(crate) address: IpAddr,
+    /// What no task may see of this node, beside what no task of any node may see.
+    pub(crate) hidden: Vec<PathBuf>,
 }
 
 /// A running process task.
@@ -73,6 +75,7 @@ impl Executor {
             source: volume.source.clone(),
             target: volume.target.clone(),
             read_only: volume.read_only,
+            own: volume.persistent,
         });
         let launch = Launch {
             sandbox: run.sandbox.clone(),
@@ -82,6 +85,7 @@ impl Executor {
             identity,
             cgroups: self.cgroups.setups(&run.container, spec),
             mounts: mounts.collect(),
+            hidden: self.hidden.clone(),
             kill_grace_ms,
             tty: spec.tty,
         };

@@ -46,6 +46,8 @@ fn execute(helper: &Helper, isolated: bool) -> Result<HelperResult, String> {
         let _ = std::fs::write(directory.join("cgroup.procs"), "0");
     }
     if isolated {
+        // Before the task can see this process.
+        privilege::hide_process().map_err(|error| format!("cannot hide itself: {}", error.desc()))?;
         join(helper)?;
     }
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

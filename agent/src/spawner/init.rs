@@ -6,6 +6,7 @@
 use super::command::{Command, become_command};
 use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_time};
 use super::logfile::LogFile;
+use super::view::Held;
 use super::{mounts, privilege, read_request, report};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -16,6 +17,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long the pipes are emptied after everything has been killed. Only a process that escaped
@@ -33,10 +35,16 @@ pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool) {
         Err(message) => return report(&status, "E", &message),
     };
     let status = keep_only(status);
-    if let Err(message) = start(&launch, status, isolated) {
+    // The task's view will not contain the record.
+    let held = match Held::open(&launch.record) {
+        Ok(held) => held,
+        Err(error) => return report(&status, "E", &format!("cannot open {}: {}", launch.record.display(), error.desc())),
+    };
+    let record_at = if isolated { held.path() } else { launch.record.clone() };
+    if let Err(message) = start(&launch, &record_at, status, isolated) {
         // The status pipe has been answered; the record is for an agent that has gone since.
         let record = ExitRecord { code: None, signal: None, at_ms: now_ms(), error: Some(message), lost_log_bytes: 0 };
-        let _ = record.write(&launch.record);
+        let _ = record.write(&record_at);
     }
 }
 
@@ -63,30 +71,23 @@ fn keep_only(status: OwnedFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(STATUS) }
 }
 
-fn enter_cgroup(setup: &CgroupSetup) -> Result<(), String> {
-    let fail = |what: &str, error: std::io::Error| format!("cannot {what} cgroup {}: {error}", setup.directory.display());
-    std::fs::create_dir_all(&setup.directory).map_err(|error| fail("create", error))?;
-    for (name, content) in &setup.files {
-        std::fs::write(setup.directory.join(name), content).map_err(|error| fail(&format!("set {name}={content} of"), error))?;
-    }
-    std::fs::write(setup.directory.join("cgroup.procs"), "0").map_err(|error| fail("enter", error))
-}
-
-fn prepare(launch: &Launch, isolated: bool) -> Result<(), String> {
+fn prepare(launch: &Launch, record: &Path, isolated: bool) -> Result<(), String> {
     let _ = setsid();
     // Before /proc is replaced it shows this process under its number on the node.
     let pid = std::fs::read_link("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?;
     let pid = pid.to_string_lossy().parse().map_err(|_| "cannot read /proc/self".to_owned())?;
     let start_time = process_start_time("self").ok_or("cannot read /proc/self/stat")?;
-    launch.cgroups.iter().try_for_each(enter_cgroup)?;
-    let created = PidRecord { pid, start_time }.create(&launch.record);
+    launch.cgroups.iter().try_for_each(CgroupSetup::enter)?;
+    let created = PidRecord { pid, start_time }.create(record);
     match created {
         Ok(true) => {}
         Ok(false) => return Err("the launch was given up before it began".into()),
         Err(error) => return Err(format!("cannot write {}: {error}", launch.record.display())),
     }
     if isolated {
-        mounts::set_up(&launch.sandbox, &launch.mounts)?;
+        mounts::set_up(&launch.sandbox, &launch.hidden, &launch.mounts)?;
+        // Not even a task that runs as root may look into this process.
+        privilege::hide_process().map_err(|error| format!("cannot hide its init: {}", error.desc()))?;
     } else {
         privilege::adopt_orphans().map_err(|error| format!("cannot become the reaper of its children: {}", error.desc()))?;
     }
@@ -119,7 +120,7 @@ fn streams(terminal: bool) -> Result<Streams, Errno> {
     Ok(Streams { ours: vec![output, error], stdin: null.into(), stdout, stderr, terminal })
 }
 
-fn start(launch: &Launch, status: OwnedFd, isolated: bool) -> Result<(), String> {
+fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool) -> Result<(), String> {
     let refuse = |message: String| {
         report(&status, "E", &message);
         message
@@ -131,7 +132,7 @@ fn start(launch: &Launch, status: OwnedFd, isolated: bool) -> Result<(), String>
         .and_then(|()| unsafe { sigaction(Signal::SIGCHLD, &default) })
         .and_then(|_| SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
         .map_err(|error| refuse(format!("cannot block signals: {}", error.desc())))?;
-    prepare(launch, isolated).map_err(&refuse)?;
+    prepare(launch, record_at, isolated).map_err(&refuse)?;
     let directory = File::open(&launch.sandbox)
         .map_err(|error| refuse(format!("cannot open the sandbox {}: {error}", launch.sandbox.display())))?;
     let streams = streams(launch.tty).map_err(|error| refuse(format!("cannot create its output: {}", error.desc())))?;
@@ -154,7 +155,7 @@ fn start(launch: &Launch, status: OwnedFd, isolated: bool) -> Result<(), String>
         _ => (None, None),
     };
     let record = ExitRecord { code, signal, at_ms: now_ms(), error: None, lost_log_bytes };
-    record.write(&launch.record).map_err(|error| error.to_string())
+    record.write(record_at).map_err(|error| error.to_string())
 }
 
 /// Forks the command and waits until it executes.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Version of these messages. An agent replaces a spawner that speaks another one; running tasks
 /// do not notice.
-pub(crate) const SPAWNER_VERSION: u32 = 1;
+pub(crate) const SPAWNER_VERSION: u32 = 2;
 
 /// Largest launch or helper request, bytes. Linux bounds arguments and environment to 2 MiB.
 pub(crate) const REQUEST_MAX_BYTES: u64 = 4 << 20;
@@ -49,6 +49,19 @@ pub(crate) struct CgroupSetup {
     pub(crate) files: Vec<(String, String)>,
 }
 
+impl CgroupSetup {
+    /// Creates the group with its limits and moves the calling process into it.
+    pub(crate) fn enter(&self) -> Result<(), String> {
+        let fail = |what: &str, error: std::io::Error| format!("cannot {what} cgroup {}: {error}", self.directory.display());
+        std::fs::create_dir_all(&self.directory).map_err(|error| fail("create", error))?;
+        for (name, content) in &self.files {
+            std::fs::write(self.directory.join(name), content)
+                .map_err(|error| fail(&format!("set {name}={content} of"), error))?;
+        }
+        std::fs::write(self.directory.join("cgroup.procs"), "0").map_err(|error| fail("enter", error))
+    }
+}
+
 /// One bind mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MountSetup {
@@ -56,6 +69,8 @@ pub(crate) struct MountSetup {
     /// Absolute, or relative to the sandbox.
     pub(crate) target: PathBuf,
     pub(crate) read_only: bool,
+    /// A directory of the agent's own, which is mounted although the agent's files are hidden.
+    pub(crate) own: bool,
 }
 
 /// A task to start.
@@ -70,6 +85,8 @@ pub(crate) struct Launch {
     pub(crate) identity: Option<Identity>,
     pub(crate) cgroups: Vec<CgroupSetup>,
     pub(crate) mounts: Vec<MountSetup>,
+    /// Files and directories that the task must not see.
+    pub(crate) hidden: Vec<PathBuf>,
     pub(crate) kill_grace_ms: u32,
     pub(crate) tty: bool,
 }
@@ -134,7 +151,10 @@ impl PidRecord {
     /// Writes the record unless there is one; `false` when there is.
     pub(crate) fn create(self, directory: &Path) -> std::io::Result<bool> {
         let temporary = directory.join(format!(".pid.{}", self.pid));
-        std::fs::write(&temporary, serde_json::to_vec(&self)?)?;
+        if let Err(error) = std::fs::write(&temporary, serde_json::to_vec(&self)?) {
+            let _ = std::fs::remove_file(&temporary);
+            return Err(error);
+        }
         let linked = std::fs::hard_link(&temporary, directory.join(PID_FILE));
         std::fs::remove_file(&temporary)?;
         match linked {

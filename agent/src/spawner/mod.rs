@@ -13,6 +13,7 @@ mod logfile;
 mod mounts;
 mod privilege;
 mod seccomp;
+mod view;
 
 pub(crate) use command::DEFAULT_PATH;
 pub(crate) use init::END_NOW;
@@ -104,7 +105,7 @@ fn try_isolation() -> Result<(), String> {
     match clone_process(NAMESPACES) {
         Err(error) => Err(format!("the kernel does not give it new namespaces ({})", error.desc())),
         Ok(None) => {
-            let result = mounts::set_up(Path::new("/"), &[]);
+            let result = mounts::set_up(Path::new("/"), &[], &[]);
             report(&told, "", &result.err().unwrap_or_default());
             leave(0)
         }

@@ -1,33 +1,50 @@
-//! The mount namespace of a task: its own `/proc` and its volumes.
+//! The mount namespace of a task: its view of the node, and its volumes.
 
 use super::launch::MountSetup;
+use super::view::{self, Held};
 use nix::mount::{MsFlags, mount};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const NONE: Option<&str> = None;
 
-/// Makes `/proc` show the task's own processes and binds its volumes. Runs in a fresh mount
-/// namespace.
-pub(super) fn set_up(sandbox: &Path, mounts: &[MountSetup]) -> Result<(), String> {
+/// Separates the mounts from the node's, makes the task's view and binds its volumes. Runs in a
+/// fresh mount namespace.
+pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf], mounts: &[MountSetup]) -> Result<(), String> {
     // Mounts made on the node later still show up in here; none made here shows up there.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)
         .map_err(|error| format!("cannot separate its mounts from the node's: {}", error.desc()))?;
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(|error| format!("cannot mount /proc: {}", error.desc()))?;
-    mounts.iter().try_for_each(|volume| bind(sandbox, volume))
+    let sources: Vec<Option<Held>> = mounts.iter().map(|volume| hold(volume, hidden)).collect::<Result<_, _>>()?;
+    view::set_up(sandbox, hidden)?;
+    mounts.iter().zip(&sources).try_for_each(|(volume, source)| bind(sandbox, volume, source.as_ref()))
 }
 
-fn bind(sandbox: &Path, volume: &MountSetup) -> Result<(), String> {
-    let fail = |what: &str, error: &dyn std::fmt::Display| {
-        format!("cannot mount volume {} on {}: {what}: {error}", volume.source.display(), volume.target.display())
+/// Takes hold of a source that will be hidden and may be mounted all the same: a directory of the
+/// agent's own, or exactly a hidden socket that the app asks for. Everything else is looked up in
+/// the task's view, so that a volume shows nothing that is hidden.
+fn hold(volume: &MountSetup, hidden: &[PathBuf]) -> Result<Option<Held>, String> {
+    let asked = || {
+        let real = volume.source.canonicalize().ok();
+        real.is_some_and(|real| !real.is_dir() && hidden.iter().any(|path| path.canonicalize().is_ok_and(|path| path == real)))
     };
-    let source = fs::metadata(&volume.source).map_err(|error| fail("its host path cannot be read", &error))?;
-    let target = mount_point(sandbox, &volume.target, source.is_dir())?;
-    mount(Some(&volume.source), &target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)
-        .map_err(|error| fail("bind", &error.desc()))?;
+    if !volume.own && !asked() {
+        return Ok(None);
+    }
+    Held::open(&volume.source).map(Some).map_err(|error| refuse(volume, "it cannot be opened", &error.desc()))
+}
+
+fn refuse(volume: &MountSetup, what: &str, error: &dyn std::fmt::Display) -> String {
+    format!("cannot mount volume {} on {}: {what}: {error}", volume.source.display(), volume.target.display())
+}
+
+fn bind(sandbox: &Path, volume: &MountSetup, held: Option<&Held>) -> Result<(), String> {
+    let fail = |what: &str, error: &dyn std::fmt::Display| refuse(volume, what, error);
+    let source = held.map_or_else(|| volume.source.clone(), Held::path);
+    let found = fs::metadata(&source).map_err(|error| fail("its host path cannot be read", &error))?;
+    let target = mount_point(sandbox, &volume.target, found.is_dir())?;
+    mount(Some(&source), &target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).map_err(|error| fail("bind", &error.desc()))?;
     if volume.read_only {
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(NONE, &target, NONE, flags, NONE).map_err(|error| fail("make it read-only", &error.desc()))?;
     }
     Ok(())

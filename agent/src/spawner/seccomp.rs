@@ -33,12 +33,17 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_clock_adjtime,
     libc::SYS_clock_settime,
     libc::SYS_delete_module,
+    libc::SYS_fanotify_init,
     libc::SYS_finit_module,
     libc::SYS_fsconfig,
     libc::SYS_fsmount,
     libc::SYS_fsopen,
     libc::SYS_fspick,
     libc::SYS_init_module,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kcmp,
     libc::SYS_kexec_file_load,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
@@ -49,6 +54,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
     libc::SYS_perf_event_open,
+    libc::SYS_pidfd_getfd,
     libc::SYS_pivot_root,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -65,6 +71,34 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
     libc::SYS_vhangup,
 ];
+
+/// Calls that hide their flags behind a pointer; ENOSYS makes every libc fall back to the ones below.
+const HIDING: &[libc::c_long] = &[libc::SYS_clone3, libc::SYS_openat2, SYS_FCHMODAT2];
+/// Linux 6.6, the same number everywhere.
+const SYS_FCHMODAT2: libc::c_long = 452;
+
+const SETUID: u32 = libc::S_ISUID;
+/// Calls refused when each of the arguments named has any of its bits: number, then which argument and
+/// which bits. User namespaces give back what was dropped. A program with the set-user-id bit on
+/// files that the task shares with the node would make root of whoever runs it there (systemd:
+/// RestrictSUIDSGID).
+const BITS_DENIED: &[(libc::c_long, &[(u32, u32)])] = &[
+    (libc::SYS_clone, &[(0, libc::CLONE_NEWUSER as u32)]),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, &[(1, SETUID)]),
+    (libc::SYS_fchmod, &[(1, SETUID)]),
+    (libc::SYS_fchmodat, &[(2, SETUID)]),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, &[(1, SETUID)]),
+    (libc::SYS_mknodat, &[(2, SETUID)]),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, &[(1, SETUID)]),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, &[(1, CREATING), (2, SETUID)]),
+    (libc::SYS_openat, &[(2, CREATING), (3, SETUID)]),
+];
+/// Without one of these the mode of an open is not looked at and may be anything.
+const CREATING: u32 = (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) as u32;
 
 const fn statement(code: u16, k: u32) -> libc::sock_filter {
     libc::sock_filter { code, jt: 0, jf: 0, k }
@@ -84,19 +118,31 @@ fn program() -> Vec<libc::sock_filter> {
         statement(LOAD_WORD, OFFSET_NUMBER),
         jump(JUMP_GREATER_EQUAL, X32_BIT, 0, 1),
         enosys,
-        // clone3 hides its flags behind a pointer; ENOSYS makes every libc fall back to clone.
-        jump(JUMP_EQUAL, libc::SYS_clone3 as u32, 0, 1),
-        enosys,
     ];
+    for number in HIDING {
+        program.push(jump(JUMP_EQUAL, *number as u32, 0, 1));
+        program.push(enosys);
+    }
     for number in DENIED {
         program.push(jump(JUMP_EQUAL, *number as u32, 0, 1));
         program.push(eperm);
     }
+    for (number, all) in BITS_DENIED {
+        // Behind the number: two statements for each argument, then the answer.
+        let answer = 2 * all.len() as u8;
+        program.push(jump(JUMP_EQUAL, *number as u32, 0, answer + 2));
+        for (index, (argument, bits)) in all.iter().enumerate() {
+            program.push(statement(LOAD_WORD, OFFSET_ARGUMENT_0 + 8 * argument));
+            program.push(jump(JUMP_ANY_BIT, *bits, 0, answer - 2 * index as u8 - 1));
+        }
+        program.extend([eperm, statement(RETURN, ALLOW)]);
+    }
     program.extend([
-        jump(JUMP_EQUAL, libc::SYS_clone as u32, 0, 3),
+        jump(JUMP_EQUAL, libc::SYS_socket as u32, 0, 4),
         statement(LOAD_WORD, OFFSET_ARGUMENT_0),
-        jump(JUMP_ANY_BIT, libc::CLONE_NEWUSER as u32, 0, 1),
+        jump(JUMP_EQUAL, libc::AF_VSOCK as u32, 0, 1),
         eperm,
+        statement(RETURN, ALLOW),
         statement(RETURN, ALLOW),
     ]);
     program
@@ -116,7 +162,7 @@ mod tests {
     use super::*;
 
     /// A small interpreter, so that the table is tested without confining the test process.
-    fn run(number: u32, architecture: u32, argument: u32) -> u32 {
+    fn run_with(number: u32, architecture: u32, arguments: [u32; 6]) -> u32 {
         let (program, mut at, mut accumulator) = (program(), 0usize, 0u32);
         loop {
             let step = program[at];
@@ -126,7 +172,7 @@ mod tests {
                     accumulator = match step.k {
                         OFFSET_NUMBER => number,
                         OFFSET_ARCHITECTURE => architecture,
-                        _ => argument,
+                        offset => arguments[(offset - OFFSET_ARGUMENT_0) as usize / 8],
                     };
                     continue;
                 }
@@ -139,6 +185,10 @@ mod tests {
         }
     }
 
+    fn run(number: u32, architecture: u32, argument: u32) -> u32 {
+        run_with(number, architecture, [argument, 0, 0, 0, 0, 0])
+    }
+
     #[test]
     fn denies_the_list_and_nothing_else() {
         for number in DENIED {
@@ -149,7 +199,22 @@ mod tests {
         }
         assert_eq!(run(libc::SYS_clone as u32, NATIVE, libc::SIGCHLD as u32), ALLOW);
         assert_eq!(run(libc::SYS_clone as u32, NATIVE, libc::CLONE_NEWUSER as u32), ERRNO | libc::EPERM as u32);
-        assert_eq!(run(libc::SYS_clone3 as u32, NATIVE, 0), ERRNO | libc::ENOSYS as u32);
+        for (number, all) in BITS_DENIED {
+            let mut arguments = [0; 6];
+            for (argument, bits) in *all {
+                assert_eq!(run_with(*number as u32, NATIVE, arguments), ALLOW, "{number} {arguments:?}");
+                // Any of the bits is enough.
+                arguments[*argument as usize] = 1 << bits.trailing_zeros();
+            }
+            assert_eq!(run_with(*number as u32, NATIVE, arguments), ERRNO | libc::EPERM as u32, "{number}");
+        }
+        let reading = [0, 0, libc::O_RDONLY as u32, 0o4755, 0, 0];
+        assert_eq!(run_with(libc::SYS_openat as u32, NATIVE, reading), ALLOW);
+        assert_eq!(run(libc::SYS_socket as u32, NATIVE, libc::AF_VSOCK as u32), ERRNO | libc::EPERM as u32);
+        assert_eq!(run(libc::SYS_socket as u32, NATIVE, libc::AF_INET as u32), ALLOW);
+        for number in HIDING {
+            assert_eq!(run(*number as u32, NATIVE, 0), ERRNO | libc::ENOSYS as u32, "{number}");
+        }
         assert_eq!(run(libc::SYS_read as u32, 3, 0), ERRNO | libc::ENOSYS as u32);
         assert_eq!(run(X32_BIT | libc::SYS_mount as u32, NATIVE, 0), ERRNO | libc::ENOSYS as u32);
     }

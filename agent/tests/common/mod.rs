@@ -42,6 +42,7 @@ pub fn config(directory: &Path) -> AgentConfig {
         framework_id: "framework-0001".into(),
         docker: None,
         spawner_program: PathBuf::from(env!("CARGO_BIN_EXE_orrery-spawner")),
+        hidden: Vec::new(),
         limits: Limits::default(),
     }
 }

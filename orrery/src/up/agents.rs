@@ -44,6 +44,8 @@ pub(crate) async fn start(
             framework_id: format!("{cluster_id}-0001"),
             docker: docker.clone(),
             spawner_program: std::env::current_exe()?,
+            // The store holds what every app has been told, secrets among it.
+            hidden: vec![data.to_owned()],
             limits: Limits::default(),
         };
         let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);

@@ -1,0 +1,281 @@
+//! What a task sees of the node: its programs, but not its controls.
+//!
+//! A task without an image shares the node's files, as in Mesos. Even when it runs as root it must
+//! reach neither other tasks nor the agent nor the kernel: what would let it is hidden, read-only
+//! or replaced in its mount namespace, and the system call filter keeps it from undoing that.
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+const NONE: Option<&str> = None;
+/// Nothing on the node's own file systems may act as a device or raise privileges.
+const NO_DEVICES: u64 = ATTRIBUTE_NO_SETUID | ATTRIBUTE_NO_DEVICES;
+const ATTRIBUTE_READ_ONLY: u64 = 1;
+const ATTRIBUTE_NO_SETUID: u64 = 2;
+const ATTRIBUTE_NO_DEVICES: u64 = 4;
+
+/// Sockets by which root gets the whole node, what engines keep of other containers, and secrets of
+/// the node's own users.
+const HIDDEN: [&str; 16] = [
+    "/run/docker.sock",
+    "/run/docker",
+    "/run/containerd",
+    "/run/crio",
+    "/run/podman",
+    "/run/dbus",
+    "/run/systemd/private",
+    "/run/udev/control",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/spool/cron",
+    "/root/.ssh",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+];
+
+/// Programs and settings of the node. Links among them lead to others of them.
+const READ_ONLY: [&str; 10] = ["/bin", "/boot", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/sys", "/usr"];
+
+/// What Docker hides and protects below `/proc`.
+const PROC_HIDDEN: [&str; 9] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+const PROC_READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Device nodes of a task: name, major and minor number.
+const DEVICES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+/// Group that terminals belong to, as on Debian and Red Hat.
+const TERMINAL_GROUP: u32 = 5;
+
+/// File systems through which the kernel is controlled, wherever they are mounted.
+const KERNEL_FILE_SYSTEMS: [&str; 11] =
+    ["bpf", "cgroup", "cgroup2", "configfs", "debugfs", "efivarfs", "fusectl", "pstore", "securityfs", "sysfs", "tracefs"];
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+struct Attributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+fn set_attributes(path: &Path, set: u64) -> Result<(), Errno> {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
+    let attributes = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
+    let size = size_of::<Attributes>();
+    // SAFETY: the path is a C string and the attributes have the size that is told; both are alive.
+    let result = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, libc::AT_FDCWD, path.as_ptr(), libc::AT_RECURSIVE, &raw const attributes, size)
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A mount point and its file system.
+struct Mounted {
+    point: PathBuf,
+    kind: String,
+}
+
+/// Mounts of this namespace from the text of `/proc/self/mountinfo`. Spaces in paths are written in
+/// octal there.
+fn mounted(mountinfo: &str) -> Vec<Mounted> {
+    let parse = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let point = left.split(' ').nth(4)?.replace("\\040", " ");
+        Some(Mounted { point: point.into(), kind: right.split(' ').next()?.to_owned() })
+    };
+    mountinfo.lines().filter_map(parse).collect()
+}
+
+/// Makes a mount and all below it read-only. Kernels before 5.12 do it one by one.
+fn protect(path: &Path, mounts: &[Mounted]) -> Result<(), Errno> {
+    match set_attributes(path, ATTRIBUTE_READ_ONLY) {
+        Err(Errno::ENOSYS) => {}
+        done => return done,
+    }
+    let below = mounts.iter().map(|mounted| mounted.point.as_path()).filter(|point| point.starts_with(path) && *point != path);
+    for point in std::iter::once(path).chain(below) {
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+        mount(NONE, point, NONE, flags, NONE)?;
+    }
+    Ok(())
+}
+
+/// Puts an empty directory, or the null device, where `path` is. What is not there needs no hiding.
+fn hide(path: &Path) -> Result<(), Errno> {
+    let Ok(found) = fs::metadata(path) else { return Ok(()) };
+    if found.is_dir() {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        return mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=755,size=1m"));
+    }
+    mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
+}
+
+/// Binds a path on itself and makes it read-only, with all that is mounted below.
+fn bind_read_only(path: &Path, mounts: &[Mounted]) -> Result<(), Errno> {
+    // A link leads to something that is in the list itself.
+    if fs::symlink_metadata(path).map_or(true, |found| found.is_symlink()) {
+        return Ok(());
+    }
+    mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    protect(path, mounts)
+}
+
+/// A place on the node, held while something is mounted over it.
+pub(super) struct Held(OwnedFd);
+
+impl Held {
+    pub(super) fn open(path: &Path) -> Result<Self, Errno> {
+        open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map(Self)
+    }
+
+    /// A name for it that works whatever is mounted over the place.
+    pub(super) fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+/// The outermost of `paths` that exist, without links.
+pub(super) fn outermost(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut real: Vec<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    real.sort();
+    real.dedup();
+    // Sorted: what contains a path comes before it.
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for path in real {
+        if !kept.iter().any(|outer| path.starts_with(outer)) {
+            kept.push(path);
+        }
+    }
+    kept
+}
+
+/// Makes the view: `hidden` comes from the agent and is hidden with everything below, except the
+/// sandbox, which stays at its place. Runs in a fresh mount namespace whose mounts do not propagate.
+pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String> {
+    let cannot = |what: &'static str| move |error: Errno| format!("cannot {what}: {}", error.desc());
+    let own = Held::open(sandbox).map_err(cannot("open the sandbox"))?;
+    match set_attributes(Path::new("/"), NO_DEVICES) {
+        Ok(()) | Err(Errno::ENOSYS) => {}
+        Err(error) => return Err(format!("cannot take devices away: {}", error.desc())),
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(cannot("mount /proc"))?;
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("cannot read mounts: {error}"))?;
+    let mounts = mounted(&mountinfo);
+    devices(&mounts).map_err(|error| format!("cannot make its /dev: {}", error.desc()))?;
+    for path in READ_ONLY.map(Path::new) {
+        bind_read_only(path, &mounts).map_err(|error| format!("cannot protect {}: {}", path.display(), error.desc()))?;
+    }
+    for other in mounts.iter().filter(|other| !other.point.starts_with("/sys") && !other.point.starts_with("/proc")) {
+        let result = match other.kind.as_str() {
+            "proc" => hide(&other.point),
+            kind if KERNEL_FILE_SYSTEMS.contains(&kind) && other.point.exists() => protect(&other.point, &mounts),
+            _ => Ok(()),
+        };
+        result.map_err(|error| format!("cannot protect {}: {}", other.point.display(), error.desc()))?;
+    }
+    for path in PROC_HIDDEN.iter().chain(&HIDDEN).map(Path::new) {
+        hide(path).map_err(|error| format!("cannot hide {}: {}", path.display(), error.desc()))?;
+    }
+    for path in PROC_READ_ONLY.map(Path::new) {
+        bind_read_only(path, &mounts).map_err(|error| format!("cannot protect {}: {}", path.display(), error.desc()))?;
+    }
+    let hidden = outermost(hidden);
+    for path in &hidden {
+        hide(path).map_err(|error| format!("cannot hide {}: {}", path.display(), error.desc()))?;
+    }
+    if !sandbox.exists() {
+        fs::create_dir_all(sandbox).map_err(|error| format!("cannot keep the sandbox in sight: {error}"))?;
+        mount(Some(&own.path()), sandbox, NONE, MsFlags::MS_BIND, NONE).map_err(cannot("keep the sandbox in sight"))?;
+    }
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    for path in hidden.iter().filter(|path| path.is_dir()) {
+        mount(NONE, path, NONE, flags, NONE).map_err(cannot("protect what is hidden"))?;
+    }
+    Ok(())
+}
+
+/// A `/dev` with the devices every program expects, terminals and shared memory of its own.
+fn devices(mounts: &[Mounted]) -> Result<(), Errno> {
+    let nodes = DEVICES.map(|(name, major, minor)| (name, major, minor, Held::open(&Path::new("/dev").join(name)).ok()));
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), "/dev", Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
+    let dev = Path::new("/dev");
+    for (name, major, minor, held) in &nodes {
+        let path = dev.join(name);
+        let mode = Mode::from_bits_truncate(0o666);
+        if mknod(&path, SFlag::S_IFCHR, mode, makedev(*major, *minor)).is_ok() {
+            // The mask of whoever started the agent does not matter.
+            let _ = fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        } else if let Some(held) = held {
+            // An agent in a container may not make nodes, but may bind the ones it has.
+            fs::File::create(&path).map_err(|_| Errno::EIO)?;
+            mount(Some(&held.path()), &path, NONE, MsFlags::MS_BIND, NONE)?;
+        }
+    }
+    let directory = |name: &str| fs::create_dir(dev.join(name)).map_err(|_| Errno::EIO);
+    directory("pts")?;
+    let terminal = format!("newinstance,ptmxmode=0666,mode=620,gid={TERMINAL_GROUP}");
+    mount(Some("devpts"), "/dev/pts", Some("devpts"), flags, Some(terminal.as_str()))?;
+    directory("shm")?;
+    let shared = flags | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), shared, Some("mode=1777"))?;
+    if mounts.iter().any(|mounted| mounted.kind == "mqueue") {
+        directory("mqueue")?;
+        mount(Some("mqueue"), "/dev/mqueue", Some("mqueue"), shared, NONE)?;
+    }
+    for (target, name) in [
+        ("pts/ptmx", "ptmx"),
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ] {
+        symlink(target, dev.join(name)).map_err(|_| Errno::EIO)?;
+    }
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(NONE, "/dev", NONE, flags, NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_the_outermost_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir_all(root.join("ab")).unwrap();
+        symlink(root.join("a"), root.join("link")).unwrap();
+        let paths = ["a/b", "a", "ab", "link", "absent"].map(|name| root.join(name));
+        assert_eq!(outermost(&paths), [root.join("a"), root.join("ab")]);
+    }
+
+    #[test]
+    fn reads_mounts() {
+        let found =
+            mounted("22 27 0:21 / /proc rw,relatime - proc proc rw\n9 27 8:1 / /mnt/a\\040b rw shared:1 - ext4 /dev/sda rw\n");
+        let found: Vec<_> = found.iter().map(|mounted| (mounted.point.to_str().unwrap(), mounted.kind.as_str())).collect();
+        assert_eq!(found, [("/proc", "proc"), ("/mnt/a b", "ext4")]);
+    }
+}
