@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Record, Run, boot_id, directory_name, write_atomically};
 use crate::config::AgentConfig;
-use crate::docker::Engine;
+use crate::docker::{self, Engine};
 use crate::fetch::Fetcher;
 use crate::health::Prober;
 use crate::lifecycle::drive;
@@ -25,8 +25,6 @@ use tokio::sync::{mpsc, watch};
 const REPORT_BATCH_MAX: usize = 512;
 /// Pause between signs of life on an idle link.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// Time the container engine has to answer when the agent starts.
-const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection with a controller. Both channels are bounded by whoever creates them.
 #[derive(Debug)]
@@ -82,22 +80,13 @@ impl Agent {
             tracing::warn!("tasks share the node's process and mount namespaces: {}", spawner.facts.because);
         }
         config.facts.executors = vec!["process".into()];
-        let docker = match &config.docker {
-            Some(socket) => {
-                let connected = tokio::time::timeout(ENGINE_TIMEOUT, Engine::connect(socket.clone(), &config)).await;
-                match connected.unwrap_or_else(|_| Err("it does not answer".into())) {
-                    Ok(engine) => {
-                        config.facts.executors.push("docker".into());
-                        Some(engine)
-                    }
-                    Err(message) => {
-                        tracing::warn!("tasks with images cannot run here: Docker at {}: {message}", socket.display());
-                        None
-                    }
-                }
+        let docker = config.docker.clone().map(|socket| Engine::new(socket, &config));
+        if let Some(engine) = &docker {
+            engine.ask().await;
+            if let Some(complaint) = engine.complaint() {
+                tracing::warn!("{complaint}; tasks with images cannot run here until it does");
             }
-            None => None,
-        };
+        }
         let epoch = fs::read_to_string(config.data_dir.join("epoch")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let executor = Executor { spawner, cgroups, address: config.facts.address, hidden: config.all_hidden() };
         let fetcher = Fetcher::new(&config).map_err(Error::Spawner)?;
@@ -106,6 +95,7 @@ impl Agent {
         let agent = Self { shared, _lock: Arc::new(lock) };
         agent.take_up().await?;
         tokio::spawn(collect::run(agent.shared.clone()));
+        tokio::spawn(docker::supervise(agent.shared.clone()));
         Ok(agent)
     }
 
@@ -119,15 +109,18 @@ impl Agent {
         // Before any task starts, so that no group is taken away from one that is just starting.
         let unfinished = records.iter().filter(|record| record.end.is_none());
         self.shared.process.cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
-        if let Some(engine) = &self.shared.docker {
-            engine.remove_orphans(records.iter().map(|record| record.run.container.clone()).collect()).await;
-        }
         for record in records {
             let mut report = first_report(record.task(), record.created_at);
             report.container = Some(record.run.container.clone());
             report.sandbox = Some(record.run.sandbox.display().to_string());
             report.started_at = record.started_at;
             report.health.clone_from(&record.health);
+            if record.docker.is_some() {
+                // As it was last known, for as long as the engine does not say what became of it.
+                report.condition = Condition::Running;
+                report.at = record.started_at.unwrap_or(record.created_at);
+                report.ready = record.ready;
+            }
             let over = record.end.is_some();
             self.shared.enter(&record, record.end.clone().unwrap_or(report));
             if !over {
@@ -137,9 +130,21 @@ impl Agent {
         Ok(())
     }
 
-    /// What the node says of itself, with its lasting id and the executors that work.
-    pub fn facts(&self) -> &NodeFacts {
-        &self.shared.config.facts
+    /// What the node says of itself, with its lasting id and the executors that work now.
+    pub fn facts(&self) -> NodeFacts {
+        let mut facts = self.shared.config.facts.clone();
+        if self.shared.docker.as_ref().is_some_and(Engine::is_available) {
+            facts.executors.push("docker".into());
+        }
+        facts
+    }
+
+    /// Returns when the facts are no longer `told`.
+    async fn facts_other_than(&self, told: &NodeFacts) {
+        let Some(engine) = &self.shared.docker else { return std::future::pending().await };
+        let mut state = engine.state.subscribe();
+        let offered = told.executors.iter().any(|executor| executor == "docker");
+        let _ = state.wait_for(|state| state.is_ok() != offered).await;
     }
 
     /// Serves one connection until it ends: registers, then reports what changes and carries out
@@ -147,8 +152,9 @@ impl Agent {
     /// [`Agent::stop_all`], when all reports have been sent.
     ///
     /// # Errors
-    /// [`Error::Disconnected`]; [`Error::Dismissed`] when the node has left the cluster for ever: all
-    /// tasks have been stopped, and there is nothing to come back for.
+    /// [`Error::Disconnected`]; [`Error::FactsChanged`] when the node has to register anew;
+    /// [`Error::Dismissed`] when the node has left the cluster for ever: all tasks have been stopped,
+    /// and there is nothing to come back for.
     pub async fn serve(&self, link: Link) -> Result<(), Error> {
         let Link { mut down, up } = link;
         let tasks = {
@@ -156,8 +162,8 @@ impl Agent {
             board.unsent.clear();
             board.tasks.values().map(|entry| entry.report.clone()).collect()
         };
-        let facts = Box::new(self.shared.config.facts.clone());
-        let register = Up::Register { protocol: PROTOCOL_VERSION, facts, tasks };
+        let facts = Box::new(self.facts());
+        let register = Up::Register { protocol: PROTOCOL_VERSION, facts: facts.clone(), tasks };
         up.send(register).await.map_err(|_| Error::Disconnected)?;
         let receive = async {
             while let Some(message) = down.recv().await {
@@ -171,6 +177,7 @@ impl Agent {
         // Orders are read while reports wait for room, so that neither side can block the other.
         let ended = tokio::select! {
             ended = receive => ended,
+            () = self.facts_other_than(&facts) => Err(Error::FactsChanged),
             ended = self.send_reports(&up) => ended,
         };
         if let Err(Error::Dismissed(because)) = &ended {

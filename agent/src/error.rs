@@ -21,6 +21,9 @@ pub enum Error {
     /// The spawner does not start or answer.
     #[error("the process that starts tasks does not work: {0}")]
     Spawner(String),
+    /// The container engine has gone or come back.
+    #[error("what the node offers has changed; it registers again")]
+    FactsChanged,
     /// The other end of the link is gone.
     #[error("the connection to the controller has ended")]
     Disconnected,

@@ -116,16 +116,20 @@ async fn begin(
         _ = stop.wait_for(Option::is_some) => return Ok(None),
         prepared = prepare(shared, record, &spec) => prepared?,
     };
-    let _permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
     if stop.borrow().is_some() {
         return Ok(None);
     }
     let grace = record.assignment.kill_grace_ms;
     let running = match spec.executor {
         ExecutorKind::Process => {
+            let _permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
+            if stop.borrow().is_some() {
+                return Ok(None);
+            }
             let started = shared.process.start(&spec, &record.run, prepared.identity, &prepared.volumes, grace).await;
             Running::Process(started.map_err(Failure::launch)?)
         }
+        // The engine has bounds of its own: where it hangs, other tasks must not queue behind it.
         ExecutorKind::Docker => {
             let engine = shared.docker.as_ref().ok_or_else(|| {
                 Failure::launch("this agent has no container engine, and the task has an image; start Docker on the node or restart the agent with its socket")

@@ -2,8 +2,10 @@
 
 mod common;
 
+use bollard::query_parameters::ListContainersOptions;
 use common::engine::{Engine, IMAGE};
 use common::{Cluster, assignment, config, file, is_root, log, spec};
+use orrery_agent::AgentConfig;
 use orrery_core::Scalar;
 use orrery_core::app::{CommandLine, HealthCheck, HealthProtocol, NetworkMode, Parameter, Protocol, Volume, VolumeMode};
 use orrery_core::assignment::{
@@ -83,9 +85,84 @@ async fn docker_tasks() {
     let ended = cluster.ended(&task).await;
     assert_eq!((ended.condition, log(&ended, "stdout").as_str()), (Condition::Finished, "again\n"), "{ended:#?}");
 
+    let cluster = hang(cluster, config.clone(), &engine).await;
+    absent_at_first(&engine).await;
+
     cluster.finish().await;
     let left = engine.client().list_containers(None).await.unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The engine hangs with its socket open: the rest of the agent goes on, the node stops offering it,
+/// its containers count as running, and what was asked of it meanwhile happens not at all.
+async fn hang(mut cluster: Cluster, config: AgentConfig, engine: &Engine) -> Cluster {
+    let check = HealthTarget {
+        check: HealthCheck {
+            protocol: HealthProtocol::Command,
+            command: Some(CommandLine { value: "true".into() }),
+            delay_seconds: 0,
+            grace_period_seconds: 0,
+            interval_seconds: 1,
+            timeout_seconds: 1,
+            max_consecutive_failures: 1,
+            ..HealthCheck::default()
+        },
+        host_port: None,
+        container_port: None,
+    };
+    let mut checked = image("sleep 1234");
+    checked.health_checks = vec![check];
+    let before = cluster.run(&assignment(checked)).await;
+    cluster.until(&before, |report| report.health.first().is_some_and(orrery_core::health::Health::is_alive)).await;
+    engine.freeze(true);
+    let meanwhile = cluster.run(&assignment(image("sleep 1234"))).await;
+    // Far more than may be launched at once, so that one that waited would be noticed.
+    let many: Vec<_> = (0..40).map(|_| assignment(image("sleep 1234"))).collect();
+    for one in &many {
+        cluster.run(one).await;
+    }
+    let process = cluster.run(&assignment(spec("echo fine"))).await;
+    assert_eq!(log(&cluster.ended(&process).await, "stdout"), "fine\n");
+    let mut cluster = cluster.reconnected().await;
+    assert_eq!(cluster.agent.facts().executors, ["process"]);
+    for task in many.iter().map(orrery_core::assignment::Assignment::task_id).chain([meanwhile]) {
+        let report = cluster.ended(&task).await;
+        assert_eq!((report.condition, report.reason), (Condition::Failed, Some(FailureReason::LaunchFailed)), "{report:#?}");
+        assert!(report.message.as_ref().unwrap().contains("has not answered for"), "{report:#?}");
+    }
+    // Also after a restart of the agent during the hang.
+    cluster.abandon().await;
+    let cluster = Cluster::with(config).await;
+    assert_eq!(cluster.reports[&before].condition, Condition::Running);
+    engine.freeze(false);
+    let mut cluster = cluster.reconnected().await;
+    assert_eq!(cluster.agent.facts().executors, ["process", "docker"]);
+    let again = cluster.run(&assignment(image("echo again"))).await;
+    assert_eq!(log(&cluster.ended(&again).await, "stdout"), "again\n");
+    assert_eq!(cluster.reports[&before].condition, Condition::Running);
+    // What the engine was asked before it hung must not come to life now.
+    let client = engine.client();
+    let alone = async {
+        while client.list_containers(Some(ListContainersOptions { all: true, ..Default::default() })).await.unwrap().len() != 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, alone).await.expect("only the one container is left");
+    cluster
+}
+
+/// An agent that starts before its engine offers it later.
+async fn absent_at_first(engine: &Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("docker.sock");
+    let mut config = config(directory.path());
+    config.docker = Some(socket.clone());
+    let early = Cluster::with(config).await;
+    assert_eq!(early.agent.facts().executors, ["process"]);
+    std::os::unix::fs::symlink(engine.socket(), &socket).unwrap();
+    let early = early.reconnected().await;
+    assert_eq!(early.agent.facts().executors, ["process", "docker"]);
+    early.finish().await;
 }
 
 async fn ends_and_output(cluster: &mut Cluster) {

@@ -21,6 +21,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Time for the last output of a container that has ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for the removal of a container that has ended.
+const REMOVE_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for what the engine itself says about a check's command.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// Pauses between attempts to reach an engine that has gone away.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -129,23 +133,28 @@ impl DockerRun {
         let _ = self.docker.kill_container(&self.name, None::<KillContainerOptions>).await;
     }
 
-    /// How it ended; the container is removed, its output is in the sandbox.
+    /// How it ended; the container is removed, its output is in the sandbox. An engine that hangs
+    /// does not hold the report up: the container goes when it answers again.
     pub(crate) async fn finish(&self) -> DockerEnd {
         let end = self.end.borrow().clone().unwrap_or_default();
-        remove(&self.docker, &self.name).await;
+        let _ = tokio::time::timeout(REMOVE_LIMIT, remove(&self.docker, &self.name)).await;
         end
     }
 
-    /// Runs a command inside, for a COMMAND check.
-    pub(crate) async fn execute(&self, command: &str, timeout: Duration) -> Result<HelperResult, String> {
-        let say = |error: Error| format!("the engine cannot run the command: {}", reason(&error));
+    /// Runs a command inside, for a COMMAND check. `None` when the engine does not answer, which is no
+    /// fault of the task.
+    pub(crate) async fn execute(&self, command: &str, timeout: Duration) -> Result<Option<HelperResult>, String> {
         let options = CreateExecOptions {
             cmd: Some(vec!["/bin/sh", "-c", command]),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             ..CreateExecOptions::default()
         };
-        let created = self.docker.create_exec(&self.name, options).await.map_err(say)?;
+        let created = match tokio::time::timeout(ASK_LIMIT, self.docker.create_exec(&self.name, options)).await {
+            Ok(Ok(created)) => created,
+            Ok(Err(error)) => return told(&error),
+            Err(_) => return Ok(None),
+        };
         let mut text = Vec::new();
         let run = async {
             if let StartExecResults::Attached { mut output, .. } = self.docker.start_exec(&created.id, None).await? {
@@ -158,13 +167,26 @@ impl DockerRun {
             self.docker.inspect_exec(&created.id).await
         };
         let ended = tokio::time::timeout(timeout, run).await;
-        let (code, timed_out) = if let Ok(result) = ended {
-            (result.map_err(say)?.exit_code.and_then(|code| i32::try_from(code).ok()), false)
-        } else {
-            self.end_command(&created.id).await;
-            (None, true)
+        let (code, timed_out) = match ended {
+            Ok(Ok(result)) => (result.exit_code.and_then(|code| i32::try_from(code).ok()), false),
+            Ok(Err(error)) => return told(&error),
+            // Was it the command or the engine that took so long?
+            Err(_) => match tokio::time::timeout(ASK_LIMIT, self.end_command(&created.id)).await {
+                Ok(()) => (None, true),
+                Err(_) => return Ok(None),
+            },
         };
-        Ok(HelperResult { code, signal: None, timed_out, output: String::from_utf8_lossy(&text).trim().to_owned() })
+        Ok(Some(HelperResult { code, signal: None, timed_out, output: String::from_utf8_lossy(&text).trim().to_owned() }))
+    }
+}
+
+/// An answer of the engine counts against the task; that there was none does not.
+fn told(error: &Error) -> Result<Option<HelperResult>, String> {
+    match error {
+        Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => {
+            Err(format!("the engine cannot run the command: {}", reason(error)))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -124,7 +124,8 @@ async fn run(subject: &Subject, target: &HealthTarget) -> Probe {
         };
         let timeout = Duration::from_secs(u64::from(target.check.timeout_seconds.max(1)));
         return match execute(subject, &command.value, timeout).await {
-            Ok(result) => judge(&result, timeout),
+            Ok(Some(result)) => judge(&result, timeout),
+            Ok(None) => Probe::Ignored,
             Err(message) => Probe::Failure(message),
         };
     }
@@ -134,11 +135,11 @@ async fn run(subject: &Subject, target: &HealthTarget) -> Probe {
     }
 }
 
-async fn execute(subject: &Subject, command: &str, timeout: Duration) -> Result<HelperResult, String> {
+async fn execute(subject: &Subject, command: &str, timeout: Duration) -> Result<Option<HelperResult>, String> {
     match &subject.running {
         Running::Process(process) => {
             let identity = subject.identity.clone();
-            subject.shared.process.probe(process, &subject.container, &subject.run, identity, command, timeout).await
+            subject.shared.process.probe(process, &subject.container, &subject.run, identity, command, timeout).await.map(Some)
         }
         Running::Docker(container) => container.execute(command, timeout).await,
     }

@@ -100,6 +100,14 @@ impl Engine {
         Err(format!("dockerd does not start: {}", log.lines().last().unwrap_or("it said nothing")))
     }
 
+    /// Stops the daemon in its tracks, its socket open, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        use nix::sys::signal::{Signal, kill};
+        let daemon = self.daemon.as_ref().expect("a running engine");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());
+        kill(pid, if frozen { Signal::SIGSTOP } else { Signal::SIGCONT }).unwrap();
+    }
+
     pub fn stop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap());

@@ -163,6 +163,13 @@ impl Cluster {
         self.until(task, |report| report.condition.is_terminal()).await
     }
 
+    /// Waits for the connection to end and makes the next one.
+    pub async fn reconnected(self) -> Self {
+        let ended = tokio::time::timeout(PATIENCE, self.serving).await.expect("the connection ends in time").unwrap();
+        assert!(matches!(ended, Err(orrery_agent::Error::FactsChanged)), "{ended:?}");
+        Self { epoch: self.epoch, ..Self::connect(self.agent).await }
+    }
+
     /// Leaves the tasks alone, as a crash of the agent would.
     pub async fn abandon(self) {
         self.agent.shutdown().await;
