@@ -102,9 +102,10 @@ impl Agent {
     /// Takes up what the records tell of.
     async fn take_up(&self) -> Result<(), Error> {
         let directory = self.shared.config.records_dir();
-        let (records, complaints) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
-        for complaint in complaints {
-            tracing::warn!("a task record cannot be read and is left alone: {complaint}");
+        let (records, broken) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
+        for record in broken {
+            // Nobody can say any more what runs there, so that nothing may.
+            Executor::reap_orphan(&record).await.map_err(Error::file("clear", &record))?;
         }
         // Before any task starts, so that no group is taken away from one that is just starting.
         let unfinished = records.iter().filter(|record| record.end.is_none());

@@ -67,18 +67,28 @@ impl Record {
         write_atomically(&self.run.record.join(RECORD_FILE), &serde_json::to_vec(self)?)
     }
 
-    /// Reads all records below `directory`; unreadable ones are returned as complaints.
-    pub(crate) fn read_all(directory: &Path) -> io::Result<(Vec<Self>, Vec<String>)> {
-        let (mut records, mut complaints) = (Vec::new(), Vec::new());
+    /// Reads all records below `directory`. The second list has the record directories that tell of no
+    /// task: a launch that got no further, or a file that was damaged.
+    pub(crate) fn read_all(directory: &Path) -> io::Result<(Vec<Self>, Vec<PathBuf>)> {
+        let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(directory)? {
-            let path = entry?.path().join(RECORD_FILE);
-            let read = fs::read(&path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
-            match read {
-                Ok(record) => records.push(record),
-                Err(error) => complaints.push(format!("{}: {error}", path.display())),
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
+            match fs::read(entry.path().join(RECORD_FILE)) {
+                Ok(bytes) => match serde_json::from_slice(&bytes) {
+                    Ok(record) => records.push(record),
+                    Err(error) => {
+                        tracing::warn!("the task record {} is damaged: {error}", entry.path().display());
+                        broken.push(entry.path());
+                    }
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => broken.push(entry.path()),
+                Err(error) => return Err(error),
             }
         }
-        Ok((records, complaints))
+        Ok((records, broken))
     }
 }
 
@@ -88,8 +98,12 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let temporary = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    fs::rename(temporary, path)
+    let written = file.write_all(bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // On a full disk every byte counts.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// SHA-256 of a text in hexadecimal.

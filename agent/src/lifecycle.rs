@@ -21,6 +21,9 @@ use tokio::time::Instant;
 /// Time a task's init has beyond the grace period, and again, before stronger means are used.
 const ESCALATION: Duration = Duration::from_secs(5);
 
+/// Pause before another look at what could not be read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// A task that has been started.
 #[derive(Debug, Clone)]
 pub(crate) enum Running {
@@ -104,6 +107,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
     }
 }
 
+/// Why a new task cannot have its files, for people.
+fn explain(what: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            format!("The disk of the node is full: cannot {what}; make room where the agent keeps its data")
+        }
+        _ => format!("cannot {what}: {error}"),
+    }
+}
+
 /// Prepares and starts a new task. `None` when it was told to stop before it started.
 async fn begin(
     shared: &Arc<Shared>,
@@ -160,8 +173,8 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
     let (first, container, volumes_dir) = (record.clone(), spec.clone(), shared.config.volumes_dir());
     let hidden = shared.config.all_hidden();
     let prepared = blocking(move || {
-        create_directories(&first.run).map_err(|error| format!("cannot create the sandbox: {error}"))?;
-        first.write().map_err(|error| format!("cannot write the task's record: {error}"))?;
+        create_directories(&first.run).map_err(|error| explain("create the sandbox", &error))?;
+        first.write().map_err(|error| explain("write the task's record", &error))?;
         // In an image users are the image's own.
         let user = if container.executor == ExecutorKind::Process { container.user.as_deref() } else { None };
         let identity = lookup(user)?;
@@ -202,10 +215,9 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
     }
     let spec = container(record)?;
     match spec.executor {
-        ExecutorKind::Process => match Executor::adopt(&record.run) {
-            Ok((_, Found::Running(run))) => Ok(Some(Running::Process(run))),
-            Ok((_, Found::Ended)) => Ok(None),
-            Err(error) => Err(Failure::launch(format!("cannot find out what became of it: {error}"))),
+        ExecutorKind::Process => match Executor::adopt_surely(&record.run).await {
+            (_, Found::Running(run)) => Ok(Some(Running::Process(run))),
+            (_, Found::Ended) => Ok(None),
         },
         ExecutorKind::Docker => match &shared.docker {
             Some(engine) => Ok(engine.adopt(record).await.map(Running::Docker)),
@@ -400,9 +412,15 @@ async fn finish(shared: &Arc<Shared>, record: &Record, running: Option<&Running>
         let end = run.finish().await;
         (ending.exit, ending.out_of_memory, told) = (end.exit, end.out_of_memory, end.message);
     } else {
-        let (shared, run) = (shared.clone(), record.run.clone());
-        let found = tokio::task::spawn_blocking(move || shared.process.finish(&run)).await;
-        let (exit, out_of_memory) = found.unwrap_or((None, false));
+        let (exit, out_of_memory) = loop {
+            let (shared, run) = (shared.clone(), record.run.clone());
+            match tokio::task::spawn_blocking(move || shared.process.finish(&run)).await {
+                Ok(Ok(found)) => break found,
+                Ok(Err(error)) => tracing::warn!(task = %record.task(), "cannot read yet how it ended: {error}"),
+                Err(_) => break (None, false),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
         ending.out_of_memory = out_of_memory;
         if let Some(exit) = exit {
             at = Timestamp::from_millis(exit.at_ms);

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Longest wait for the init of a task that could not start.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Pause before another look at what could not be read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Longer than any command health check may take to end after its own timeout.
 const HELPER_SLACK: Duration = Duration::from_secs(2);
 
@@ -95,7 +97,7 @@ impl Executor {
                 Ok(answer) => answer,
                 Err(error) => {
                     // It may still begin, or have begun: claim it, or end what runs.
-                    if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+                    if let (_, Found::Running(process)) = Self::adopt_surely(run).await {
                         process.kill();
                         let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
                     }
@@ -116,29 +118,42 @@ impl Executor {
         }
         if let Some(message) = answer.strip_prefix('E') {
             // Its init is on its way out; the groups can go once it has gone.
-            if let Ok((_, Found::Running(process))) = Self::adopt(run) {
+            if let (_, Found::Running(process)) = Self::adopt_surely(run).await {
                 let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
             }
             self.cgroups.remove(&run.container);
             return Err(sentence(message));
         }
-        match Self::adopt(run) {
-            Ok((_, Found::Running(process))) => Ok(process),
+        match Self::adopt_surely(run).await {
+            (_, Found::Running(process)) => Ok(process),
             // It was so short that it is over already; its record tells how it went.
-            Ok((pid, Found::Ended)) if answer == "R" => Ok(ProcessRun { process: Arc::new(Process::gone()), pid }),
-            Ok((_, Found::Ended)) => Err("the process that was to watch the task died while starting it".into()),
-            Err(error) => Err(format!("cannot watch the task: {error}")),
+            (pid, Found::Ended) if answer == "R" => Ok(ProcessRun { process: Arc::new(Process::gone()), pid }),
+            (_, Found::Ended) => Err("the process that was to watch the task died while starting it".into()),
+        }
+    }
+
+    /// [`Executor::adopt`], again and again while it cannot tell: with a full disk or too many open
+    /// files a task may well run, and must not be taken for gone.
+    pub(crate) async fn adopt_surely(run: &Run) -> (PidRecord, Found) {
+        loop {
+            match Self::adopt(run) {
+                Ok(found) => return found,
+                Err(error) => tracing::warn!("cannot find out yet what became of {}: {error}", run.record.display()),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
     /// Finds out what has become of a task that was started earlier. A launch that has not begun is
-    /// given up, so that it cannot begin behind our back.
-    pub(crate) fn adopt(run: &Run) -> std::io::Result<(PidRecord, Found)> {
+    /// given up, so that it cannot begin behind our back. An error says nothing about the task.
+    fn adopt(run: &Run) -> std::io::Result<(PidRecord, Found)> {
         let nothing = PidRecord { pid: 0, start_time: 0 };
-        if PidRecord::read(&run.record).is_none() {
-            nothing.create(&run.record)?;
-        }
-        let pid = PidRecord::read(&run.record).unwrap_or(nothing);
+        let pid = match PidRecord::read(&run.record)? {
+            Some(pid) => pid,
+            None if nothing.create(&run.record)? => nothing,
+            // It began just now.
+            None => PidRecord::read(&run.record)?.unwrap_or(nothing),
+        };
         if pid.pid == 0 {
             return Ok((pid, Found::Ended));
         }
@@ -146,15 +161,37 @@ impl Executor {
         Ok((pid, process.map_or(Found::Ended, |process| Found::Running(ProcessRun { process: Arc::new(process), pid }))))
     }
 
+    /// Ends what runs by the record in `directory`, of which nothing else is known, and removes it.
+    pub(crate) async fn reap_orphan(directory: &Path) -> std::io::Result<()> {
+        let pid = match PidRecord::read(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
+            read => read?,
+        };
+        if let Some(pid) = pid.filter(|pid| pid.pid != 0)
+            && let Some(process) = Process::open(pid.pid, pid.start_time)?
+        {
+            tracing::warn!(pid = pid.pid, "ending a task whose record is damaged");
+            process.signal(Signal::SIGKILL);
+            let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
+        }
+        std::fs::remove_dir_all(directory)
+    }
+
     /// How a task that has ended did so, and whether for lack of memory. Its groups are removed.
-    pub(crate) fn finish(&self, run: &Run) -> (Option<ExitRecord>, bool) {
-        let exit = ExitRecord::read(&run.record);
+    ///
+    /// # Errors
+    /// When its record cannot be read now, which another attempt may cure.
+    pub(crate) fn finish(&self, run: &Run) -> std::io::Result<(Option<ExitRecord>, bool)> {
+        let exit = match ExitRecord::read(&run.record) {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
+            read => read?,
+        };
         let out_of_memory = self.cgroups.out_of_memory(&run.container);
         if !self.cgroups.remove(&run.container) {
             // The last processes are on their way out; the groups go with the next sweep.
             self.cgroups.remove(&run.container);
         }
-        (exit, out_of_memory)
+        Ok((exit, out_of_memory))
     }
 
     /// Runs a command inside the task, for a COMMAND check.

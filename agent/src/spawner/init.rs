@@ -78,6 +78,7 @@ fn prepare(launch: &Launch, record: &Path, isolated: bool) -> Result<(), String>
     let pid = pid.to_string_lossy().parse().map_err(|_| "cannot read /proc/self".to_owned())?;
     let start_time = process_start_time("self").ok_or("cannot read /proc/self/stat")?;
     launch.cgroups.iter().try_for_each(CgroupSetup::enter)?;
+    ExitRecord::reserve(record).map_err(|error| format!("cannot write {}: {error}", launch.record.display()))?;
     let created = PidRecord { pid, start_time }.create(record);
     match created {
         Ok(true) => {}

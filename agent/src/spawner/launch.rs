@@ -164,23 +164,46 @@ impl PidRecord {
         }
     }
 
-    /// Reads the record; `None` when there is none.
-    pub(crate) fn read(directory: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(directory.join(PID_FILE)).ok()?).ok()
+    /// Reads the record; `None` when there is none. Any other reason why it cannot be read is an
+    /// error: a task taken for gone would run beside its replacement.
+    pub(crate) fn read(directory: &Path) -> std::io::Result<Option<Self>> {
+        read_json(&directory.join(PID_FILE))
     }
 }
 
+/// Room kept for the exit record, so that a disk that is full when the task ends can still take it.
+const EXIT_ROOM_BYTES: usize = 1024;
+/// Where the room is kept.
+const EXIT_ROOM_FILE: &str = ".exit";
+
 impl ExitRecord {
-    /// Writes the record, whole or not at all.
+    /// Keeps room for the record.
+    pub(crate) fn reserve(directory: &Path) -> std::io::Result<()> {
+        std::fs::write(directory.join(EXIT_ROOM_FILE), [b' '; EXIT_ROOM_BYTES])
+    }
+
+    /// Writes the record, whole or not at all, into the room kept for it if there is any.
     pub(crate) fn write(&self, directory: &Path) -> std::io::Result<()> {
-        let temporary = directory.join(".exit");
-        std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+        use std::io::Write as _;
+        let temporary = directory.join(EXIT_ROOM_FILE);
+        let mut bytes = serde_json::to_vec(self)?;
+        // Space after a document is no part of it. Nothing is cut: that would give the room away.
+        bytes.resize(bytes.len().max(EXIT_ROOM_BYTES), b' ');
+        std::fs::File::options().write(true).create(true).truncate(false).open(&temporary)?.write_all(&bytes)?;
         std::fs::rename(temporary, directory.join(EXIT_FILE))
     }
 
     /// Reads the record; `None` when there is none.
-    pub(crate) fn read(directory: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(directory.join(EXIT_FILE)).ok()?).ok()
+    pub(crate) fn read(directory: &Path) -> std::io::Result<Option<Self>> {
+        read_json(&directory.join(EXIT_FILE))
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
