@@ -83,9 +83,10 @@ pub(crate) async fn supervise(shared: Arc<Shared>) {
         loop {
             tokio::time::sleep(ASK_INTERVAL).await;
             if engine.ask().await {
-                match engine.complaint() {
-                    Some(complaint) => tracing::warn!("{complaint}; tasks with images are not taken until it does"),
-                    None => tracing::info!("the container engine answers again"),
+                if let Some(complaint) = engine.complaint() {
+                    tracing::warn!("{complaint}; tasks with images are not taken until it does");
+                } else {
+                    tracing::info!("the container engine answers again");
                 }
             }
         }
