@@ -74,7 +74,7 @@ async fn a_full_disk() {
     let container = cluster.reports[&lives.task_id()].container.clone();
     cluster.abandon().await;
     go(&sandboxes[2]);
-    let exit = data.join("tasks").join(gap.task_id().as_str()).join("exit.json");
+    let exit = data.join("tasks").join(gap.task_id().to_string()).join("exit.json");
     let told = async {
         while !exit.exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -125,7 +125,7 @@ async fn the_machine_was_restarted() {
     let mut cluster = Cluster::start(directory.path()).await;
     let before = cluster.run(&assignment(spec("exec sleep 1234"))).await;
     cluster.running(&before).await;
-    let records = directory.path().join("tasks").join(before.as_str());
+    let records = directory.path().join("tasks").join(before.to_string());
     // Its record is written once more after it was reported.
     let written = async {
         while !fs::read_to_string(records.join("task.json")).unwrap().contains("\"started_at\":\"") {
@@ -161,7 +161,7 @@ async fn a_damaged_record_leaves_no_orphan() {
         let task = cluster.run(one).await;
         cluster.running(&task).await;
     }
-    let records = directory.path().join("tasks").join(bad.task_id().as_str());
+    let records = directory.path().join("tasks").join(bad.task_id().to_string());
     let pid: serde_json::Value = serde_json::from_slice(&fs::read(records.join("pid.json")).unwrap()).unwrap();
     cluster.abandon().await;
     fs::write(records.join("task.json"), "{\"assignm").unwrap();
