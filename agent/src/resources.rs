@@ -35,6 +35,7 @@ pub fn detect_resources(directory: &Path) -> Resources {
         disk: offered(free, DISK_RESERVE_MIB),
         gpus: 0,
         ports: PortRanges::new([DEFAULT_PORTS]),
+        custom: std::collections::BTreeMap::new(),
     }
 }
 

@@ -64,6 +64,7 @@ fn facts() -> NodeFacts {
             disk: Scalar::from_units(4096),
             gpus: 0,
             ports: PortRanges::new([(31000, 31020)]),
+            custom: std::collections::BTreeMap::new(),
         },
         attributes: std::collections::BTreeMap::new(),
         region: None,

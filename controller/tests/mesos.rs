@@ -161,6 +161,7 @@ fn node() -> NodeFacts {
             disk: Scalar::from_units(4000),
             gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
+            custom: std::collections::BTreeMap::new(),
         },
         attributes: std::collections::BTreeMap::new(),
         region: None,

@@ -35,6 +35,7 @@ fn node(number: u32) -> Node {
             disk: Scalar::from_units(1_000_000),
             gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
+            custom: std::collections::BTreeMap::new(),
         },
         attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         region: None,

@@ -6,6 +6,7 @@ use orrery_core::node::{PortRanges, Resources};
 use orrery_core::placement::NodeLoad;
 use orrery_core::{App, Instance, Scalar};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Amounts in the units of Mesos: CPUs, MiB, whole GPUs, ports.
 #[derive(Debug, Clone, Default)]
@@ -15,26 +16,28 @@ pub(super) struct Amounts {
     pub(super) disk: Scalar,
     pub(super) gpus: u32,
     pub(super) ports: PortRanges,
+    /// Resources with names of their own.
+    pub(super) custom: BTreeMap<String, Scalar>,
 }
 
 impl Amounts {
     /// What a node offers in total.
     pub(super) fn of_node(resources: &Resources) -> Self {
-        let Resources { cpus, mem, disk, gpus, ports } = resources.clone();
-        Self { cpus, mem, disk, gpus, ports }
+        let Resources { cpus, mem, disk, gpus, ports, custom } = resources.clone();
+        Self { cpus, mem, disk, gpus, ports, custom }
     }
 
     /// What is taken on a node.
     pub(super) fn of_load(load: &NodeLoad) -> Self {
         let ports = PortRanges::new(load.ports.iter().map(|port| (*port, *port)));
-        Self { cpus: load.cpus, mem: load.mem, disk: load.disk, gpus: load.gpus, ports }
+        Self { cpus: load.cpus, mem: load.mem, disk: load.disk, gpus: load.gpus, ports, custom: load.custom.clone() }
     }
 
     /// What one task takes.
     pub(super) fn of_task(app: &App, seat: Option<&Seat>) -> Self {
         let host_ports = seat.map(|seat| &*seat.host_ports).unwrap_or_default();
         let ports = PortRanges::new(host_ports.iter().filter(|port| **port != 0).map(|port| (*port, *port)));
-        Self { cpus: app.cpus, mem: app.mem, disk: app.disk, gpus: app.gpus, ports }
+        Self { cpus: app.cpus, mem: app.mem, disk: app.disk, gpus: app.gpus, ports, custom: app.resources.clone() }
     }
 
     /// Adds what a task takes, without its ports: ports of different nodes have no sum.
@@ -44,6 +47,7 @@ impl Amounts {
         self.mem += app.mem;
         self.disk += app.disk;
         self.gpus = self.gpus.saturating_add(app.gpus);
+        self.add_custom(&app.resources);
     }
 
     /// Adds another amount, without its ports.
@@ -52,6 +56,13 @@ impl Amounts {
         self.mem += other.mem;
         self.disk += other.disk;
         self.gpus = self.gpus.saturating_add(other.gpus);
+        self.add_custom(&other.custom);
+    }
+
+    fn add_custom(&mut self, amounts: &BTreeMap<String, Scalar>) {
+        for (name, amount) in amounts {
+            *self.custom.entry(name.clone()).or_default() += *amount;
+        }
     }
 
     /// `{"cpus": 1.0, "gpus": 0.0, "mem": …, "disk": …, "ports": "[31000-31000]"}`; always floats,
@@ -62,6 +73,9 @@ impl Amounts {
         map.insert("gpus".into(), json!(f64::from(self.gpus)));
         map.insert("mem".into(), json!(self.mem.to_f64()));
         map.insert("disk".into(), json!(self.disk.to_f64()));
+        for (name, amount) in &self.custom {
+            map.insert(name.clone(), json!(amount.to_f64()));
+        }
         if !self.ports.is_empty() {
             map.insert("ports".into(), json!(self.ports));
         }
@@ -84,8 +98,10 @@ impl Amounts {
         };
         let scalars =
             [("cpus", self.cpus), ("gpus", Scalar::from_units(i64::from(self.gpus))), ("mem", self.mem), ("disk", self.disk)];
+        let custom = self.custom.iter().map(|(name, amount)| (name.as_str(), *amount));
         let mut list: Vec<Value> = scalars
             .into_iter()
+            .chain(custom)
             .filter(|(_, amount)| amount.is_positive())
             .map(|(name, amount)| entry(name, "SCALAR", "scalar", json!({ "value": amount.to_f64() })))
             .collect();

@@ -8,6 +8,7 @@ mod constraint;
 mod container;
 mod id;
 mod network;
+mod placement;
 mod strategy;
 
 pub use check::{CommandLine, HealthCheck, HealthProtocol, IpProtocol, ReadinessCheck};
@@ -15,6 +16,7 @@ pub use constraint::{Constraint, Operator};
 pub use container::{Container, ContainerKind, DockerOptions, Parameter, PersistentVolume, Volume, VolumeMode};
 pub use id::{AppId, ID_MAX_BYTES, IdError};
 pub use network::{Network, NetworkMode, PortDefinition, PortMapping, Protocol};
+pub use placement::{Affinity, PLACEMENT_RULES_MAX, Packing, Placement, Preference, Selector, SpreadRule, WEIGHT_MAX};
 pub use strategy::{Backoff, KillSelection, UnreachableStrategy, UpgradeStrategy};
 
 use crate::{Scalar, Timestamp};
@@ -152,6 +154,9 @@ pub struct App {
     /// Whole GPUs.
     #[serde(default)]
     pub gpus: u32,
+    /// Amounts of the resources that nodes offer by names of their own, such as `licences`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, Scalar>,
     /// Upper bounds for bursting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_limits: Option<ResourceLimits>,
@@ -161,6 +166,9 @@ pub struct App {
     /// Where instances may run.
     #[serde(default)]
     pub constraints: Vec<Constraint>,
+    /// Where they should rather run.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
     /// Resource roles to take from; empty = `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted_resource_roles: Vec<String>,
@@ -288,9 +296,11 @@ impl App {
             mem: default_mem(),
             disk: Scalar::ZERO,
             gpus: 0,
+            resources: BTreeMap::new(),
             resource_limits: None,
             executor: String::new(),
             constraints: Vec::new(),
+            placement: Placement::default(),
             accepted_resource_roles: Vec::new(),
             role: None,
             container: None,

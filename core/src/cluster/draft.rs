@@ -140,11 +140,13 @@ impl Draft {
         self
     }
 
-    /// The ledger of the cluster as it is so far.
-    pub(super) fn ledger(&mut self) -> &mut Ledger {
+    /// The ledger of the cluster as it is so far, with all counted that the rules of `app` name.
+    pub(super) fn ledger_for(&mut self, app: &crate::App) -> &mut Ledger {
         let cluster = &self.cluster;
         // Without a journal it cannot go back: it is of no generation until the step is committed.
-        self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced())
+        let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
+        ledger.watch(app, cluster);
+        ledger
     }
 
     /// Replaces or adds a node and keeps the indexes.

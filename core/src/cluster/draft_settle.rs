@@ -8,7 +8,7 @@ use super::{Event, keys};
 use crate::assignment::{Down, FailureReason, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
-use crate::placement::{Refusals, Strategy};
+use crate::placement::Refusals;
 use crate::{App, AppId, InstanceId, Timestamp};
 use std::sync::Arc;
 
@@ -251,7 +251,8 @@ impl Draft {
 
     fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
         let salt = self.entropy.next_number();
-        self.ledger().place_batch(app, count, Strategy::Spread, salt)
+        let strategy = app.placement.strategy.unwrap_or_default();
+        self.ledger_for(app).place_batch(app, count, strategy, salt)
     }
 
     fn note_pending(&mut self, app: &App, count: usize, refusals: Option<Refusals>) {

@@ -255,6 +255,7 @@ fn facts(number: u32) -> NodeFacts {
             disk: Scalar::from_units(4096),
             gpus: 0,
             ports: PortRanges::new([(31000, 31020)]),
+            custom: BTreeMap::new(),
         },
         attributes: BTreeMap::new(),
         region: None,

@@ -9,6 +9,8 @@ pub const CPUS_MAX: i64 = 100_000;
 pub const MIB_MAX: i64 = 1 << 36;
 /// Most GPUs a node may offer.
 pub const GPUS_MAX: u32 = 1_024;
+/// Most resources with names of a node's own; the rest is left out.
+pub const CUSTOM_MAX: usize = 64;
 /// Most attributes of a node; the rest is left out.
 pub const ATTRIBUTES_MAX: usize = 256;
 /// Most bytes of a text a node says of itself.
@@ -29,6 +31,18 @@ impl NodeFacts {
         if resources.gpus > GPUS_MAX {
             faults.push(format!("it offers {} gpus; {GPUS_MAX} are counted", resources.gpus));
             resources.gpus = GPUS_MAX;
+        }
+        let before = resources.custom.len();
+        resources.custom.retain(|name, amount| {
+            let named = !name.is_empty() && name.len() <= TEXT_BYTES_MAX;
+            named && amount.is_positive() && *amount <= Scalar::from_units(MIB_MAX)
+        });
+        while resources.custom.len() > CUSTOM_MAX {
+            resources.custom.pop_last();
+        }
+        if resources.custom.len() < before {
+            let left_out = before - resources.custom.len();
+            faults.push(format!("{left_out} of its {before} resources of its own cannot be used or are too many and left out"));
         }
         if resources.ports.contains(0) {
             faults.push("it offers port 0, which is none".into());
@@ -103,6 +117,7 @@ mod tests {
                 disk: Scalar::ZERO,
                 gpus: 0,
                 ports: PortRanges::new([(31_000, 32_000)]),
+                custom: std::collections::BTreeMap::new(),
             },
             attributes: BTreeMap::from([("rack".into(), "r1".into())]),
             region: Some("eu".into()),

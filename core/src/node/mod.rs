@@ -9,7 +9,7 @@ mod record;
 mod resources;
 
 pub use administration::{Administration, AfterDrain, Drain};
-pub use check::{ATTRIBUTES_MAX, CPUS_MAX, EXECUTORS_MAX, GPUS_MAX, HOSTNAME_BYTES_MAX, MIB_MAX, TEXT_BYTES_MAX};
+pub use check::{ATTRIBUTES_MAX, CPUS_MAX, CUSTOM_MAX, EXECUTORS_MAX, GPUS_MAX, HOSTNAME_BYTES_MAX, MIB_MAX, TEXT_BYTES_MAX};
 pub use id::{NodeId, NodeIdError};
 pub use ports::{PortRange, PortRanges};
 pub use record::{NodeDocument, NodeRecord, RetiredNode};

@@ -3,6 +3,7 @@
 use super::PortRanges;
 use crate::Scalar;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a node offers in total.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +20,7 @@ pub struct Resources {
     /// Host ports.
     #[serde(default)]
     pub ports: PortRanges,
+    /// Amounts of resources with names of the operator's own, such as `licences`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub custom: BTreeMap<String, Scalar>,
 }

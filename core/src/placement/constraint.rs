@@ -2,7 +2,7 @@
 //! obviously right, to judge the engine by.
 
 use super::pattern::{full_match, same_number};
-use crate::app::{App, Constraint, Operator};
+use crate::app::{App, Constraint, Operator, Selector};
 use crate::node::Node;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,13 +21,24 @@ struct Prepared<'a> {
     least: u32,
 }
 
-/// All constraints of an app.
-pub(crate) struct Constraints<'a>(Vec<Prepared<'a>>);
+/// An instance with a seat: its app, and its node where that is known.
+pub(crate) type Seated<'a> = (&'a App, Option<&'a Node>);
+
+/// All demands and wishes of an app.
+pub(crate) struct Constraints<'a> {
+    app: &'a App,
+    prepared: Vec<Prepared<'a>>,
+    /// Counted instances of the same configuration.
+    own: Vec<&'a Node>,
+    /// Everything with a seat.
+    seated: Vec<Seated<'a>>,
+    usable: Vec<&'a Node>,
+}
 
 impl<'a> Constraints<'a> {
     /// Prepares the constraints of `app`; `placed` are the nodes of instances that count, in order
     /// of their ids, `usable` all nodes that accept tasks.
-    pub(crate) fn new(app: &'a App, placed: &[&Node], usable: &[&Node]) -> Self {
+    pub(crate) fn new(app: &'a App, placed: &[&'a Node], usable: &[&'a Node], seated: &[Seated<'a>]) -> Self {
         let prepare = |constraint: &'a Constraint| {
             let values = placed.iter().filter_map(|node| node.field(&constraint.field));
             let mut counts: BTreeMap<String, u32> = BTreeMap::new();
@@ -48,17 +59,108 @@ impl<'a> Constraints<'a> {
             prepared.find_least();
             prepared
         };
-        Self(app.constraints.iter().map(prepare).collect())
+        let prepared = app.constraints.iter().map(prepare).collect();
+        Self { app, prepared, own: placed.to_vec(), seated: seated.to_vec(), usable: usable.to_vec() }
     }
 
-    /// The first constraint that refuses `node`.
-    pub(crate) fn refusing(&self, node: &Node) -> Option<&Constraint> {
-        self.0.iter().find(|prepared| !prepared.accepts(node)).map(|prepared| prepared.constraint)
+    /// Everything that refuses `node`: place among all demands, and words.
+    pub(crate) fn refusing(&self, node: &Node) -> Vec<(usize, String)> {
+        let rules = &self.app.placement;
+        let mut words = Vec::new();
+        for (index, prepared) in self.prepared.iter().enumerate().filter(|(_, prepared)| !prepared.accepts(node)) {
+            words.push((index, format!("constraint {}", prepared.constraint)));
+        }
+        if rules.one_per_node && self.own.iter().any(|own| own.facts.id == node.facts.id) {
+            words.push((100, "one instance per node".into()));
+        }
+        for (index, rule) in rules.spread.iter().enumerate().filter(|(_, rule)| rule.weight.is_none()) {
+            let open = node.field(&rule.field).is_some_and(|value| self.ahead(&rule.field, value) < rule.maximum_skew);
+            if !open {
+                words.push((200 + index, format!("spread over {} with at most {} apart", rule.field, rule.maximum_skew)));
+            }
+        }
+        for (index, rule) in rules.affinity.iter().enumerate().filter(|(_, rule)| rule.weight.is_none()) {
+            let lonely = rule.selector.selects(self.app) && !self.seated.iter().any(|(app, _)| rule.selector.selects(app));
+            let open = node.field(&rule.field).is_some_and(|value| lonely || self.company(&rule.selector, &rule.field, value));
+            if !open {
+                words.push((300 + index, format!("affinity to {} by {}", rule.selector, rule.field)));
+            }
+        }
+        // Those who want us away: first those who mean the app by its id, then by its labels.
+        let mut repelling: BTreeMap<(&Selector, &str), bool> = BTreeMap::new();
+        for (other, there) in &self.seated {
+            for rule in other.placement.anti_affinity.iter().filter(|rule| rule.weight.is_none()) {
+                let there = there.and_then(|there| there.field(&rule.field));
+                if rule.selector.selects(self.app) {
+                    let near = there.is_some() && there == node.field(&rule.field);
+                    *repelling.entry((&rule.selector, &rule.field)).or_default() |= near;
+                }
+            }
+        }
+        for (index, rule) in rules.anti_affinity.iter().enumerate().filter(|(_, rule)| rule.weight.is_none()) {
+            // Who demands the same of us is no second reason.
+            let repelled = repelling.get(&(&rule.selector, rule.field.as_str())).copied().unwrap_or(false);
+            let company = node.field(&rule.field).is_some_and(|value| self.company(&rule.selector, &rule.field, value));
+            if company || repelled {
+                words.push((400 + index, format!("anti-affinity to {} by {}", rule.selector, rule.field)));
+            }
+        }
+        let own = |selector: &Selector, field: &str| {
+            let mut own = rules.anti_affinity.iter().filter(|rule| rule.weight.is_none());
+            own.any(|rule| rule.selector == *selector && rule.field == field)
+        };
+        repelling.retain(|(selector, field), _| !own(selector, field));
+        for (index, ((selector, field), _)) in repelling.iter().enumerate().filter(|(_, (_, near))| **near) {
+            words.push((500 + index, format!("anti-affinity of others to {selector} by {field}")));
+        }
+        words
+    }
+
+    /// How little a node is liked.
+    pub(crate) fn dislike(&self, node: &Node) -> i64 {
+        let rules = &self.app.placement;
+        let mut sum = 0;
+        for rule in &rules.prefer {
+            let matches = match (node.field(&rule.field), rule.operator) {
+                (None, operator) => operator == Operator::Unlike,
+                (Some(value), Operator::Is) => value == rule.value || same_number(&rule.value, value),
+                (Some(value), Operator::Like) => full_match(&rule.value).is_some_and(|regex| regex.is_match(value)),
+                (Some(value), _) => full_match(&rule.value).is_some_and(|regex| !regex.is_match(value)),
+            };
+            sum -= i64::from(rule.weight) * i64::from(matches);
+        }
+        for (rules, sign) in [(&rules.affinity, -1), (&rules.anti_affinity, 1)] {
+            for rule in rules {
+                let near = node.field(&rule.field).is_some_and(|value| self.company(&rule.selector, &rule.field, value));
+                sum += sign * i64::from(rule.weight.unwrap_or(0)) * i64::from(near);
+            }
+        }
+        for rule in &rules.spread {
+            let excess =
+                node.field(&rule.field).map_or(0, |value| (self.ahead(&rule.field, value) + 1).saturating_sub(rule.maximum_skew));
+            sum += i64::from(rule.weight.unwrap_or(0)) * i64::from(excess);
+        }
+        sum
+    }
+
+    /// By how many counted instances a value is ahead of the emptiest value of usable nodes.
+    fn ahead(&self, field: &str, value: &str) -> u32 {
+        let count = |value: &str| self.own.iter().filter(|node| node.field(field) == Some(value)).count() as u32;
+        let groups: BTreeSet<&str> = self.usable.iter().filter_map(|node| node.field(field)).collect();
+        count(value).saturating_sub(groups.into_iter().map(count).min().unwrap_or(0))
+    }
+
+    /// Whether instances of the selector are where the field has this value.
+    fn company(&self, selector: &Selector, field: &str, value: &str) -> bool {
+        let near = |node: Option<&Node>| node.is_some_and(|node| node.field(field) == Some(value));
+        self.seated.iter().any(|(app, node)| selector.selects(app) && near(*node))
     }
 
     /// Notes an instance placed on `node`.
-    pub(crate) fn note(&mut self, node: &Node) {
-        for prepared in &mut self.0 {
+    pub(crate) fn note(&mut self, node: &'a Node) {
+        self.own.push(node);
+        self.seated.push((self.app, Some(node)));
+        for prepared in &mut self.prepared {
             if let Some(value) = node.field(&prepared.constraint.field) {
                 prepared.first.get_or_insert_with(|| value.to_owned());
                 *prepared.placed.entry(value.to_owned()).or_default() += 1;

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::instance::{InstanceId, Seat};
 use crate::node::Resources;
 use imbl::OrdSet;
+use std::collections::BTreeMap;
 
 /// Sums of what the tasks of one node take. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct NodeLoad {
     pub disk: Scalar,
     /// Whole GPUs.
     pub gpus: u32,
+    /// Resources with names of their own.
+    pub custom: BTreeMap<String, Scalar>,
     /// Host ports.
     pub ports: OrdSet<u16>,
     /// Instances with a seat here.
@@ -33,6 +36,9 @@ impl NodeLoad {
         self.mem += app.mem;
         self.disk += app.disk;
         self.gpus = self.gpus.saturating_add(app.gpus);
+        for (name, amount) in &app.resources {
+            *self.custom.entry(name.clone()).or_default() += *amount;
+        }
         self.ports.extend(seat.host_ports.iter().copied().filter(|port| *port != 0));
     }
 
@@ -45,6 +51,10 @@ impl NodeLoad {
         self.mem -= app.mem;
         self.disk -= app.disk;
         self.gpus = self.gpus.saturating_sub(app.gpus);
+        for (name, amount) in &app.resources {
+            *self.custom.entry(name.clone()).or_default() -= *amount;
+        }
+        self.custom.retain(|_, amount| *amount != Scalar::ZERO);
         for port in &seat.host_ports {
             self.ports.remove(port);
         }

@@ -13,6 +13,9 @@ mod refusal;
 
 pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
-#[cfg(test)]
-pub(crate) use place::{Candidate, place};
 pub use refusal::{Reason, Refusals};
+#[cfg(test)]
+pub(crate) use {
+    constraint::Seated,
+    place::{Candidate, place},
+};

@@ -1,12 +1,13 @@
 //! Choosing seats for new instances of one app: slow and obviously right, to judge the engine by.
 
-use super::constraint::Constraints;
+use super::constraint::{Constraints, Seated};
+use super::ledger::{EMPTY_PENALTY, aspect, mismatch};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
+use crate::InstanceId;
 use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
-use crate::node::{Node, NodeId};
-use std::collections::BTreeMap;
+use crate::node::Node;
 
 /// A node with its load.
 #[derive(Clone)]
@@ -24,64 +25,65 @@ pub(crate) struct Candidate<'a> {
 /// `placed` are the nodes of instances of the same configuration, in order of their ids. Equal
 /// tasks are placed in one go; the first refusal ends it, since what refused one refuses the rest.
 /// By [`Strategy::Spread`] the node with the fewest instances of the app wins, then the least loaded,
-/// then the lowest id; by [`Strategy::Binpack`] the most loaded, then the highest id.
-pub(crate) fn place(
-    app: &App,
+/// then the lowest id; by [`Strategy::Binpack`] the one whose free resources are shaped most like the
+/// task, empty ones last. What the app likes goes before.
+pub(crate) fn place<'a>(
+    app: &'a App,
     count: usize,
-    mut candidates: Vec<Candidate<'_>>,
-    placed: &[&Node],
+    mut candidates: Vec<Candidate<'a>>,
+    placed: &[&'a Node],
+    seated: &[Seated<'a>],
     strategy: Strategy,
     salt: u64,
 ) -> (Vec<Seat>, Option<Refusals>) {
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
-    let mut constraints = Constraints::new(app, placed, &usable);
+    let mut constraints = Constraints::new(app, placed, &usable, seated);
     let mut seats = Vec::new();
-    let before: Vec<u32> = candidates.iter().map(|candidate| candidate.same_app).collect();
     while seats.len() < count {
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
-        let mut shortest: BTreeMap<&'static str, (Scalar, &NodeId)> = BTreeMap::new();
+        let mut nearest: Option<(Lack, String)> = None;
+        let mut helped: Vec<(usize, String, u64)> = Vec::new();
         let mut best: Option<(Score, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
-            let tasks = candidate.load.instances.len() + (candidate.same_app - before[index]) as usize;
-            let fits = fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64));
-            let many = Refusal::new(Reason::TooManyTasks);
-            match fits.and_then(|host_ports| if tasks < NODE_TASKS_MAX { Ok(host_ports) } else { Err(many) }) {
+            match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
                 Ok(host_ports) => {
-                    let share = candidate.load.share(&candidate.node.facts.resources);
-                    let score = match strategy {
-                        Strategy::Spread => (candidate.same_app, share, index as i128),
-                        Strategy::Binpack => (0, -share, -(index as i128)),
-                    };
+                    let score = score(app, candidate, &constraints, strategy, index);
                     if best.as_ref().is_none_or(|(best, ..)| score < *best) {
                         best = Some((score, index, host_ports));
                     }
                 }
-                Err(refusal) => {
-                    if let Some((resource, lack)) = refusal.lack {
-                        let entry = shortest.entry(resource).or_insert((lack, &candidate.node.facts.id));
-                        if lack < entry.0 {
-                            *entry = (lack, &candidate.node.facts.id);
+                Err(mut all) => {
+                    let alone = all.len() == 1;
+                    let first = all.remove(0);
+                    if let Some((lack, words)) = first.lack.filter(|_| alone) {
+                        if nearest.as_ref().is_none_or(|(least, _)| lack < *least) {
+                            nearest = Some((lack, format!("{words} on node {}", candidate.node.facts.id)));
+                        }
+                    } else if alone {
+                        match helped.iter_mut().find(|(_, words, _)| *words == first.change) {
+                            Some((.., count)) => *count += 1,
+                            None => helped.push((first.order, first.change, 1)),
                         }
                     }
-                    refusals.count(refusal.reason, refusal.detail);
+                    refusals.count(first.reason, first.detail);
                 }
             }
         }
         let Some((_, index, host_ports)) = best else {
-            refusals.hint = shortest
-                .into_iter()
-                .min_by_key(|(_, (lack, _))| *lack)
-                .map(|(resource, (lack, node))| format!("it would fit with {lack} more {resource} on node {node}"));
+            helped.sort_by_key(|(order, _, count)| (std::cmp::Reverse(*count), *order));
+            refusals.hint = nearest.map(|(_, words)| words).or_else(|| {
+                helped.first().map(|(_, words, count)| {
+                    let nodes = if *count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+                    format!("it would fit on {nodes} {words}")
+                })
+            });
             return (seats, Some(refusals));
         };
         let candidate = &mut candidates[index];
         let seat = Seat { node: candidate.node.facts.id.clone(), host_ports: host_ports.into() };
         // The id only has to differ from others within this call; the cluster takes the real one.
-        candidate.load.cpus += app.cpus;
-        candidate.load.mem += app.mem;
-        candidate.load.disk += app.disk;
-        candidate.load.gpus = candidate.load.gpus.saturating_add(app.gpus);
-        candidate.load.ports.extend(seat.host_ports.iter().copied().filter(|port| *port != 0));
+        let id = InstanceId::new(&app.id, uuid::Uuid::from_u128(u128::MAX - seats.len() as u128));
+        candidate.load.take(&id, app, &seat);
         candidate.same_app += 1;
         constraints.note(candidate.node);
         seats.push(seat);
@@ -89,55 +91,100 @@ pub(crate) fn place(
     (seats, None)
 }
 
+fn score(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, strategy: Strategy, index: usize) -> Score {
+    let (total, load) = (&candidate.node.facts.resources, &candidate.load);
+    let dislike = constraints.dislike(candidate.node);
+    match strategy {
+        Strategy::Spread => (dislike, u64::from(candidate.same_app), load.share(total) as u64, index),
+        Strategy::Binpack => {
+            let free = (total.cpus.minus_or_zero(load.cpus), total.mem.minus_or_zero(load.mem));
+            let free = (free.0.thousandths(), free.1.thousandths());
+            let unlike = mismatch((app.cpus.thousandths(), app.mem.thousandths()), free);
+            let penalty = if load.instances.is_empty() { EMPTY_PENALTY } else { 0 };
+            (dislike, u64::from(unlike + penalty), aspect(free), index)
+        }
+    }
+}
+
 /// Lower is better.
-type Score = (u32, i64, i128);
+type Score = (i64, u64, u64, usize);
+/// How many resources are short, how much of the first, which that is.
+type Lack = (usize, Scalar, usize);
 
 struct Refusal {
     reason: Reason,
     detail: Option<String>,
-    /// Resource and the amount missing.
-    lack: Option<(&'static str, Scalar)>,
+    /// What is missing of cpus, memory and disk, and in words.
+    lack: Option<(Lack, String)>,
+    /// What would help, in words.
+    change: String,
+    /// Place among reasons that would help equally many nodes.
+    order: usize,
 }
 
 impl Refusal {
-    fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, lack: None }
+    fn new(reason: Reason, order: usize, change: impl Into<String>) -> Self {
+        Self { reason, detail: None, lack: None, change: change.into(), order }
+    }
+
+    fn about(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
     }
 }
 
-/// Host ports for one more instance on the candidate, or the first reason against it.
-fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt: u64) -> Result<Vec<u16>, Refusal> {
+/// Host ports for one more instance on the candidate, or everything against it.
+fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt: u64) -> Result<Vec<u16>, Vec<Refusal>> {
     let (node, load) = (candidate.node, &candidate.load);
     let accepted: &[String] = &app.accepted_resource_roles;
     let role = node.facts.role.as_str();
     let fits_role = if accepted.is_empty() { role == "*" } else { accepted.iter().any(|accepted| accepted == role) };
+    let mut all = Vec::new();
     if !fits_role {
-        return Err(Refusal::new(Reason::UnfulfilledRole));
+        all.push(Refusal::new(Reason::UnfulfilledRole, 2, "if it accepted their resource roles"));
     }
-    if let Some(constraint) = constraints.refusing(node) {
-        return Err(Refusal { detail: Some(format!("constraint {constraint}")), ..Refusal::new(Reason::UnfulfilledConstraint) });
+    for (place, words) in constraints.refusing(node) {
+        all.push(Refusal::new(Reason::UnfulfilledConstraint, 1_000 + place, format!("without {words}")).about(words));
     }
     if !node.accepts_tasks() {
-        return Err(Refusal::new(Reason::AgentMaintenance));
+        all.push(Refusal::new(Reason::AgentMaintenance, 3, "that are lost or closed, once they are back"));
     }
     if let Some(executor) = executor(app).filter(|name| !node.facts.executors.iter().any(|have| have == name)) {
-        return Err(Refusal { detail: Some(format!("missing executor {executor}")), ..Refusal::new(Reason::MissingExecutor) });
+        let refusal = Refusal::new(Reason::MissingExecutor, 4, "with the docker executor");
+        all.push(refusal.about(format!("missing executor {executor}")));
     }
     let total = &node.facts.resources;
-    for (reason, name, all, used, need) in [
+    let columns = [
         (Reason::InsufficientCpus, "cpus", total.cpus, load.cpus, app.cpus),
         (Reason::InsufficientMemory, "MiB of memory", total.mem, load.mem, app.mem),
         (Reason::InsufficientDisk, "MiB of disk", total.disk, load.disk, app.disk),
-    ] {
+    ];
+    let short = columns.into_iter().enumerate().filter_map(|(place, (reason, name, all, used, need))| {
         let free = all.minus_or_zero(used);
-        if need > free {
-            return Err(Refusal { lack: Some((name, need - free)), ..Refusal::new(reason) });
-        }
+        (need > free).then(|| (place, reason, name, need - free))
+    });
+    let short: Vec<_> = short.collect();
+    if let Some((place, reason, _, lack)) = short.first() {
+        let parts: Vec<String> = short.iter().map(|(_, _, name, lack)| format!("{lack} more {name}")).collect();
+        let words = format!("it would fit with {}", parts.join(" and "));
+        all.push(Refusal { lack: Some(((short.len(), *lack, *place), words)), ..Refusal::new(*reason, 5, "") });
     }
     if app.gpus > total.gpus.saturating_sub(load.gpus) {
-        return Err(Refusal::new(Reason::InsufficientGpus));
+        all.push(Refusal::new(Reason::InsufficientGpus, 8, "with more free gpus"));
     }
-    host_ports(app, candidate, salt)
+    for (place, (name, need)) in app.resources.iter().filter(|(_, need)| need.is_positive()).enumerate() {
+        let none = Scalar::ZERO;
+        let free = total.custom.get(name).unwrap_or(&none).minus_or_zero(*load.custom.get(name).unwrap_or(&none));
+        if *need > free {
+            let change = format!("with more free {name}");
+            all.push(Refusal::new(Reason::InsufficientResources, 200_000 + place, change).about(name));
+        }
+    }
+    let ports = host_ports(app, candidate, salt);
+    let ports = ports.map_err(|refusal| all.push(refusal)).unwrap_or_default();
+    if candidate.load.instances.len() >= NODE_TASKS_MAX {
+        all.push(Refusal::new(Reason::TooManyTasks, 10, "with fewer tasks"));
+    }
+    if all.is_empty() { Ok(ports) } else { Err(all) }
 }
 
 /// Executor the app needs beyond plain processes.
@@ -159,10 +206,12 @@ fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16
             None => 0,
             Some(0) => dynamic
                 .find(|port| !taken.contains(port) && !fixed.contains(port))
-                .ok_or_else(|| Refusal { detail: Some("no free host port".into()), ..Refusal::new(Reason::InsufficientPorts) })?,
+                .ok_or_else(|| Refusal::new(Reason::InsufficientPorts, 9, "with a free host port").about("no free host port"))?,
             Some(port) if offered.contains(port) && !candidate.load.ports.contains(&port) => port,
             Some(port) => {
-                return Err(Refusal { detail: Some(format!("required port {port}")), ..Refusal::new(Reason::InsufficientPorts) });
+                let change = format!("where port {port} is taken or not offered");
+                let refusal = Refusal::new(Reason::InsufficientPorts, 100_000 + usize::from(port), change);
+                return Err(refusal.about(format!("required port {port}")));
             }
         };
         if port != 0 {

@@ -16,6 +16,7 @@ fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
             disk: Scalar::from_units(1024),
             gpus: 0,
             ports: PortRanges::new([(31000, 31009)]),
+            custom: BTreeMap::new(),
         },
         attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
         region: None,
@@ -43,7 +44,7 @@ fn app(constraints: &[(&str, Operator, Option<&str>)]) -> App {
 }
 
 fn counts(nodes: &[Node], app: &App, count: usize) -> (BTreeMap<String, usize>, bool) {
-    let (seats, refusals) = place(app, count, candidates(nodes), &[], Strategy::Spread, 1);
+    let (seats, refusals) = place(app, count, candidates(nodes), &[], &[], Strategy::Spread, 1);
     let mut by_node = BTreeMap::new();
     for seat in &seats {
         *by_node.entry(seat.node.to_string()).or_insert(0) += 1;
@@ -86,7 +87,7 @@ fn refusals_are_counted_and_hinted() {
     let nodes = [node(0, 1, &[("rack", "a")]), node(1, 2, &[("rack", "a")]), node(2, 64, &[("rack", "b")])];
     let mut big = app(&[("rack", Operator::Like, Some("a"))]);
     big.cpus = Scalar::from_units(4);
-    let (seats, refusals) = place(&big, 1, candidates(&nodes), &[], Strategy::Spread, 1);
+    let (seats, refusals) = place(&big, 1, candidates(&nodes), &[], &[], Strategy::Spread, 1);
     let refusals = refusals.unwrap();
     assert!(seats.is_empty());
     assert_eq!(refusals.by_reason, BTreeMap::from([(Reason::UnfulfilledConstraint, 1), (Reason::InsufficientCpus, 2)]));
@@ -99,7 +100,7 @@ fn ports_are_never_given_twice_and_run_out() {
     let nodes = [node(0, 64, &[])];
     let mut app = app(&[]);
     app.port_definitions = vec![PortDefinition::default(), PortDefinition::default(), PortDefinition::default()];
-    let (seats, refusals) = place(&app, 9, candidates(&nodes), &[], Strategy::Spread, 7);
+    let (seats, refusals) = place(&app, 9, candidates(&nodes), &[], &[], Strategy::Spread, 7);
     let mut ports: Vec<u16> = seats.iter().flat_map(|seat| seat.host_ports.to_vec()).collect();
     ports.sort_unstable();
     ports.dedup();
@@ -107,7 +108,7 @@ fn ports_are_never_given_twice_and_run_out() {
     assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::InsufficientPorts, 1)]));
     app.require_ports = true;
     app.port_definitions = vec![PortDefinition { port: 31005, ..PortDefinition::default() }];
-    let (seats, refusals) = place(&app, 2, candidates(&nodes), &[], Strategy::Spread, 7);
+    let (seats, refusals) = place(&app, 2, candidates(&nodes), &[], &[], Strategy::Spread, 7);
     assert_eq!(*seats[0].host_ports, [31005]);
     assert_eq!(refusals.unwrap().details, BTreeMap::from([("required port 31005".to_owned(), 1)]));
 }
@@ -120,7 +121,7 @@ fn images_need_a_container_engine() {
         docker: Some(crate::app::DockerOptions { image: "redis".into(), ..Default::default() }),
         ..Default::default()
     });
-    let (_, refusals) = place(&app, 1, candidates(&nodes), &[], Strategy::Spread, 0);
+    let (_, refusals) = place(&app, 1, candidates(&nodes), &[], &[], Strategy::Spread, 0);
     assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::MissingExecutor, 1)]));
 }
 
@@ -130,7 +131,7 @@ fn a_node_runs_a_limited_number_of_tasks() {
     let mut tiny = app(&[]);
     (tiny.cpus, tiny.mem, tiny.disk) = (Scalar::ZERO, Scalar::ZERO, Scalar::ZERO);
     tiny.port_definitions = Vec::new();
-    let (seats, refusals) = place(&tiny, super::NODE_TASKS_MAX + 1, candidates(&nodes), &[], Strategy::Spread, 0);
+    let (seats, refusals) = place(&tiny, super::NODE_TASKS_MAX + 1, candidates(&nodes), &[], &[], Strategy::Spread, 0);
     assert_eq!(seats.len(), super::NODE_TASKS_MAX);
     assert_eq!(refusals.unwrap().by_reason[&Reason::TooManyTasks], 1);
 }

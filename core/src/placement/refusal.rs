@@ -17,6 +17,8 @@ pub enum Reason {
     InsufficientMemory,
     InsufficientDisk,
     InsufficientGpus,
+    /// Too little is left of a resource with a name of its own. Ours.
+    InsufficientResources,
     InsufficientPorts,
     /// The node runs as many tasks as a node may. Ours.
     TooManyTasks,
@@ -24,7 +26,7 @@ pub enum Reason {
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::UnfulfilledRole,
         Self::UnfulfilledConstraint,
         Self::NoCorrespondingReservationFound,
@@ -34,6 +36,7 @@ impl Reason {
         Self::InsufficientMemory,
         Self::InsufficientDisk,
         Self::InsufficientGpus,
+        Self::InsufficientResources,
         Self::InsufficientPorts,
         Self::TooManyTasks,
     ];

@@ -38,6 +38,7 @@ fn share(detected: &Resources, index: u16, count: u16) -> Resources {
         disk: part(detected.disk),
         gpus: if index == 0 { detected.gpus } else { 0 },
         ports: split(&detected.ports, index, count),
+        custom: detected.custom.clone(),
     }
 }
 

@@ -142,6 +142,7 @@ pub(crate) fn facts(number: usize) -> NodeFacts {
             disk: Scalar::from_units(4096),
             gpus: 0,
             ports: PortRanges::new([(31_000, 31_020)]),
+            custom: std::collections::BTreeMap::new(),
         },
         attributes: BTreeMap::new(),
         region: None,

@@ -3,6 +3,7 @@
 use super::check::{read_health_check, read_readiness_check};
 use super::container::{read_container, required_text};
 use super::network::{IpAddress, legacy_networks, read_ip_address, read_legacy_port, read_network, read_port_definition};
+use super::placement::read_placement_rules;
 use super::validate::INSTANCES_MAX;
 use crate::json::{Cursor, Object, Reader};
 use orrery_core::app::{
@@ -34,7 +35,7 @@ const IGNORED_FIELDS: [&str; 17] = [
 ];
 
 /// Fields with a meaning here; every other one is kept in [`App::unknown`].
-const KNOWN_FIELDS: [&str; 46] = [
+const KNOWN_FIELDS: [&str; 48] = [
     "acceptedResourceRoles",
     "args",
     "backoffFactor",
@@ -59,12 +60,14 @@ const KNOWN_FIELDS: [&str; 46] = [
     "maxLaunchDelaySeconds",
     "mem",
     "networks",
+    "placement",
     "portDefinitions",
     "ports",
     "readinessChecks",
     "requirePorts",
     "residency",
     "resourceLimits",
+    "resources",
     "role",
     "secrets",
     "taskKillGracePeriodSeconds",
@@ -247,6 +250,11 @@ fn read_resources(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
     set(reader, object, "cpus", &mut app.cpus, amount);
     set(reader, object, "mem", &mut app.mem, amount);
     set(reader, object, "disk", &mut app.disk, amount);
+    set(reader, object, "resources", &mut app.resources, |reader, at| {
+        let object = reader.object(at)?;
+        let read = |(name, cursor): (&str, Cursor<'_>)| Some((name.to_owned(), reader.scalar(&cursor, Scalar::ZERO, None)?));
+        Some(object.fields().filter_map(read).collect())
+    });
     set(reader, object, "gpus", &mut app.gpus, Reader::seconds);
     set(reader, object, "instances", &mut app.instances, |reader, at| {
         reader.whole(at, u64::from(INSTANCES_MAX)).and_then(|count| u32::try_from(count).ok())
@@ -337,10 +345,11 @@ fn complete_mappings(mappings: Option<&mut Vec<PortMapping>>, definitions: &[Por
 fn read_placement(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
     set(reader, object, "constraints", &mut app.constraints, |reader, at| reader.list(at, read_constraint));
     set(reader, object, "acceptedResourceRoles", &mut app.accepted_resource_roles, |reader, at| reader.list(at, Reader::text));
+    let group = app.id.group().to_owned();
+    set(reader, object, "placement", &mut app.placement, |reader, at| read_placement_rules(reader, at, &group));
     set(reader, object, "role", &mut app.role, |reader, at| {
         reader.text(at).map(|role| Some(role).filter(|role| !role.is_empty()))
     });
-    let group = app.id.group().to_owned();
     set(reader, object, "dependencies", &mut app.dependencies, |reader, at| {
         reader.list(at, |reader, entry| {
             let text = reader.text(entry)?;

@@ -1,5 +1,6 @@
 //! Rules across the fields of an app (marathon.md 1.4, 1.6, 1.8).
 
+use super::placement::check_placement;
 use orrery_core::app::{
     Constraint, ContainerKind, HealthCheck, HealthProtocol, IpProtocol, Limit, NetworkMode, Operator, SINGLE_INSTANCE_LABEL,
     UnreachableStrategy,
@@ -30,6 +31,7 @@ pub fn validate_app(app: &App) -> Vec<Fault> {
             faults.push(Fault::new(format!("/constraints({index})"), "is given twice").with_value(constraint));
         }
     }
+    check_placement(app, &mut faults);
     check_probes(app, &mut faults);
     check_strategies(app, &mut faults);
     check_secrets(app, &mut faults);
@@ -202,6 +204,18 @@ fn is_uri(text: &str) -> bool {
     }
 }
 
+/// What is wrong with the operand of LIKE, UNLIKE or IS.
+pub(super) fn check_operand(operator: Operator, value: &str) -> Option<String> {
+    let word = operator.as_str();
+    if operator == Operator::Is {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_/.-".contains(&byte);
+        let wrong = !value.bytes().all(allowed);
+        return wrong.then(|| "the value of IS may hold letters, digits, _ / . and - only".to_owned());
+    }
+    let compiled = regex::RegexBuilder::new(value).size_limit(PATTERN_MAX_BYTES).build();
+    compiled.is_err().then(|| format!("the value of {word} is not a regular expression, or one that is too large"))
+}
+
 fn check_constraint(constraint: &Constraint, path: &str, faults: &mut Vec<Fault>) {
     let mut fault = |message: String| faults.push(Fault::new(path, message).with_value(constraint));
     if constraint.field.is_empty() {
@@ -219,19 +233,12 @@ fn check_constraint(constraint: &Constraint, path: &str, faults: &mut Vec<Fault>
             }
         }
         (Operator::MaxPer, None) => fault("MAX_PER needs a value: how many instances may share one value".to_owned()),
-        (Operator::Like | Operator::Unlike, Some(value)) => {
-            let compiled = regex::RegexBuilder::new(value).size_limit(PATTERN_MAX_BYTES).build();
-            if compiled.is_err() {
-                fault(format!("the value of {operator} is not a regular expression, or one that is too large"));
+        (Operator::Like | Operator::Unlike | Operator::Is, Some(value)) => {
+            if let Some(message) = check_operand(constraint.operator, value) {
+                fault(message);
             }
         }
         (Operator::Like | Operator::Unlike, None) => fault(format!("{operator} needs a regular expression as value")),
-        (Operator::Is, Some(value)) => {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_/.-".contains(&byte);
-            if !value.bytes().all(allowed) {
-                fault("the value of IS may hold letters, digits, _ / . and - only".to_owned());
-            }
-        }
         (Operator::Is, None) => fault("IS needs a value".to_owned()),
     }
 }

@@ -170,6 +170,7 @@ fn facts(number: u32) -> anyhow::Result<NodeFacts> {
             disk: Scalar::from_units(1_000_000),
             gpus: 0,
             ports: PortRanges::new([(20_000, 31_000)]),
+            custom: std::collections::BTreeMap::new(),
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 75))]),
         region: None,

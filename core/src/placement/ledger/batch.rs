@@ -3,6 +3,7 @@
 use super::Strategy;
 use super::cost::Cost;
 use super::filter::{Door, Filter};
+use super::rows::pack_group;
 use super::stream::{Others, Stream};
 use super::tree::{NONE, Tree};
 use super::trial::{ALL, Score, Trial};
@@ -20,8 +21,14 @@ pub(crate) const GROUPS_MAX: usize = 1024;
 pub(crate) struct Trees<'a> {
     /// All nodes, by role.
     pub(crate) main: &'a View,
+    /// All nodes, by role, used or empty, and shape; for packing.
+    pub(crate) packed: &'a View,
     /// By field and value.
     pub(crate) by_field: Vec<(u32, &'a View)>,
+    /// Fields that group nodes which are liked alike.
+    pub(crate) classes: Vec<u32>,
+    /// Fields that all nodes of a class have the same value of.
+    pub(crate) shared: Vec<u32>,
 }
 
 /// How a batch looks for nodes.
@@ -32,6 +39,8 @@ enum Plan<'a> {
     List(Vec<u32>),
     /// The trees of the values that this constraint lets in.
     Values(usize, &'a Tree),
+    /// The trees of the nodes that are liked alike, by values of this field.
+    Classes(u32, &'a Tree),
 }
 
 /// Finds up to `count` seats; fewer when no node accepts one more.
@@ -53,24 +62,38 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
     let (mut streams, values) = streams(trial, trees, &plan, cost);
     let (tree, leader) = match plan {
         Plan::Values(index, tree) => (tree, index),
+        Plan::Classes(_, tree) => (tree, ALL),
+        Plan::Roles if trial.strategy == Strategy::Binpack => (&trees.packed.tree, ALL),
         Plan::Roles | Plan::List(_) => (&trees.main.tree, ALL),
     };
+    // Nodes of a class are refused together by what all of them share.
+    let class = if let Plan::Classes(field, _) = plan { Some(field) } else { None };
+    let wishes = !trial.filter.wishes.is_empty();
     // A GROUP_BY that rules the streams is handled by letting streams wait; any other change of
     // what is accepted needs a new plan.
     let waits_only = leader != ALL && trial.filter.is_level(leader) && trial.filter.len_levels() == 1;
     let mut ready: BinaryHeap<Reverse<(Score, usize)>> = BinaryHeap::new();
     let mut waiting: Vec<usize> = Vec::new();
     for index in 0..streams.len() {
-        enter(index, &mut streams, &values, leader, tree, trial, &mut ready, &mut waiting, cost);
+        enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
     }
     while seats.len() < count {
         let Some(Reverse((_, index))) = ready.pop() else { return true };
         cost.heap += 1;
-        let Some((_, slot)) = streams[index].head else { continue };
+        let Some((score, slot)) = streams[index].head else { continue };
+        // Wishes may like a node less by now.
+        if wishes {
+            let now = trial.score(slot);
+            if now != score {
+                streams[index].head = Some((now, slot));
+                ready.push(Reverse((now, index)));
+                continue;
+            }
+        }
         // Heads found before the last seat was taken may be refused by now.
         let waits = leader != ALL && door(trial, leader, values[index]) != Door::Open;
         if waits || (streams.len() > 1 && !trial.accepts(slot, leader)) {
-            enter(index, &mut streams, &values, leader, tree, trial, &mut ready, &mut waiting, cost);
+            enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
             continue;
         }
         let Some((host_ports, turned)) = trial.take(slot, salt.wrapping_add(seats.len() as u64), cost) else { continue };
@@ -79,10 +102,10 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
             return false;
         }
         streams[index].taken(trial, cost);
-        enter(index, &mut streams, &values, leader, tree, trial, &mut ready, &mut waiting, cost);
+        enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
         if turned {
             for index in std::mem::take(&mut waiting) {
-                enter(index, &mut streams, &values, leader, tree, trial, &mut ready, &mut waiting, cost);
+                enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
             }
         }
     }
@@ -96,6 +119,8 @@ fn enter(
     streams: &mut [Stream<'_>],
     values: &[u32],
     leader: usize,
+    class: Option<u32>,
+    shared: &[u32],
     tree: &Tree,
     trial: &Trial<'_>,
     ready: &mut BinaryHeap<Reverse<(Score, usize)>>,
@@ -112,6 +137,12 @@ fn enter(
             Door::Shut => return,
         }
     }
+    if let Some(field) = class
+        && let Some(first) = values.get(index).and_then(|value| trial.fields.get(field).members[*value as usize].first())
+        && trial.filter.refuses_by(trial.counts(), *first, shared)
+    {
+        return;
+    }
     streams[index].advance(tree, trial, cost);
     if let Some((score, _)) = streams[index].head {
         cost.heap += 1;
@@ -120,15 +151,15 @@ fn enter(
 }
 
 fn door(trial: &Trial<'_>, leader: usize, value: u32) -> Door {
-    trial.config().map_or(Door::Shut, |config| trial.filter.door(config, leader, value))
+    trial.filter.door(trial.counts(), leader, value)
 }
 
 /// Chooses the cheapest way that cannot miss the best node.
 fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
-    if trial.config().is_none() {
+    let filter = &trial.filter;
+    if filter.len() == 0 && filter.wishes.is_empty() {
         return Plan::Roles;
     }
-    let filter = &trial.filter;
     let all = trial.rows.hot.len();
     let mut shortest: Option<(usize, usize)> = None;
     for index in 0..filter.len() {
@@ -153,24 +184,40 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
         let field = filter.field(index);
         trees.by_field.iter().find(|(have, _)| *have == field).map(|(_, view)| &view.tree)
     };
-    let mut levels = (0..filter.len()).filter(|index| filter.is_level(*index));
-    if let Some(index) = levels.next() {
-        let alone = levels.next().is_none();
-        // The order by load within a tree stands still during a batch. Packing needs it up to date
-        // when a stream starts over, so that it goes through the list then.
-        let packs = trial.strategy == Strategy::Binpack;
+    let packs = trial.strategy == Strategy::Binpack;
+    if !filter.wishes.is_empty() {
+        if let Some((index, nodes)) = shortest
+            && nodes <= all / 8
+            && nodes <= 4 * count + SHORT_LIST
+        {
+            return list(index);
+        }
+        let classes = || {
+            trees
+                .classes
+                .iter()
+                .find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).map(|(_, view)| (*field, &view.tree)))
+        };
+        return match (!packs).then(classes).flatten() {
+            Some((field, tree)) => Plan::Classes(field, tree),
+            None => Plan::List((0..all as u32).collect()),
+        };
+    }
+    if !packs && let Some(index) = (0..filter.len()).find(|index| filter.is_level(*index)) {
         return match tree(index) {
-            Some(tree) if alone || !packs => Plan::Values(index, tree),
-            None if !packs => Plan::Roles,
-            _ => Plan::List((0..all as u32).collect()),
+            Some(tree) => Plan::Values(index, tree),
+            None => Plan::Roles,
         };
     }
     if let Some((index, nodes)) = shortest
         && nodes <= all / 8
         && nodes <= 4 * count + SHORT_LIST
-        && tree(index).is_none()
+        && (packs || tree(index).is_none())
     {
         return list(index);
+    }
+    if packs {
+        return Plan::Roles;
     }
     // Passing over nodes that a constraint refuses could mean all of them.
     let leads = |index: &usize| filter.leads(*index);
@@ -182,10 +229,10 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
 }
 
 /// Whether [`plan`] never asks for the order of all nodes when the named constraints have trees.
-pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(usize) -> bool) -> bool {
+pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(u32) -> bool) -> bool {
     match (0..filter.len()).find(|index| filter.is_level(*index)) {
-        Some(index) => has_tree(index),
-        None => (0..filter.len()).any(|index| filter.leads(index) && has_tree(index)),
+        Some(index) => has_tree(filter.field(index)),
+        None => (0..filter.len()).any(|index| filter.leads(index) && has_tree(filter.field(index))),
     }
 }
 
@@ -193,8 +240,11 @@ pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(usize) -> bool) -> b
 fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut Cost) -> (Vec<Stream<'s>>, Vec<u32>) {
     match plan {
         Plan::Roles => {
-            let strategy = trial.strategy;
-            let of = |role: &u32| Stream::of_tree(&trees.main.tree, *role, Others::OfRole(*role), ALL, strategy);
+            if trial.strategy == Strategy::Binpack {
+                let groups = trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)));
+                return (vec![Stream::of_packing(&trees.packed.tree, groups, trial)], Vec::new());
+            }
+            let of = |role: &u32| Stream::of_tree(&trees.main.tree, *role, Others::OfRole(*role), ALL);
             (trial.roles.iter().map(of).collect(), Vec::new())
         }
         Plan::List(slots) => {
@@ -214,8 +264,15 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
             let values: Vec<u32> = values.iter().copied().filter(|value| tree.root(*value) != NONE).collect();
             let of = |value: &u32| {
                 let members = Others::Among(&field.members[*value as usize]);
-                Stream::of_tree(tree, *value, members, *index, trial.strategy)
+                Stream::of_tree(tree, *value, members, *index)
             };
+            (values.iter().map(of).collect(), values)
+        }
+        Plan::Classes(number, tree) => {
+            let field = trial.fields.get(*number);
+            cost.scans += field.len() as u64;
+            let values: Vec<u32> = (0..field.len() as u32).filter(|value| tree.root(*value) != NONE).collect();
+            let of = |value: &u32| Stream::of_tree(tree, *value, Others::Among(&field.members[*value as usize]), ALL);
             (values.iter().map(of).collect(), values)
         }
     }

@@ -24,6 +24,7 @@ fn node(number: u32) -> Node {
             disk: Scalar::from_units(100_000),
             gpus: 0,
             ports: PortRanges::new([(31000, 31999)]),
+            custom: BTreeMap::new(),
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
         region: None,

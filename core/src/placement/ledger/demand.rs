@@ -1,7 +1,9 @@
 //! What one task of an app needs of a node, worked out once per batch.
 
 use super::free::Free;
+use crate::Scalar;
 use crate::app::{App, ContainerKind};
+use std::collections::BTreeMap;
 
 /// A task's needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Demand {
     pub(crate) fixed: Vec<u16>,
     /// Needs the Docker executor.
     pub(crate) docker: bool,
+    /// Resources with names of their own; what is not positive is left out.
+    pub(crate) custom: BTreeMap<String, Scalar>,
 }
 
 impl Demand {
@@ -31,7 +35,9 @@ impl Demand {
             ports: (dynamic + fixed.len()) as u32,
             tasks: 1,
         };
-        Self { need, requests, fixed, docker: needs_docker(app) }
+        let custom = app.resources.iter().filter(|(_, amount)| amount.is_positive());
+        let custom = custom.map(|(name, amount)| (name.clone(), *amount)).collect();
+        Self { need, requests, fixed, docker: needs_docker(app), custom }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why no node takes one more: counted by reason, and kept, so that asking again costs what changed.
 
+use super::census::Home;
 use super::changes::Changes;
 use super::cost::Cost;
 use super::demand::Demand;
@@ -7,11 +8,12 @@ use super::free::Free;
 use super::hash::Map;
 use super::rows::Rows;
 use super::trial::{ALL, Trial};
-use crate::app::{App, Constraint};
+use crate::app::{App, Constraint, Placement};
 use crate::placement::{Reason, Refusals};
 use crate::{Scalar, Timestamp};
+use std::cmp::Reverse;
 
-/// What a node says, as a number: reasons below [`DETAILS`], then constraints, then ports.
+/// What a node says, as a number: reasons below [`DETAILS`], then demands, then ports and resources.
 type Code = u32;
 
 const FITS: Code = 0;
@@ -26,8 +28,12 @@ const GPUS: Code = 8;
 const NO_PORT: Code = 9;
 const TASKS: Code = 10;
 const DETAILS: Code = 11;
-/// Required port of the request with this index.
+/// A certain host port.
 const PORTS: Code = 1 << 20;
+/// Resource with a name of its own, by its place among those needed.
+const CUSTOM: Code = 1 << 21;
+/// Nothing else is in the way; too little of several of cpus, memory and disk counts as one thing.
+const ALONE: Code = 1 << 24;
 
 /// What a memo speaks about. It is of no use when any of this differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +41,12 @@ pub(crate) struct Question {
     pub(crate) config: Timestamp,
     pub(crate) demand: Demand,
     pub(crate) constraints: Vec<Constraint>,
+    pub(crate) placement: Placement,
     pub(crate) accepted: Vec<String>,
     /// State of the app's own counters.
     pub(crate) tally: u64,
+    /// State of the counters of others.
+    pub(crate) others: Vec<(Home, u64)>,
     /// State of the nodes' descriptions.
     pub(crate) nodes: u64,
 }
@@ -53,9 +62,9 @@ pub(crate) struct Memo {
     seen: u64,
 }
 
-/// How far a node is from taking the task: amount, resource in the order of its name, rank of the
-/// node, slot.
-type Lack = (i64, Code, u64, u32);
+/// How far a node is from taking the task: how many of cpus, memory and disk are short, how much of
+/// the first of them, which that is, rank of the node, slot.
+type Lack = (u32, i64, Code, u64, u32);
 
 /// Lacks kept after looking at all nodes; twice as many are kept in between.
 const NEAREST_MAX: usize = 32;
@@ -133,86 +142,138 @@ impl Memo {
     }
 
     /// The sums in people's words.
-    pub(crate) fn refusals(&self, app: &App, rows: &Rows) -> Refusals {
-        let mut refusals = Refusals { nodes: rows.known, ..Refusals::default() };
+    pub(crate) fn refusals(&self, app: &App, trial: &Trial<'_>) -> Refusals {
+        let mut refusals = Refusals { nodes: trial.rows.known, ..Refusals::default() };
+        // Nodes that one change would help, by what is in the way: the most, then the first reason.
+        let mut helped: Option<(u64, Reverse<Code>)> = None;
         for (code, count) in self.counts.iter().filter(|(_, count)| **count > 0) {
-            let (reason, detail) = match *code {
-                FITS | UNKNOWN => continue,
-                ROLE => (Reason::UnfulfilledRole, None),
-                MAINTENANCE => (Reason::AgentMaintenance, None),
-                EXECUTOR => (Reason::MissingExecutor, Some("missing executor docker".to_owned())),
-                CPUS => (Reason::InsufficientCpus, None),
-                MEMORY => (Reason::InsufficientMemory, None),
-                DISK => (Reason::InsufficientDisk, None),
-                GPUS => (Reason::InsufficientGpus, None),
-                TASKS => (Reason::TooManyTasks, None),
-                NO_PORT => (Reason::InsufficientPorts, Some("no free host port".to_owned())),
-                PORTS.. => (Reason::InsufficientPorts, Some(format!("required port {}", code - PORTS))),
-                _ => {
-                    let constraint = app.constraints.get((code - DETAILS) as usize);
-                    (Reason::UnfulfilledConstraint, constraint.map(|constraint| format!("constraint {constraint}")))
-                }
-            };
+            let (alone, code) = (*code & ALONE > 0, *code & !ALONE);
+            if code == FITS || code == UNKNOWN {
+                continue;
+            }
+            if alone {
+                helped = helped.max(Some((*count, Reverse(code))));
+            }
+            let (reason, detail) = describe(code, app, trial);
             *refusals.by_reason.entry(reason).or_default() += count;
             if let Some(detail) = detail {
                 *refusals.details.entry(detail).or_default() += count;
             }
         }
-        refusals.hint = self.nearest.first().map(|(lack, resource, _, slot)| {
-            let resource = match resource {
-                0 => "MiB of disk",
-                1 => "MiB of memory",
-                _ => "cpus",
-            };
-            let (lack, node) = (Scalar::from_thousandths(*lack), &rows.cold[*slot as usize].id);
-            format!("it would fit with {lack} more {resource} on node {node}")
-        });
+        refusals.hint = match (self.nearest.first(), helped) {
+            (Some((.., slot)), _) => Some(lacking(&trial.demand.need, trial.rows, *slot)),
+            (None, Some((count, Reverse(code)))) => Some(change(code, count, app, trial)),
+            (None, None) => None,
+        };
         refusals
     }
 }
 
-/// How much a node lacks of the resource it was refused for.
-fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
-    let free = &rows.hot[slot as usize].free;
-    let (amount, resource) = match code {
-        CPUS => (need.cpus.saturating_sub(free.cpus), 2),
-        MEMORY => (need.mem.saturating_sub(free.mem), 1),
-        DISK => (need.disk.saturating_sub(free.disk), 0),
-        _ => return None,
-    };
-    Some((amount, resource, rows.rank_of(slot), slot))
+fn describe(code: Code, app: &App, trial: &Trial<'_>) -> (Reason, Option<String>) {
+    match code {
+        ROLE => (Reason::UnfulfilledRole, None),
+        MAINTENANCE => (Reason::AgentMaintenance, None),
+        EXECUTOR => (Reason::MissingExecutor, Some("missing executor docker".to_owned())),
+        CPUS => (Reason::InsufficientCpus, None),
+        MEMORY => (Reason::InsufficientMemory, None),
+        DISK => (Reason::InsufficientDisk, None),
+        GPUS => (Reason::InsufficientGpus, None),
+        TASKS => (Reason::TooManyTasks, None),
+        NO_PORT => (Reason::InsufficientPorts, Some("no free host port".to_owned())),
+        CUSTOM.. => (Reason::InsufficientResources, trial.demand.custom.keys().nth((code - CUSTOM) as usize).cloned()),
+        PORTS.. => (Reason::InsufficientPorts, Some(format!("required port {}", code - PORTS))),
+        _ => {
+            let words = trial.filter.words((code - DETAILS) as usize, app, &trial.involved);
+            (Reason::UnfulfilledConstraint, Some(words))
+        }
+    }
 }
 
-/// The first reason against a node, in the order of [`Reason`].
+/// The one change that would help a number of nodes.
+fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
+    let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+    match (code, describe(code, app, trial).1) {
+        (ROLE, _) => format!("it would fit on {nodes} if it accepted their resource roles"),
+        (MAINTENANCE, _) => format!("it would fit on {nodes} that are lost or closed, once they are back"),
+        (EXECUTOR, _) => format!("it would fit on {nodes} with the docker executor"),
+        (GPUS, _) => format!("it would fit on {nodes} with more free gpus"),
+        (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
+        (NO_PORT, _) => format!("it would fit on {nodes} with a free host port"),
+        (CUSTOM.., Some(name)) => format!("it would fit on {nodes} with more free {name}"),
+        (PORTS.., _) => format!("it would fit on {nodes} where port {} is taken or not offered", code - PORTS),
+        (_, Some(words)) => format!("it would fit on {nodes} without {words}"),
+        (_, None) => format!("it would fit on {nodes}"),
+    }
+}
+
+/// What a node would have to have more.
+fn lacking(need: &Free, rows: &Rows, slot: u32) -> String {
+    let free = &rows.hot[slot as usize].free;
+    let short = [
+        ("cpus", need.cpus.saturating_sub(free.cpus)),
+        ("MiB of memory", need.mem.saturating_sub(free.mem)),
+        ("MiB of disk", need.disk.saturating_sub(free.disk)),
+    ];
+    let short = short.iter().filter(|(_, lack)| *lack > 0);
+    let parts: Vec<String> = short.map(|(name, lack)| format!("{} more {name}", Scalar::from_thousandths(*lack))).collect();
+    format!("it would fit with {} on node {}", parts.join(" and "), rows.cold[slot as usize].id)
+}
+
+/// How much a node lacks of cpus, memory and disk, when nothing else is in the way.
+fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
+    if !matches!(code & !ALONE, CPUS | MEMORY | DISK) || code & ALONE == 0 {
+        return None;
+    }
+    let free = &rows.hot[slot as usize].free;
+    let short = [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk)];
+    let (first, amount) = short.iter().enumerate().find(|(_, lack)| **lack > 0)?;
+    let count = short.iter().filter(|lack| **lack > 0).count();
+    Some((count as u32, *amount, first as Code, rows.rank_of(slot), slot))
+}
+
+/// The first reason against a node, in the order of [`Reason`], and whether it is the only one.
 fn code(trial: &Trial<'_>, slot: u32) -> Code {
-    let (hot, need) = (&trial.rows.hot[slot as usize], &trial.demand.need);
     if trial.rows.nodes[slot as usize].is_none() {
         return UNKNOWN;
     }
-    if !trial.roles.contains(&hot.role) {
-        return ROLE;
+    let mut reasons = reasons(trial, slot);
+    match (reasons.next(), reasons.next()) {
+        (None, _) => FITS,
+        (Some(only), None) => only | ALONE,
+        (Some(first), Some(_)) => first,
     }
-    if let Some(index) = trial.filter.refusing(trial.config(), slot, ALL) {
-        return DETAILS.saturating_add(index as u32).min(PORTS - 1);
-    }
-    for (refused, code) in [
-        (!hot.open, MAINTENANCE),
-        (trial.demand.docker && !hot.docker, EXECUTOR),
-        (need.cpus > hot.free.cpus, CPUS),
-        (need.mem > hot.free.mem, MEMORY),
-        (need.disk > hot.free.disk, DISK),
-        (need.gpus > hot.free.gpus, GPUS),
-    ] {
-        if refused {
-            return code;
-        }
-    }
-    match trial.rows.cold[slot as usize].ports.choose(&trial.demand.requests, &trial.demand.fixed, 0) {
-        Ok(_) if hot.free.tasks < need.tasks => TASKS,
-        Ok(_) => FITS,
-        Err(index) => match trial.demand.requests.get(index) {
+}
+
+/// What speaks against a node: all of it, but at most two demands.
+fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 't {
+    let (hot, need, demand) = (&trial.rows.hot[slot as usize], &trial.demand.need, trial.demand);
+    let role = (!trial.roles.contains(&hot.role)).then_some(ROLE);
+    let demands = std::iter::successors(Some(None), move |last: &Option<usize>| {
+        let next = match last {
+            None => trial.filter.refusing(trial.counts(), slot, ALL),
+            Some(first) => trial.filter.refusing(trial.counts(), slot, *first),
+        };
+        next.map(Some)
+    });
+    let demands = demands.skip(1).take(2).flatten().map(|index| DETAILS.saturating_add(index as u32).min(PORTS - 1));
+    let short = [(need.cpus > hot.free.cpus, CPUS), (need.mem > hot.free.mem, MEMORY), (need.disk > hot.free.disk, DISK)];
+    let short = short.into_iter().find(|(short, _)| *short).map(|(_, code)| code);
+    let custom = demand.custom.iter().enumerate();
+    let custom = custom.filter(move |(_, (name, amount))| trial.rows.custom_free(slot, name) < amount.thousandths());
+    let ports = move || {
+        let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
+        Some(match demand.requests.get(refused) {
             Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),
             _ => NO_PORT,
-        },
-    }
+        })
+    };
+    role.into_iter()
+        .chain(demands)
+        .chain((!hot.open).then_some(MAINTENANCE))
+        .chain((demand.docker && !hot.docker).then_some(EXECUTOR))
+        .chain(short)
+        .chain((need.gpus > hot.free.gpus).then_some(GPUS))
+        .chain(custom.map(|(index, _)| CUSTOM + index as u32))
+        .chain(std::iter::once_with(ports).flatten())
+        .chain((hot.free.tasks < need.tasks).then_some(TASKS))
 }

@@ -1,5 +1,6 @@
 //! Values of one constraint field over all nodes, numbered, with what patterns say of each value.
 
+use super::asks::JOINED;
 use super::cost::Cost;
 use super::hash::Map;
 use super::tree::NONE;
@@ -71,7 +72,8 @@ impl Field {
 
     /// Notes what `node` says, or that the slot is empty. Returns whether the value changed.
     pub(crate) fn note(&mut self, slot: u32, node: Option<&Node>) -> bool {
-        let text = node.and_then(|node| node.field(&self.name));
+        let joined = node.and_then(|node| self.join(node));
+        let text = joined.as_deref().or_else(|| node.and_then(|node| node.field(&self.name)));
         let usable = node.is_some_and(Node::accepts_tasks);
         let before = self.value(slot);
         if before == NONE && text.is_none() {
@@ -102,6 +104,19 @@ impl Field {
         }
         self.value_of[slot as usize] = after;
         true
+    }
+
+    /// The values of all parts of a joined field, each with its length; nothing for a plain one.
+    fn join(&self, node: &Node) -> Option<String> {
+        let parts = self.name.strip_prefix(JOINED)?;
+        let mut text = String::new();
+        for part in parts.split(JOINED) {
+            match node.field(part) {
+                Some(value) => text.extend([value.len().to_string().as_str(), ":", value]),
+                None => text.push('-'),
+            }
+        }
+        Some(text)
     }
 
     fn intern(&mut self, text: &str) -> u32 {

@@ -1,13 +1,38 @@
-//! The constraints of an app, ready to be asked about many nodes (marathon.md 1.9).
+//! The demands of an app, ready to be asked about many nodes (marathon.md 1.9, docs/scheduling.md).
 
+use super::asks::Asks;
+use super::census::{Home, Involved};
 use super::cost::Cost;
-use super::field::Pattern;
+use super::counted::Counter;
+use super::field::{Field, Pattern};
 use super::fields::Fields;
 use super::tally::Config;
 use super::tree::NONE;
+use super::wish::Wishes;
 use crate::app::{App, Operator};
 
-/// One constraint; answers by the number of the field's value.
+/// What is counted while a batch is under way.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts<'t> {
+    /// Instances of the app's own configuration.
+    pub(crate) config: Option<&'t Config>,
+    /// Instances of others.
+    pub(crate) involved: &'t [Involved],
+}
+
+/// Which rule a check stands for.
+#[derive(Debug, Clone, Copy)]
+enum About {
+    Constraint(usize),
+    OnePerNode,
+    Spread(usize),
+    Affinity(usize),
+    AntiAffinity(usize),
+    /// Index among those involved.
+    Repelled(usize),
+}
+
+/// One demand; answers by the number of the field's value.
 #[derive(Debug)]
 enum Rule<'a> {
     /// Every value is refused, whether or not the field may be missing.
@@ -20,12 +45,19 @@ enum Rule<'a> {
     AsFirst(Option<u32>),
     /// At most so many instances with the value.
     AtMost { counter: usize, most: u32 },
-    /// As few instances as any open value has.
-    Level { counter: usize, limit: usize, min: u32, at_min: u64 },
+    /// At most `slack` more instances than any open value has.
+    Level { counter: usize, limit: usize, slack: u32, min: u32, at_min: u64 },
+    /// No other instance of the configuration on the node.
+    Alone,
+    /// One of these values, in order; any while the app looks for company that is only itself.
+    Near { values: Vec<u32>, any: bool },
+    /// A value that nobody of these has: which census, and its counter.
+    Away { of: Vec<(usize, usize)> },
 }
 
 #[derive(Debug)]
 struct Check<'a> {
+    about: About,
     field: u32,
     /// Accepts nodes without the field.
     missing: bool,
@@ -45,29 +77,52 @@ pub(crate) enum Door {
     Shut,
 }
 
-/// All constraints of an app, in their order.
+/// All demands of an app, in their order, and its wishes.
 #[derive(Debug)]
 pub(crate) struct Filter<'a> {
     checks: Vec<Check<'a>>,
     fields: &'a Fields,
+    pub(crate) wishes: Wishes<'a>,
+}
+
+/// The lowest count among the open values of a field, and how many have it. With `limit` values in
+/// use no further one is open.
+pub(crate) fn lowest(field: &Field, counter: &Counter, limit: usize, cost: &mut Cost) -> (u32, u64) {
+    let (mut used, mut lowest, mut at_lowest) = (0, u32::MAX, 0);
+    for (value, count) in &counter.counts {
+        cost.scans += 1;
+        if field.is_group(*value) {
+            used += 1;
+            if *count < lowest {
+                (lowest, at_lowest) = (*count, 0);
+            }
+            at_lowest += u64::from(*count == lowest);
+        }
+    }
+    let fresh = u64::from(field.groups) - used;
+    match (counter.counts.len() < limit && fresh > 0, used > 0) {
+        (true, _) => (0, fresh),
+        (false, true) => (lowest, at_lowest),
+        (false, false) => (0, 0),
+    }
 }
 
 impl<'a> Filter<'a> {
-    /// Prepares the constraints; `numbers` are those of their fields, `known` how many nodes there
-    /// are. Patterns have been evaluated.
+    /// Prepares the rules; `known` tells how many nodes there are. Patterns have been evaluated.
     pub(crate) fn new(
         app: &App,
         fields: &'a Fields,
-        numbers: &[u32],
+        asks: &Asks,
         known: u64,
-        config: Option<&mut Config>,
+        mut config: Option<&mut Config>,
+        involved: &mut [Involved],
         cost: &mut Cost,
     ) -> Self {
-        let Some(config) = config else { return Self { checks: Vec::new(), fields } };
-        let mut checks = Vec::with_capacity(numbers.len());
-        for (constraint, number) in app.constraints.iter().zip(numbers) {
+        let mut checks = Vec::with_capacity(asks.constraints.len());
+        for (index, (constraint, number)) in app.constraints.iter().zip(&asks.constraints).enumerate() {
+            let Some(config) = config.as_deref_mut() else { break };
             let operand = constraint.value.as_deref();
-            let mut counter = || config.counter(*number, fields, cost);
+            let mut counter = || config.counted.counter(*number, fields, cost);
             let rule = match constraint.operator {
                 Operator::Unique => Rule::AtMost { counter: counter(), most: 1 },
                 Operator::MaxPer => match operand.and_then(|text| text.parse().ok()) {
@@ -80,7 +135,7 @@ impl<'a> Filter<'a> {
                 },
                 Operator::GroupBy => {
                     let limit = operand.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
-                    Rule::Level { counter: counter(), limit, min: 0, at_min: 0 }
+                    Rule::Level { counter: counter(), limit, slack: 0, min: 0, at_min: 0 }
                 }
                 Operator::Like | Operator::Unlike | Operator::Is => {
                     let found = operand.and_then(|operand| fields.get(*number).pattern(constraint.operator, operand));
@@ -89,83 +144,167 @@ impl<'a> Filter<'a> {
             };
             let missing = constraint.operator == Operator::Unlike;
             let everywhere = missing && fields.get(*number).nodes() == known;
-            checks.push(Check { field: *number, missing, everywhere, rule });
+            checks.push(Check { about: About::Constraint(index), field: *number, missing, everywhere, rule });
         }
-        let mut filter = Self { checks, fields };
+        let mut filter = Self { checks, fields, wishes: Wishes::default() };
+        filter.add_own_rules(app, asks, config.as_deref_mut(), cost);
+        filter.add_rules_about_others(app, asks, involved, cost);
+        filter.wishes = Wishes::of(app, fields, asks, config.as_deref_mut(), involved, cost);
         for index in 0..filter.checks.len() {
-            filter.level(index, config, cost);
+            filter.level(index, config.as_deref(), cost);
         }
         filter
     }
 
-    /// Works out the lowest count among the open values of a GROUP_BY, and how many have it.
-    fn level(&mut self, index: usize, config: &Config, cost: &mut Cost) {
-        let check = &mut self.checks[index];
-        let Rule::Level { counter, limit, min, at_min } = &mut check.rule else { return };
-        let (field, counter) = (self.fields.get(check.field), config.counter_at(*counter));
-        let (mut used, mut lowest, mut at_lowest) = (0, u32::MAX, 0);
-        for (value, count) in &counter.counts {
-            cost.scans += 1;
-            if field.is_group(*value) {
-                used += 1;
-                if *count < lowest {
-                    (lowest, at_lowest) = (*count, 0);
-                }
-                at_lowest += u64::from(*count == lowest);
-            }
-        }
-        let fresh = u64::from(field.groups) - used;
-        (*min, *at_min) = match (counter.counts.len() < *limit && fresh > 0, used > 0) {
-            (true, _) => (0, fresh),
-            (false, true) => (lowest, at_lowest),
-            (false, false) => (0, 0),
-        };
+    fn push(&mut self, about: About, field: u32, missing: bool, rule: Rule<'a>) {
+        self.checks.push(Check { about, field, missing, everywhere: false, rule });
     }
 
-    /// How many constraints there are.
+    fn add_own_rules(&mut self, app: &App, asks: &Asks, config: Option<&mut Config>, cost: &mut Cost) {
+        let Some(config) = config else { return };
+        if app.placement.one_per_node {
+            self.push(About::OnePerNode, NONE, true, Rule::Alone);
+        }
+        for (index, (rule, number)) in app.placement.spread.iter().zip(&asks.spread).enumerate() {
+            if rule.weight.is_none() {
+                let counter = config.counted.counter(*number, self.fields, cost);
+                let slack = rule.maximum_skew.saturating_sub(1);
+                let rule = Rule::Level { counter, limit: usize::MAX, slack, min: 0, at_min: 0 };
+                self.push(About::Spread(index), *number, false, rule);
+            }
+        }
+    }
+
+    fn add_rules_about_others(&mut self, app: &App, asks: &Asks, involved: &mut [Involved], cost: &mut Cost) {
+        for (index, (rule, number)) in app.placement.affinity.iter().zip(&asks.affinity).enumerate() {
+            if rule.weight.is_none()
+                && let Some(of) = position(involved, &rule.selector)
+            {
+                let counter = involved[of].census.counted.counter(*number, self.fields, cost);
+                let mut values: Vec<u32> = involved[of].census.counted.counter_at(counter).counts.keys().copied().collect();
+                values.sort_unstable();
+                cost.scans += values.len() as u64;
+                let any = involved[of].own > 0 && involved[of].census.counted.is_empty();
+                self.push(About::Affinity(index), *number, false, Rule::Near { values, any });
+            }
+        }
+        for (index, (rule, number)) in app.placement.anti_affinity.iter().zip(&asks.anti_affinity).enumerate() {
+            if rule.weight.is_none()
+                && let Some(of) = position(involved, &rule.selector)
+            {
+                let counter = involved[of].census.counted.counter(*number, self.fields, cost);
+                let mut away = vec![(of, counter)];
+                // Who demands the same of us is no second reason.
+                for (of, number) in &asks.repelling {
+                    if is_repelled_by(&involved[*of].home, rule) {
+                        away.push((*of, involved[*of].census.counted.counter(*number, self.fields, cost)));
+                    }
+                }
+                self.push(About::AntiAffinity(index), *number, true, Rule::Away { of: away });
+            }
+        }
+        for (of, number) in &asks.repelling {
+            let mut own = app.placement.anti_affinity.iter().filter(|rule| rule.weight.is_none());
+            if own.any(|rule| is_repelled_by(&involved[*of].home, rule)) {
+                continue;
+            }
+            let counter = involved[*of].census.counted.counter(*number, self.fields, cost);
+            self.push(About::Repelled(*of), *number, true, Rule::Away { of: vec![(*of, counter)] });
+        }
+    }
+
+    /// Works out the lowest count among the open values of a GROUP_BY, and how many have it.
+    fn level(&mut self, index: usize, config: Option<&Config>, cost: &mut Cost) {
+        let check = &mut self.checks[index];
+        let Rule::Level { counter, limit, min, at_min, .. } = &mut check.rule else { return };
+        let Some(config) = config else { return };
+        (*min, *at_min) = lowest(self.fields.get(check.field), config.counted.counter_at(*counter), *limit, cost);
+    }
+
+    /// What a check is about, in words.
+    pub(crate) fn words(&self, index: usize, app: &App, involved: &[Involved]) -> String {
+        let rules = &app.placement;
+        match self.checks.get(index).map(|check| check.about) {
+            Some(About::Constraint(index)) => format!("constraint {}", app.constraints[index]),
+            Some(About::OnePerNode) => "one instance per node".to_owned(),
+            Some(About::Spread(index)) => {
+                let rule = &rules.spread[index];
+                format!("spread over {} with at most {} apart", rule.field, rule.maximum_skew)
+            }
+            Some(About::Affinity(index)) => {
+                format!("affinity to {} by {}", rules.affinity[index].selector, rules.affinity[index].field)
+            }
+            Some(About::AntiAffinity(index)) => {
+                format!("anti-affinity to {} by {}", rules.anti_affinity[index].selector, rules.anti_affinity[index].field)
+            }
+            Some(About::Repelled(of)) => match involved.get(of).map(|involved| &involved.home) {
+                Some(Home::Repelling(selector, field)) => format!("anti-affinity of others to {selector} by {field}"),
+                _ => String::new(),
+            },
+            None => String::new(),
+        }
+    }
+
+    /// How many demands there are.
     pub(crate) const fn len(&self) -> usize {
         self.checks.len()
     }
 
-    /// Field of a constraint.
+    /// Field of a demand.
     pub(crate) fn field(&self, index: usize) -> u32 {
         self.checks[index].field
     }
 
-    /// Index of the first constraint that refuses the node, leaving one out.
-    pub(crate) fn refusing(&self, config: Option<&Config>, slot: u32, except: usize) -> Option<usize> {
-        let config = config?;
-        (0..self.checks.len()).find(|index| {
-            let check = &self.checks[*index];
-            *index != except
-                && match self.fields.get(check.field).value(slot) {
-                    NONE => !check.missing,
-                    value => self.door(config, *index, value) != Door::Open,
-                }
-        })
+    /// Index of the first demand that refuses the node, leaving one out.
+    pub(crate) fn refusing(&self, counts: Counts<'_>, slot: u32, except: usize) -> Option<usize> {
+        (0..self.checks.len()).find(|index| *index != except && self.refuses(counts, *index, slot))
     }
 
-    /// Whether a constraint lets a value take one more.
-    pub(crate) fn door(&self, config: &Config, index: usize, value: u32) -> Door {
+    fn refuses(&self, counts: Counts<'_>, index: usize, slot: u32) -> bool {
+        let check = &self.checks[index];
+        if matches!(check.rule, Rule::Alone) {
+            return counts.config.is_some_and(|config| config.counted.slots.contains_key(&slot));
+        }
+        match self.fields.get(check.field).value(slot) {
+            NONE => !check.missing,
+            value => self.door(counts, index, value) != Door::Open,
+        }
+    }
+
+    /// Whether a demand about one of these fields refuses the node.
+    pub(crate) fn refuses_by(&self, counts: Counts<'_>, slot: u32, fields: &[u32]) -> bool {
+        (0..self.checks.len()).any(|index| fields.contains(&self.checks[index].field) && self.refuses(counts, index, slot))
+    }
+
+    /// Whether a demand lets a value take one more.
+    pub(crate) fn door(&self, counts: Counts<'_>, index: usize, value: u32) -> Door {
         let open = match &self.checks[index].rule {
             Rule::Never => false,
             Rule::Matches(pattern) => pattern.matches.get(value as usize).copied().unwrap_or(false),
             Rule::Equal(wanted) => *wanted == Some(value),
             Rule::AsFirst(first) => first.is_none_or(|first| first == value),
-            Rule::AtMost { counter, most } => config.counter_at(*counter).placed(value) < *most,
-            Rule::Level { counter, limit, min, .. } => {
-                let counter = config.counter_at(*counter);
+            Rule::AtMost { counter, most } => {
+                counts.config.is_some_and(|config| config.counted.counter_at(*counter).placed(value) < *most)
+            }
+            Rule::Level { counter, limit, slack, min, .. } => {
+                let Some(config) = counts.config else { return Door::Shut };
+                let counter = config.counted.counter_at(*counter);
                 let placed = counter.placed(value);
                 if placed == 0 && counter.counts.len() >= *limit {
                     return Door::Shut;
                 }
-                return if placed <= *min { Door::Open } else { Door::Waits };
+                return if placed <= min.saturating_add(*slack) { Door::Open } else { Door::Waits };
+            }
+            Rule::Alone => true,
+            Rule::Near { values, any } => *any || values.binary_search(&value).is_ok(),
+            Rule::Away { of } => {
+                of.iter().all(|(of, counter)| counts.involved[*of].census.counted.counter_at(*counter).placed(value) == 0)
             }
         };
         if open { Door::Open } else { Door::Shut }
     }
 
-    /// Values a constraint lets in whatever is placed; nothing when it looks at what is placed.
+    /// Values a demand lets in whatever is placed; nothing when it looks at what is placed.
     pub(crate) fn fixed_values(&self, index: usize) -> Option<&[u32]> {
         match &self.checks[index].rule {
             // A node without the field passes too, so that the list is not complete.
@@ -173,50 +312,64 @@ impl<'a> Filter<'a> {
             Rule::Never => Some(&[]),
             Rule::Matches(pattern) => Some(&pattern.list),
             Rule::Equal(value) | Rule::AsFirst(value @ Some(_)) => Some(value.as_slice()),
-            Rule::AsFirst(None) | Rule::AtMost { .. } | Rule::Level { .. } => None,
+            Rule::Near { values, any: false } => Some(values),
+            Rule::AsFirst(None)
+            | Rule::AtMost { .. }
+            | Rule::Level { .. }
+            | Rule::Alone
+            | Rule::Near { any: true, .. }
+            | Rule::Away { .. } => None,
         }
     }
 
-    /// How many constraints are a GROUP_BY.
+    /// How many demands are a GROUP_BY or a spread.
     pub(crate) fn len_levels(&self) -> usize {
         (0..self.checks.len()).filter(|index| self.is_level(*index)).count()
     }
 
-    /// Whether a constraint is a GROUP_BY.
+    /// Whether a demand is a GROUP_BY or a spread.
     pub(crate) fn is_level(&self, index: usize) -> bool {
         matches!(self.checks[index].rule, Rule::Level { .. })
     }
 
-    /// Whether a batch may follow the values this constraint lets in: it is a UNIQUE or a MAX_PER,
-    /// or looks at the value alone.
+    /// Whether a batch may follow the values this demand lets in: it is a UNIQUE or a MAX_PER, or
+    /// looks at the value alone.
     pub(crate) fn leads(&self, index: usize) -> bool {
         matches!(self.checks[index].rule, Rule::AtMost { .. }) || self.fixed_values(index).is_some()
     }
 
     /// Follows an instance that was just counted at `slot`. Tells whether refused nodes may be
-    /// accepted now, or the set of accepted values has shrunk to one.
-    pub(crate) fn follow(&mut self, config: &Config, slot: u32, cost: &mut Cost) -> bool {
-        let mut turned = false;
+    /// accepted now, or be liked better, or the set of accepted values has shrunk to one.
+    pub(crate) fn follow(&mut self, counts: Counts<'_>, slot: u32, cost: &mut Cost) -> bool {
+        let mut turned = self.wishes.follow(counts, slot, self.fields, cost);
         for index in 0..self.checks.len() {
             let check = &mut self.checks[index];
+            if matches!(check.rule, Rule::Alone) {
+                continue;
+            }
             let value = self.fields.get(check.field).value(slot);
             if value == NONE {
                 continue;
             }
-            match &mut check.rule {
-                Rule::AsFirst(first @ None) => {
+            match (&mut check.rule, counts.config) {
+                (Rule::AsFirst(first @ None), _) => {
                     *first = Some(value);
                     turned = true;
                 }
-                Rule::Level { counter, limit, min, at_min } => {
-                    let counter = config.counter_at(*counter);
+                (Rule::Near { values, any: any @ true }, _) => {
+                    *any = false;
+                    *values = vec![value];
+                    turned = true;
+                }
+                (Rule::Level { counter, limit, min, at_min, .. }, Some(config)) => {
+                    let counter = config.counted.counter_at(*counter);
                     let before = *min;
                     if counter.placed(value) == *min + 1 {
                         *at_min = at_min.saturating_sub(1);
                     }
                     let fills = counter.placed(value) == 1 && counter.counts.len() >= *limit;
                     if *at_min == 0 || fills {
-                        self.level(index, config, cost);
+                        self.level(index, Some(config), cost);
                         turned |= matches!(self.checks[index].rule, Rule::Level { min, .. } if min != before);
                     }
                 }
@@ -225,4 +378,14 @@ impl<'a> Filter<'a> {
         }
         turned
     }
+}
+
+/// Whether others demand to be away from the app just as `rule` does from them.
+fn is_repelled_by(home: &Home, rule: &crate::app::Affinity) -> bool {
+    matches!(home, Home::Repelling(selector, field) if *selector == rule.selector && *field == rule.field)
+}
+
+/// Where the census of a selector is among those involved.
+pub(crate) fn position(involved: &[Involved], selector: &crate::app::Selector) -> Option<usize> {
+    involved.iter().position(|involved| matches!(&involved.home, Home::Selected(have) if have == selector))
 }

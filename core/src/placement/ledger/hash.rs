@@ -1,6 +1,6 @@
 //! A fast hasher without chance: the same keys give the same maps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Multiply and rotate, eight bytes at a time. Keys are our own ids, so nobody gains from collisions
@@ -50,3 +50,6 @@ impl Hasher for FixedHasher {
 
 /// A hash map whose layout depends on its keys only.
 pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<FixedHasher>>;
+
+/// A hash set whose layout depends on its members only.
+pub(crate) type Set<K> = HashSet<K, BuildHasherDefault<FixedHasher>>;

@@ -1,11 +1,11 @@
 //! The engine against the slow placer: same seats, same ports, same reasons, after any history.
 
 use super::{Ledger, Strategy};
-use crate::app::{App, Constraint, Operator, PortDefinition};
+use crate::app::{Affinity, App, Constraint, Operator, Placement, PortDefinition, Preference, Selector, SpreadRule};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
 use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
-use crate::placement::{Candidate, NodeLoad, Refusals, place};
+use crate::placement::{Candidate, NodeLoad, Refusals, Seated, place};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
@@ -45,6 +45,7 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
             disk: Scalar::from_units(1000),
             gpus: u32::from(kind % 4),
             ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
+            custom: (kind % 2 == 0).then(|| ("tapes".to_owned(), Scalar::from_units(i64::from(kind)))).into_iter().collect(),
         },
         attributes,
         region: None,
@@ -57,14 +58,47 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
 }
 
 /// What the proptest draws for one app.
-type AppDraw = (i64, i64, u8, u8, Vec<(u8, u8)>, u8);
+type AppDraw = (i64, i64, u8, u8, Vec<(u8, u8)>, u8, Vec<(u8, u8, u8)>);
+
+/// Adds one rule of `placement`.
+fn add_rule(placement: &mut Placement, (kind, field, weight): (u8, u8, u8)) {
+    let field = ["hostname", "rack", "@zone", "slots", "absent"][usize::from(field % 5)].to_owned();
+    let wish = (weight > 0).then_some(u32::from(weight));
+    let selector = |of: u8| match of {
+        0..4 => Selector::App(AppId::parse(&format!("/app{of}")).unwrap()),
+        4 => Selector::Label("tier=0".into()),
+        _ => Selector::Label("tier=1".into()),
+    };
+    match kind {
+        0..6 => placement.affinity.push(Affinity { selector: selector(kind), field, weight: wish }),
+        6..12 => placement.anti_affinity.push(Affinity { selector: selector(kind - 6), field, weight: wish }),
+        12..15 => placement.spread.push(SpreadRule { field, maximum_skew: u32::from(kind) - 11, weight: wish }),
+        15 => placement.one_per_node = true,
+        _ => {
+            let (operator, value) = [
+                (Operator::Like, "r[12]|h[1-4]|z0|1"),
+                (Operator::Unlike, "r[12]|h3|z1"),
+                (Operator::Is, "1"),
+                (Operator::Like, "("),
+            ][usize::from(kind % 4)];
+            placement.prefer.push(Preference { field, operator, value: value.into(), weight: u32::from(weight) + 1 });
+        }
+    }
+}
 
 fn app(number: u8, version: i64, draw: &AppDraw) -> App {
-    let (cpus, mem, ports, roles, constraints, gpus) = draw;
+    let (cpus, mem, ports, roles, constraints, gpus, rules) = draw;
     let mut app = App::new(AppId::parse(&format!("/app{number}")).unwrap());
     app.cpus = Scalar::from_thousandths(*cpus);
     app.mem = Scalar::from_thousandths(*mem);
     app.gpus = u32::from(gpus / 6);
+    app.labels.insert("tier".into(), (number % 2).to_string());
+    if gpus % 4 == 3 {
+        app.resources.insert("tapes".into(), Scalar::from_thousandths(*mem));
+    }
+    for rule in rules {
+        add_rule(&mut app.placement, *rule);
+    }
     app.version_info.last_config_change_at = Timestamp::from_millis(version);
     app.port_definitions = vec![PortDefinition::default(); usize::from(ports % 3)];
     if *ports > 5 && !app.port_definitions.is_empty() {
@@ -126,6 +160,12 @@ impl World {
                 placed.push(node.as_ref());
             }
         }
+        let seated: Vec<Seated<'_>> = self
+            .cluster
+            .instances
+            .values()
+            .map(|instance| (&*instance.app, self.cluster.nodes.get(instance.node().unwrap()).map(AsRef::as_ref)))
+            .collect();
         let mut loads: BTreeMap<NodeId, NodeLoad> = BTreeMap::new();
         for instance in self.cluster.instances.values() {
             let seat = instance.seat.as_ref().unwrap();
@@ -136,11 +176,12 @@ impl World {
             load: loads.get(id).cloned().unwrap_or_default(),
             same_app: same_app.get(id).copied().unwrap_or(0),
         });
-        place(app, count, candidates.collect(), &placed, strategy, salt)
+        place(app, count, candidates.collect(), &placed, &seated, strategy, salt)
     }
 
     fn launch(&mut self, app: &Arc<App>, count: usize, strategy: Strategy, salt: u64) {
         let want = self.reference(app, count, strategy, salt);
+        self.ledger.watch(app, &self.cluster);
         let again = self.ledger.clone().place_batch(app, count, strategy, salt);
         let got = self.ledger.place_batch(app, count, strategy, salt);
         assert_eq!(got, again, "the same twice");
@@ -222,6 +263,7 @@ fn app_draw() -> impl proptest::strategy::Strategy<Value = AppDraw> {
         0u8..8,
         proptest::collection::vec((0u8..5, 0u8..14), 0..4),
         0u8..8,
+        proptest::collection::vec((0u8..20, 0u8..5, 0u8..3), 0..4),
     )
 }
 
@@ -253,7 +295,7 @@ fn edit_node(world: &mut World, number: u32, edit: impl FnOnce(&mut Node)) {
 fn a_full_node_takes_no_more_tasks() {
     let mut world = World::default();
     (0..2).for_each(|number| world.put_node(node(number, (0, 5000, 5000, 0, 1, 1))));
-    let tiny = Arc::new(app(0, 1, &(0, 0, 0, 2, Vec::new(), 0)));
+    let tiny = Arc::new(app(0, 1, &(0, 0, 0, 2, Vec::new(), 0, Vec::new())));
     world.launch(&tiny, 2_900, Strategy::Spread, 0);
     world.launch(&tiny, 200, Strategy::Binpack, 0);
     world.check();

@@ -5,11 +5,15 @@
 //! step, [`Ledger::generation`] tells whether it still is. Placements are exact: the best node by
 //! the strategy among all that fit, ties to the lowest id, the same on every run.
 
+mod asks;
 mod batch;
+mod browse;
+mod census;
 mod changes;
 mod cost;
 #[cfg(test)]
 mod cost_test;
+mod counted;
 mod demand;
 mod explain;
 mod field;
@@ -23,21 +27,27 @@ mod ledger_test;
 mod place_batch;
 mod ports;
 mod rows;
+mod shape;
 mod stream;
 mod tally;
 mod tree;
 mod trial;
 mod view;
+mod wish;
 
+pub use crate::app::Packing as Strategy;
 pub use cost::Cost;
 pub use free::NODE_TASKS_MAX;
 pub use place_batch::SEATS_MAX;
+#[cfg(test)]
+pub(crate) use shape::{EMPTY_PENALTY, aspect, mismatch};
 
-use crate::app::{App, Operator};
+use crate::app::{App, Operator, Selector};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Seat};
 use crate::node::{Node, NodeId};
 use crate::{AppId, InstanceId};
+use census::Censuses;
 use changes::Changes;
 use explain::{Memo, Question};
 use fields::Fields;
@@ -48,25 +58,19 @@ use std::sync::Arc;
 use tally::Tally;
 use view::View;
 
-/// Which of the nodes that fit is best.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Strategy {
-    /// Fewest instances of the app, then least loaded, then lowest id.
-    #[default]
-    Spread,
-    /// Most loaded, then highest id, so that the nodes with the lowest ids stay empty.
-    Binpack,
-}
-
 /// Free capacity and counters of the whole cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     rows: Rows,
     fields: Fields,
     tallies: Map<AppId, Tally>,
+    /// Whose instances are where, for affinities.
+    censuses: Censuses,
     changes: Changes,
     /// Nodes by role.
     main: View,
+    /// Nodes by role, used or empty, and shape.
+    packed: View,
     /// Nodes by value of a field, by number of the field, for fields numbered as of `numbering`.
     views: Vec<(u32, View)>,
     numbering: u64,
@@ -173,14 +177,46 @@ impl Ledger {
         tally.seat(slot, more);
         tally.epoch = self.changes.end();
         self.cost.seats += 2;
-        if counts && !app.constraints.is_empty() {
+        if counts && counts_own(app) {
             let index = tally.config(app.version_info.last_config_change_at, follows_first(app));
             tally.configs[index].count(Some(id), slot, more, &self.fields);
         }
+        self.censuses.seat(app, slot, more, &self.fields, self.changes.end());
         if !more {
             tally.tidy();
             if tally.is_empty() {
                 self.tallies.remove(&app.id);
+            }
+        }
+    }
+
+    /// Counts whose instances are where, for all that the rules of `app` name. Once counted it is kept
+    /// in step; the first time costs a look at every instance.
+    pub fn watch(&mut self, app: &App, cluster: &Cluster) {
+        let rules = app.placement.affinity.iter().chain(&app.placement.anti_affinity);
+        let selectors: Vec<&Selector> = rules.map(|rule| &rule.selector).collect();
+        self.censuses.make_room(selectors.len());
+        for selector in selectors {
+            if self.censuses.knows(selector) {
+                continue;
+            }
+            let meant = cluster.instances.values().filter(|instance| selector.selects(&instance.app));
+            let rows = &mut self.rows;
+            let slots = meant.filter_map(|instance| instance.node().map(|node| rows.ensure(node)));
+            self.censuses.start(selector.clone(), slots, self.changes.end());
+        }
+    }
+
+    /// Like [`Ledger::watch`] for rules that name apps: their instances are known without the cluster.
+    fn know_apps(&mut self, app: &App) {
+        let rules = app.placement.affinity.iter().chain(&app.placement.anti_affinity);
+        for selector in rules.map(|rule| &rule.selector).filter(|selector| matches!(selector, Selector::App(_))) {
+            if let Selector::App(id) = selector
+                && !self.censuses.knows(selector)
+            {
+                let nodes = self.tallies.get(id).into_iter().flat_map(|tally| &tally.nodes);
+                let slots = nodes.flat_map(|(slot, count)| std::iter::repeat_n(*slot, *count as usize));
+                self.censuses.start(selector.clone(), slots, self.changes.end());
             }
         }
     }
@@ -221,7 +257,10 @@ impl Ledger {
             if known || cold.tasks > 0 {
                 let held: Vec<u16> = cold.ports.held().collect();
                 let (free, open) = (hot.free, hot.open);
-                lines.push(format!("{} {known} {open} {free:?} {:?} {} {held:?}", cold.id, cold.used, cold.tasks));
+                lines.push(format!(
+                    "{} {known} {open} {free:?} {:?} {} {held:?} {:?}",
+                    cold.id, cold.used, cold.tasks, cold.custom
+                ));
             }
         }
         let id = |slot: &u32| self.rows.cold[*slot as usize].id.to_string();
@@ -230,8 +269,8 @@ impl Ledger {
             let mut nodes: Vec<_> = tally.nodes.iter().map(|(slot, count)| (id(slot), *count)).collect();
             nodes.sort();
             tallies.push(format!("{app} {nodes:?}"));
-            for config in tally.configs.iter().filter(|config| !config.slots.is_empty()) {
-                let mut slots: Vec<_> = config.slots.iter().map(|(slot, count)| (id(slot), *count)).collect();
+            for config in tally.configs.iter().filter(|config| !config.counted.is_empty()) {
+                let mut slots: Vec<_> = config.counted.slots.iter().map(|(slot, count)| (id(slot), *count)).collect();
                 slots.sort();
                 tallies.push(format!("{app} {} {slots:?}", config.at));
             }
@@ -245,6 +284,11 @@ impl Ledger {
 /// Whether an instance counts for the constraints of its configuration.
 fn counts(instance: &Instance) -> bool {
     instance.goal != Goal::Decommissioned && instance.condition != Condition::Unreachable
+}
+
+/// Whether an app's own instances are counted for its rules.
+fn counts_own(app: &App) -> bool {
+    !app.constraints.is_empty() || app.placement.counts_own()
 }
 
 /// Whether a constraint follows the first instance, so that their order matters.

@@ -1,13 +1,15 @@
 //! The question the engine answers: seats for a number of equal tasks.
 
+use super::asks::Asks;
 use super::batch::{self, GROUPS_MAX, Trees};
+use super::census::Censuses;
 use super::demand::Demand;
 use super::explain::{Memo, Question};
 use super::filter::Filter;
 use super::trial::Trial;
 use super::view::View;
-use super::{Ledger, Strategy, follows_first};
-use crate::app::{App, Operator};
+use super::{Ledger, Strategy, counts_own, follows_first};
+use crate::app::App;
 use crate::instance::Seat;
 use crate::placement::Refusals;
 
@@ -28,25 +30,23 @@ impl Ledger {
     pub fn place_batch(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
         let demand = Demand::of(app);
         self.batches += 1;
-        let names = app.constraints.iter().map(|constraint| constraint.field.as_str());
-        let numbers = self.fields.index(names, &self.rows.nodes);
-        for (constraint, number) in app.constraints.iter().zip(&numbers) {
-            if let (Operator::Like | Operator::Unlike | Operator::Is, Some(operand)) = (constraint.operator, &constraint.value) {
-                self.fields.get_mut(*number).evaluate(constraint.operator, operand, &mut self.cost);
-            }
-        }
+        self.know_apps(app);
+        let mut involved = self.censuses.take(app);
+        let asks = Asks::of(app, &involved, &mut self.fields, &self.rows.nodes, &mut self.cost);
         let mut tally = self.tallies.remove(&app.id).unwrap_or_default();
         let question = Question {
             config: app.version_info.last_config_change_at,
             demand: demand.clone(),
             constraints: app.constraints.clone(),
+            placement: app.placement.clone(),
             accepted: app.accepted_resource_roles.clone(),
             tally: tally.epoch,
+            others: Censuses::state(&involved),
             nodes: self.described,
         };
-        let config = (!app.constraints.is_empty()).then(|| tally.config(question.config, follows_first(app)));
+        let config = counts_own(app).then(|| tally.config(question.config, follows_first(app)));
         let placed = config.map(|index| &mut tally.configs[index]);
-        let filter = Filter::new(app, &self.fields, &numbers, self.rows.known, placed, &mut self.cost);
+        let filter = Filter::new(app, &self.fields, &asks, self.rows.known, placed, &mut involved, &mut self.cost);
         let mut roles: Vec<u32> = if app.accepted_resource_roles.is_empty() {
             self.rows.role("*").into_iter().collect()
         } else {
@@ -58,7 +58,7 @@ impl Ledger {
         let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
         let epoch = self.fields.numbering;
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
-        let mut trial = Trial::new(rows, fields, &mut tally, config, filter, &demand, roles, strategy);
+        let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy);
         let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, changes, cost) && !memo.fits());
         let mut seats = Vec::new();
         if !refused {
@@ -66,12 +66,21 @@ impl Ledger {
             let views = std::mem::take(&mut self.views);
             self.views = if self.numbering == epoch { views } else { Vec::new() };
             self.numbering = epoch;
-            for number in &numbers {
-                let field = fields.get(*number);
+            let packs = strategy == Strategy::Binpack;
+            // Of the joined fields the first that has few values is enough.
+            let few = |number: &u32| {
+                let len = fields.get(*number).len();
+                len <= GROUPS_MAX && len <= trial.rows.hot.len() / 2
+            };
+            let class = asks.classes.iter().copied().find(few);
+            let wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
+                (true, _) => Vec::new(),
+                (false, false) => class.into_iter().collect(),
                 // A field with nearly a value per node is served by the counters alone.
-                if field.len() > GROUPS_MAX || field.len() > trial.rows.hot.len() / 2 {
-                    continue;
-                }
+                (false, true) => asks.demanded().filter(few).collect(),
+            };
+            for number in &wanted {
+                let field = fields.get(*number);
                 let at = self.views.iter().position(|(have, _)| have == number).unwrap_or_else(|| {
                     if self.views.len() >= VIEWS_MAX {
                         let oldest = (0..self.views.len()).min_by_key(|at| self.views[*at].1.used).unwrap_or(0);
@@ -82,24 +91,30 @@ impl Ledger {
                 });
                 let view = &mut self.views[at].1;
                 view.used = self.batches;
-                view.sync(trial.rows, changes, epoch, |slot| field.value(slot), cost);
+                view.sync(trial.rows, changes, epoch, |slot| (field.value(slot), trial.rows.hot[slot as usize].key), cost);
             }
             // The order of all nodes is kept up to date only when it may be needed.
-            let led = batch::is_led(&trial.filter, |index| {
-                self.views.iter().any(|(number, view)| view.used == self.batches && *number == numbers[index])
-            });
-            if !led {
-                self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_group(slot), cost);
+            let led = batch::is_led(&trial.filter, |number| wanted.contains(&number));
+            if packs {
+                self.packed.sync(trial.rows, changes, 0, |slot| trial.rows.pack_place(slot), cost);
+            } else if !led && trial.filter.wishes.is_empty() {
+                self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_place(slot), cost);
             }
-            let current = self.views.iter().filter(|(_, view)| view.used == self.batches);
+            let current = self.views.iter().filter(|(number, _)| wanted.contains(number));
             let by_field = current.map(|(number, view)| (*number, view));
-            let trees = Trees { main: &self.main, by_field: by_field.collect() };
+            let trees = Trees {
+                main: &self.main,
+                packed: &self.packed,
+                by_field: by_field.collect(),
+                classes: class.into_iter().collect(),
+                shared: class.map_or_else(Vec::new, |class| asks.shared(class)),
+            };
             seats = batch::run(&mut trial, &trees, count.min(SEATS_MAX), salt, cost);
         }
         let mut refusals = None;
         if seats.len() < count.min(SEATS_MAX) {
             let memo = memo.unwrap_or_else(|| Memo::of(&trial, changes, cost));
-            refusals = Some(memo.refusals(app, trial.rows));
+            refusals = Some(memo.refusals(app, &trial));
             if seats.is_empty() {
                 if (self.memos.len() + 1) * trial.rows.hot.len() > ANSWERS_MAX {
                     self.memos.clear();
@@ -107,7 +122,8 @@ impl Ledger {
                 self.memos.insert(app.id.clone(), (question, memo));
             }
         }
-        trial.undo();
+        let involved = trial.undo();
+        self.censuses.put_back(involved);
         tally.tidy();
         if !tally.is_empty() {
             self.tallies.insert(app.id.clone(), tally);

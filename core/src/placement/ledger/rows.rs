@@ -4,7 +4,8 @@ use super::demand::Demand;
 use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
 use super::ports::Ports;
-use super::tree::NONE;
+use super::shape::aspect;
+use crate::Scalar;
 use crate::app::App;
 use crate::instance::Seat;
 use crate::node::{Node, NodeId};
@@ -13,7 +14,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Bits of a key that hold the rank of the node's id; those above hold the share taken.
-const RANK_BITS: u32 = 44;
+pub(crate) const RANK_BITS: u32 = 44;
 /// Distance between ranks of ids that arrive in order.
 const RANK_STEP: u64 = 1 << 20;
 
@@ -42,6 +43,8 @@ pub(crate) struct Cold {
     pub(crate) ports: Ports,
     /// Instances with a seat here.
     pub(crate) tasks: u32,
+    /// Taken of resources with names of their own, in thousandths; what comes to nothing is absent.
+    pub(crate) custom: BTreeMap<String, i128>,
 }
 
 /// All nodes that are known or hold something.
@@ -83,7 +86,15 @@ impl Rows {
         let slot = self.hot.len() as u32;
         self.hot.push(Hot::default());
         self.nodes.push(None);
-        self.cold.push(Cold { id: id.clone(), rank: 0, used: [0; 4], total: [0; 4], ports: Ports::default(), tasks: 0 });
+        self.cold.push(Cold {
+            id: id.clone(),
+            rank: 0,
+            used: [0; 4],
+            total: [0; 4],
+            ports: Ports::default(),
+            tasks: 0,
+            custom: BTreeMap::new(),
+        });
         self.slots.insert(id.clone(), slot);
         self.order.insert(id.clone(), slot);
         self.rank(id, slot);
@@ -147,12 +158,49 @@ impl Rows {
     pub(crate) fn seat(&mut self, slot: u32, app: &App, seat: &Seat, more: bool) {
         let need = [app.cpus.thousandths(), app.mem.thousandths(), app.disk.thousandths(), i64::from(app.gpus)];
         self.change(slot, need, &seat.host_ports, more);
+        self.change_custom(slot, &app.resources, more);
     }
 
     /// Takes or gives back what a task needs, for a while.
     pub(crate) fn try_out(&mut self, slot: u32, demand: &Demand, ports: &[u16], more: bool) {
         let need = &demand.need;
         self.change(slot, [need.cpus, need.mem, need.disk, i64::from(need.gpus)], ports, more);
+        self.change_custom(slot, &demand.custom, more);
+    }
+
+    fn change_custom(&mut self, slot: u32, amounts: &BTreeMap<String, Scalar>, more: bool) {
+        let custom = &mut self.cold[slot as usize].custom;
+        for (name, amount) in amounts.iter().filter(|(_, amount)| amount.is_positive()) {
+            let used = custom.entry(name.clone()).or_default();
+            *used += i128::from(amount.thousandths()) * if more { 1 } else { -1 };
+            if *used == 0 {
+                custom.remove(name);
+            }
+        }
+    }
+
+    /// What is left of a resource with a name of its own, in thousandths.
+    pub(crate) fn custom_free(&self, slot: u32, name: &str) -> i64 {
+        let node = self.nodes[slot as usize].as_ref();
+        let total = node.and_then(|node| node.facts.resources.custom.get(name)).map_or(0, |amount| amount.thousandths());
+        free(total, self.cold[slot as usize].custom.get(name).copied().unwrap_or(0))
+    }
+
+    /// Group and key of a slot in a tree of nodes by role, used or empty, and shape.
+    pub(crate) fn pack_place(&self, slot: u32) -> (u32, u64) {
+        let hot = &self.hot[slot as usize];
+        (pack_group(hot.role, self.is_empty(slot)), self.pack_key(slot))
+    }
+
+    /// Shape of what is free, then rank of the id.
+    pub(crate) fn pack_key(&self, slot: u32) -> u64 {
+        let free = &self.hot[slot as usize].free;
+        aspect((free.cpus, free.mem)) << RANK_BITS | self.cold[slot as usize].rank
+    }
+
+    /// Whether no instance has a seat there.
+    pub(crate) fn is_empty(&self, slot: u32) -> bool {
+        self.cold[slot as usize].tasks == 0
     }
 
     fn change(&mut self, slot: u32, need: [i64; 4], ports: &[u16], more: bool) {
@@ -192,11 +240,16 @@ impl Rows {
         hot.key = share << RANK_BITS | cold.rank;
     }
 
-    /// Group of a slot in a tree of nodes by role: `NONE` when it takes no tasks.
-    pub(crate) fn role_group(&self, slot: u32) -> u32 {
+    /// Group and key of a slot in a tree of nodes by role and load.
+    pub(crate) fn role_place(&self, slot: u32) -> (u32, u64) {
         let hot = &self.hot[slot as usize];
-        if hot.open { hot.role } else { NONE }
+        (hot.role, hot.key)
     }
+}
+
+/// Number of the group of nodes of a role that hold tasks, or none.
+pub(crate) const fn pack_group(role: u32, empty: bool) -> u32 {
+    2 * role + empty as u32
 }
 
 /// What is left; a node that offers less than nothing offers nothing.

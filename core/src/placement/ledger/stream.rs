@@ -5,9 +5,10 @@
 //! others from a heap.
 
 use super::Strategy;
+use super::browse::Browse;
 use super::cost::Cost;
 use super::tree::{NONE, Tree};
-use super::trial::{Score, Trial};
+use super::trial::{ALL, Score, Trial};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -39,6 +40,9 @@ pub(crate) struct Stream<'a> {
     /// Next nodes of the tree, and how many to look for at a time.
     found: VecDeque<u32>,
     ahead: usize,
+    /// Nodes that packing has not looked at yet, and the best it has seen of them.
+    browse: Browse,
+    browsed: Option<(Score, u32)>,
     heap: BinaryHeap<Reverse<(Score, u32)>>,
     /// Best node, with its score.
     pub(crate) head: Option<(Score, u32)>,
@@ -46,19 +50,41 @@ pub(crate) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// Nodes of one group of a tree.
-    pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize, strategy: Strategy) -> Self {
+    pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize) -> Self {
         let (root, lowest) = (tree.root(group), tree.lowest(group));
-        let cursor = if strategy == Strategy::Spread { 0 } else { u64::MAX };
         Self {
             root,
             lowest,
             others,
             except,
-            cursor,
+            cursor: 0,
             in_tree: true,
             found: VecDeque::new(),
             ahead: 1,
+            browse: Browse::default(),
+            browsed: None,
             heap: BinaryHeap::new(),
+            head: None,
+        }
+    }
+
+    /// Nodes in the order of packing: those of these groups of a tree, and what the batch has touched.
+    pub(crate) fn of_packing(tree: &Tree, groups: impl Iterator<Item = (u32, bool)>, trial: &Trial<'_>) -> Self {
+        let mut browse = Browse::default();
+        groups.for_each(|(group, empty)| browse.add(tree, group, empty));
+        let touched = trial.touched().filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot)));
+        Self {
+            root: NONE,
+            lowest: NONE,
+            others: Others::Among(&[]),
+            except: ALL,
+            cursor: 0,
+            in_tree: true,
+            found: VecDeque::new(),
+            ahead: 1,
+            browse,
+            browsed: None,
+            heap: touched.collect(),
             head: None,
         }
     }
@@ -76,6 +102,8 @@ impl<'a> Stream<'a> {
             in_tree: false,
             found: VecDeque::new(),
             ahead: 1,
+            browse: Browse::default(),
+            browsed: None,
             heap,
             head: None,
         }
@@ -84,23 +112,19 @@ impl<'a> Stream<'a> {
     /// Finds the best node that accepts the task, from where the last one was found.
     pub(crate) fn advance(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
         let (need, except) = (&trial.demand.need, self.except);
-        if let Some((_, slot)) = self.head
-            && (trial.strategy == Strategy::Spread || !self.in_tree)
-            && trial.accepts(slot, except)
-        {
+        if self.in_tree && trial.strategy == Strategy::Binpack {
+            self.advance_packing(tree, trial, cost);
             return;
         }
-        if self.in_tree && trial.strategy == Strategy::Binpack {
-            let stays = self.head.is_some_and(|(_, slot)| trial.accepts(slot, except));
-            let slot = match self.head {
-                Some((_, slot)) if stays => slot,
-                _ => tree.last(self.root, self.cursor, need, cost, &mut |slot| trial.accepts(slot, except)),
-            };
-            if !stays && slot != NONE {
-                self.cursor = trial.rows.hot[slot as usize].key;
+        if let Some((_, slot)) = self.head
+            && trial.accepts(slot, except)
+        {
+            let now = trial.score(slot);
+            if self.in_tree || self.head == Some((now, slot)) {
+                self.head = Some((now, slot));
+                return;
             }
-            self.head = (slot != NONE).then(|| (trial.score(slot), slot));
-            return;
+            self.heap.push(Reverse((now, slot)));
         }
         if self.in_tree {
             let fresh = trial.tally.nodes.is_empty();
@@ -110,7 +134,7 @@ impl<'a> Stream<'a> {
             cost.probes += u64::from(lowest != NONE);
             if lowest != NONE && accept(lowest) {
                 self.cursor = trial.rows.hot[lowest as usize].key + 1;
-                self.head = Some(((0, self.cursor - 1), lowest));
+                self.head = Some((trial.score(lowest), lowest));
                 return;
             }
             loop {
@@ -118,7 +142,7 @@ impl<'a> Stream<'a> {
                 if let Some(slot) = self.found.pop_front() {
                     cost.probes += 1;
                     if accept(slot) {
-                        self.head = Some(((0, trial.rows.hot[slot as usize].key), slot));
+                        self.head = Some((trial.score(slot), slot));
                         return;
                     }
                     continue;
@@ -134,17 +158,51 @@ impl<'a> Stream<'a> {
         self.head = None;
         while let Some(Reverse((score, slot))) = self.heap.pop() {
             cost.heap += 1;
-            if trial.accepts(slot, except) {
+            if !trial.accepts(slot, except) {
+                continue;
+            }
+            // Wishes may like a node less than when it was put there.
+            let now = trial.score(slot);
+            if now == score {
                 self.head = Some((score, slot));
                 return;
             }
+            self.heap.push(Reverse((now, slot)));
         }
+    }
+
+    /// The best of what this batch has touched and what it has not.
+    fn advance_packing(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
+        if self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !trial.accepts(slot, self.except)) {
+            let accept = &mut |slot| !trial.is_touched(slot) && trial.accepts(slot, self.except);
+            let mut next = || self.browse.next(tree, &trial.demand.need, cost, accept);
+            self.browsed = std::iter::from_fn(&mut next)
+                .find(|(_, slot)| trial.accepts(*slot, self.except))
+                .map(|(_, slot)| (trial.score(slot), slot));
+        }
+        while let Some(Reverse((_, slot))) = self.heap.peek() {
+            if trial.accepts(*slot, self.except) {
+                break;
+            }
+            self.heap.pop();
+            cost.heap += 1;
+        }
+        let touched = self.heap.peek().map(|Reverse(best)| *best);
+        self.head = self.browsed.into_iter().chain(touched).min();
     }
 
     /// Notes that the head was given a seat.
     pub(crate) fn taken(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         if self.in_tree && trial.strategy == Strategy::Binpack {
-            // Packing stays on the node as long as it takes more.
+            if let Some((score, slot)) = self.head.take() {
+                if self.heap.peek() == Some(&Reverse((score, slot))) {
+                    self.heap.pop();
+                }
+                if trial.fits(slot) {
+                    cost.heap += 1;
+                    self.heap.push(Reverse((trial.score(slot), slot)));
+                }
+            }
             return;
         }
         if let Some((_, slot)) = self.head.take()

@@ -1,6 +1,6 @@
 //! What one app has where: instances per node, and counted instances per configuration and value.
 
-use super::cost::Cost;
+use super::counted::{Counted, add};
 use super::fields::Fields;
 use super::hash::Map;
 use super::tree::NONE;
@@ -23,37 +23,10 @@ pub(crate) struct Tally {
 pub(crate) struct Config {
     /// Last change of the configuration.
     pub(crate) at: Timestamp,
-    /// Counted instances by slot.
-    pub(crate) slots: Map<u32, u32>,
+    /// Counted instances by slot and by value.
+    pub(crate) counted: Counted,
     /// Counted instances in order of their ids, for CLUSTER without a value.
     ordered: Option<BTreeMap<InstanceId, u32>>,
-    counters: Vec<Counter>,
-    /// Epoch of the fields that `counters` speak of.
-    epoch: u64,
-}
-
-/// Counted instances by value of one field. Values without any are absent.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counter {
-    field: u32,
-    pub(crate) counts: Map<u32, u32>,
-}
-
-impl Counter {
-    pub(crate) fn placed(&self, value: u32) -> u32 {
-        self.counts.get(&value).copied().unwrap_or(0)
-    }
-}
-
-fn add(map: &mut Map<u32, u32>, key: u32, more: bool) {
-    if more {
-        *map.entry(key).or_default() += 1;
-    } else if let Some(count) = map.get_mut(&key) {
-        *count -= 1;
-        if *count == 0 {
-            map.remove(&key);
-        }
-    }
 }
 
 impl Tally {
@@ -76,7 +49,7 @@ impl Tally {
         if ordered {
             // A configuration that had no counted instance yet may have been made without order.
             let config = &mut self.configs[index];
-            if config.ordered.is_none() && config.slots.is_empty() {
+            if config.ordered.is_none() && config.counted.is_empty() {
                 config.ordered = Some(BTreeMap::new());
             }
         }
@@ -85,7 +58,7 @@ impl Tally {
 
     /// Forgets configurations nothing runs of.
     pub(crate) fn tidy(&mut self) {
-        self.configs.retain(|config| !config.slots.is_empty());
+        self.configs.retain(|config| !config.counted.is_empty());
     }
 
     /// Whether nothing is left to remember.
@@ -97,7 +70,7 @@ impl Tally {
 impl Config {
     /// Adds or takes away a counted instance.
     pub(crate) fn count(&mut self, id: Option<&InstanceId>, slot: u32, more: bool, fields: &Fields) {
-        add(&mut self.slots, slot, more);
+        self.counted.count(slot, more, fields);
         if let (Some(ordered), Some(id)) = (&mut self.ordered, id) {
             if more {
                 ordered.insert(id.clone(), slot);
@@ -105,40 +78,6 @@ impl Config {
                 ordered.remove(id);
             }
         }
-        if self.epoch != fields.epoch {
-            self.counters.clear();
-        }
-        for counter in &mut self.counters {
-            let value = fields.get(counter.field).value(slot);
-            if value != NONE {
-                add(&mut counter.counts, value, more);
-            }
-        }
-    }
-
-    /// Makes sure there is a counter for the field; its index.
-    pub(crate) fn counter(&mut self, field: u32, fields: &Fields, cost: &mut Cost) -> usize {
-        if self.epoch != fields.epoch {
-            self.counters.clear();
-            self.epoch = fields.epoch;
-        }
-        if let Some(index) = self.counters.iter().position(|counter| counter.field == field) {
-            return index;
-        }
-        let mut counter = Counter { field, counts: Map::default() };
-        for (slot, count) in &self.slots {
-            cost.scans += 1;
-            let value = fields.get(field).value(*slot);
-            if value != NONE {
-                *counter.counts.entry(value).or_default() += count;
-            }
-        }
-        self.counters.push(counter);
-        self.counters.len() - 1
-    }
-
-    pub(crate) fn counter_at(&self, index: usize) -> &Counter {
-        &self.counters[index]
     }
 
     /// Value of the field on the node of the first counted instance that has one.

@@ -128,32 +128,14 @@ impl Tree {
         self.first(knot.right, from, need, limit, found, cost, accept);
     }
 
-    /// Last slot before `below` that fits and is accepted.
-    pub(crate) fn last(&self, at: u32, below: u64, need: &Free, cost: &mut Cost, accept: &mut impl FnMut(u32) -> bool) -> u32 {
-        if at == NONE {
-            return NONE;
-        }
+    /// Key, own amounts and both children of a knot.
+    pub(crate) fn knot(&self, at: u32) -> (u64, Free, u32, u32) {
         let knot = &self.knots[at as usize];
-        cost.visits += 1;
-        if !knot.most.covers(need) {
-            return NONE;
-        }
-        if knot.key < below {
-            let found = self.last(knot.right, below, need, cost, accept);
-            if found != NONE {
-                return found;
-            }
-            if knot.own.covers(need) {
-                cost.probes += 1;
-                if accept(at) {
-                    return at;
-                }
-            }
-        }
-        self.last(knot.left, below, need, cost, accept)
+        (knot.key, knot.own, knot.left, knot.right)
     }
 
-    fn most(&self, at: u32) -> Option<&Free> {
+    /// Largest amounts at or below a knot.
+    pub(crate) fn most(&self, at: u32) -> Option<&Free> {
         self.knots.get(at as usize).map(|knot| &knot.most)
     }
 

@@ -1,18 +1,21 @@
 //! One batch under way: seats that are taken for the time being, and what the next one may be.
 
 use super::Strategy;
+use super::census::Involved;
 use super::cost::Cost;
 use super::demand::Demand;
 use super::fields::Fields;
-use super::filter::Filter;
+use super::filter::{Counts, Filter};
+use super::hash::Set;
 use super::rows::Rows;
-use super::tally::{Config, Tally};
+use super::shape::{EMPTY_PENALTY, mismatch};
+use super::tally::Tally;
 
 /// No constraint is left out.
 pub(crate) const ALL: usize = usize::MAX;
 
 /// Order in which nodes are preferred: lower is better.
-pub(crate) type Score = (u32, u64);
+pub(crate) type Score = (i64, u32, u64);
 
 /// Everything a batch looks at and changes for a while.
 pub(crate) struct Trial<'a> {
@@ -21,31 +24,59 @@ pub(crate) struct Trial<'a> {
     pub(crate) tally: &'a mut Tally,
     /// Index of the app's configuration in the tally, when it has constraints.
     pub(crate) config: Option<usize>,
+    /// Instances of others that the app's rules are about.
+    pub(crate) involved: Vec<Involved>,
     pub(crate) filter: Filter<'a>,
     pub(crate) demand: &'a Demand,
     /// Numbers of the roles whose nodes may be used.
     pub(crate) roles: Vec<u32>,
     pub(crate) strategy: Strategy,
     taken: Vec<(u32, Vec<u16>)>,
+    /// Nodes that were given a seat by this batch; noted for packing only.
+    touched: Set<u32>,
 }
 
 impl<'a> Trial<'a> {
     #[expect(clippy::too_many_arguments, reason = "the parts of one ledger, borrowed apart")]
-    pub(crate) const fn new(
+    pub(crate) fn new(
         rows: &'a mut Rows,
         fields: &'a Fields,
         tally: &'a mut Tally,
         config: Option<usize>,
+        involved: Vec<Involved>,
         filter: Filter<'a>,
         demand: &'a Demand,
         roles: Vec<u32>,
         strategy: Strategy,
     ) -> Self {
-        Self { rows, fields, tally, config, filter, demand, roles, strategy, taken: Vec::new() }
+        Self {
+            rows,
+            fields,
+            tally,
+            config,
+            involved,
+            filter,
+            demand,
+            roles,
+            strategy,
+            taken: Vec::new(),
+            touched: Set::default(),
+        }
     }
 
-    pub(crate) fn config(&self) -> Option<&Config> {
-        self.config.map(|index| &self.tally.configs[index])
+    /// What is counted by now.
+    pub(crate) fn counts(&self) -> Counts<'_> {
+        Counts { config: self.config.map(|index| &self.tally.configs[index]), involved: &self.involved }
+    }
+
+    /// Whether this batch has given a seat on the node.
+    pub(crate) fn is_touched(&self, slot: u32) -> bool {
+        self.touched.contains(&slot)
+    }
+
+    /// Nodes that this batch has given seats, in no order.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = u32> + '_ {
+        self.touched.iter().copied()
     }
 
     /// Whether the node has what the task needs, constraints aside.
@@ -55,20 +86,33 @@ impl<'a> Trial<'a> {
             && hot.free.covers(&self.demand.need)
             && self.roles.contains(&hot.role)
             && (hot.docker || !self.demand.docker)
+            && self.has_custom(slot)
             && self.demand.fixed.iter().all(|port| self.rows.cold[slot as usize].ports.is_free(*port))
+    }
+
+    /// Whether enough is left of every resource with a name of its own.
+    fn has_custom(&self, slot: u32) -> bool {
+        self.demand.custom.iter().all(|(name, need)| self.rows.custom_free(slot, name) >= need.thousandths())
     }
 
     /// Whether the node takes the task; `except` is a constraint somebody else looks after.
     pub(crate) fn accepts(&self, slot: u32, except: usize) -> bool {
-        self.fits(slot) && self.filter.refusing(self.config(), slot, except).is_none()
+        self.fits(slot) && self.filter.refusing(self.counts(), slot, except).is_none()
     }
 
     /// How good a node is.
     pub(crate) fn score(&self, slot: u32) -> Score {
-        let key = self.rows.hot[slot as usize].key;
+        let wishes = &self.filter.wishes;
+        let dislike = if wishes.is_empty() { 0 } else { wishes.dislike(self.counts(), slot, self.fields) };
+        let hot = &self.rows.hot[slot as usize];
         match self.strategy {
-            Strategy::Spread => (self.tally.same_app(slot), key),
-            Strategy::Binpack => (0, !key),
+            Strategy::Spread => (dislike, self.tally.same_app(slot), hot.key),
+            Strategy::Binpack => {
+                let need = &self.demand.need;
+                let penalty = if self.rows.is_empty(slot) { EMPTY_PENALTY } else { 0 };
+                let unlike = mismatch((need.cpus, need.mem), (hot.free.cpus, hot.free.mem));
+                (dislike, unlike + penalty, self.rows.pack_key(slot))
+            }
         }
     }
 
@@ -78,10 +122,11 @@ impl<'a> Trial<'a> {
         let ports = self.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, salt).ok()?;
         self.rows.try_out(slot, demand, &ports, true);
         self.tally.seat(slot, true);
-        let mut turned = false;
-        if let Some(config) = self.config.map(|index| &mut self.tally.configs[index]) {
-            config.count(None, slot, true, self.fields);
-            turned = self.filter.follow(config, slot, cost);
+        self.count(slot, true);
+        let config = self.config.map(|index| &self.tally.configs[index]);
+        let turned = self.filter.follow(Counts { config, involved: &self.involved }, slot, cost);
+        if self.strategy == Strategy::Binpack {
+            self.touched.insert(slot);
         }
         // Here and when it is undone, a row and a counter each.
         cost.seats += 4;
@@ -89,14 +134,24 @@ impl<'a> Trial<'a> {
         Some((ports, turned))
     }
 
-    /// Gives all seats back.
-    pub(crate) fn undo(mut self) {
+    fn count(&mut self, slot: u32, more: bool) {
+        if let Some(index) = self.config {
+            self.tally.configs[index].count(None, slot, more, self.fields);
+        }
+        for involved in &mut self.involved {
+            for _ in 0..involved.own {
+                involved.census.counted.count(slot, more, self.fields);
+            }
+        }
+    }
+
+    /// Gives all seats back, and what others count.
+    pub(crate) fn undo(mut self) -> Vec<Involved> {
         for (slot, ports) in std::mem::take(&mut self.taken).into_iter().rev() {
             self.rows.try_out(slot, self.demand, &ports, false);
             self.tally.seat(slot, false);
-            if let Some(index) = self.config {
-                self.tally.configs[index].count(None, slot, false, self.fields);
-            }
+            self.count(slot, false);
         }
+        self.involved
     }
 }

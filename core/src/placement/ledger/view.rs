@@ -17,8 +17,16 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Catches up. `epoch` tells whether groups still mean what they meant.
-    pub(crate) fn sync(&mut self, rows: &Rows, changes: &Changes, epoch: u64, group: impl Fn(u32) -> u32, cost: &mut Cost) {
+    /// Catches up. `place` gives the group and the key of a slot; `epoch` tells whether groups still
+    /// mean what they meant.
+    pub(crate) fn sync(
+        &mut self,
+        rows: &Rows,
+        changes: &Changes,
+        epoch: u64,
+        place: impl Fn(u32) -> (u32, u64),
+        cost: &mut Cost,
+    ) {
         let valid = self.ranking == rows.ranking && self.epoch == epoch;
         let recent = self.seen.filter(|_| valid).and_then(|seen| changes.since(seen));
         if recent.is_none() {
@@ -26,8 +34,8 @@ impl View {
         }
         let mut set = |slot: u32| {
             let hot = &rows.hot[slot as usize];
-            let group = if hot.open { group(slot) } else { NONE };
-            self.tree.set(slot, group, hot.key, hot.free, cost);
+            let (group, key) = place(slot);
+            self.tree.set(slot, if hot.open { group } else { NONE }, key, hot.free, cost);
         };
         match recent {
             Some(recent) => recent.iter().copied().for_each(&mut set),

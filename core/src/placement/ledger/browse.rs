@@ -1,0 +1,74 @@
+//! Nodes in the order in which packing likes them, found as far as they are asked for.
+//!
+//! The trees are ordered by the shape of what is free. Subtrees wait in a heap by the best that could
+//! be in them; the first node that comes out is the best there is. The trees stand still during a
+//! batch, so that one pass serves all of it.
+
+use super::cost::Cost;
+use super::free::Free;
+use super::rows::RANK_BITS;
+use super::shape::{EMPTY_PENALTY, bound, mismatch};
+use super::tree::{NONE, Tree};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A subtree, by what its nodes are at best; or a node, by what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    score: u32,
+    /// Lowest key it can hold.
+    low: u64,
+    is_node: bool,
+    at: u32,
+    /// Highest key it can hold.
+    high: u64,
+    empty: bool,
+}
+
+/// A pass over some groups of a tree.
+#[derive(Debug, Default)]
+pub(crate) struct Browse(BinaryHeap<Reverse<Entry>>);
+
+impl Browse {
+    /// Adds a group; `empty` when its nodes hold no task.
+    pub(crate) fn add(&mut self, tree: &Tree, group: u32, empty: bool) {
+        let at = tree.root(group);
+        if at != NONE {
+            self.0.push(Reverse(Entry { score: 0, low: 0, is_node: false, at, high: u64::MAX, empty }));
+        }
+    }
+
+    /// The next best node that fits and is accepted, with its score.
+    pub(crate) fn next(
+        &mut self,
+        tree: &Tree,
+        need: &Free,
+        cost: &mut Cost,
+        accept: &mut impl FnMut(u32) -> bool,
+    ) -> Option<(u32, u32)> {
+        let shape = (need.cpus, need.mem);
+        while let Some(Reverse(entry)) = self.0.pop() {
+            cost.heap += 1;
+            if entry.is_node {
+                return Some((entry.score, entry.at));
+            }
+            cost.visits += 1;
+            let (key, own, left, right) = tree.knot(entry.at);
+            let penalty = if entry.empty { EMPTY_PENALTY } else { 0 };
+            if own.covers(need) {
+                cost.probes += 1;
+                if accept(entry.at) {
+                    let score = mismatch(shape, (own.cpus, own.mem)) + penalty;
+                    self.0.push(Reverse(Entry { score, low: key, is_node: true, high: key, ..entry }));
+                }
+            }
+            for (at, low, high) in [(left, entry.low, key), (right, key, entry.high)] {
+                if let Some(most) = tree.most(at).filter(|most| most.covers(need)) {
+                    let score = bound(shape, (most.cpus, most.mem), low >> RANK_BITS, high >> RANK_BITS) + penalty;
+                    self.0.push(Reverse(Entry { score, low, is_node: false, at, high, empty: entry.empty }));
+                }
+            }
+        }
+        None
+    }
+}
