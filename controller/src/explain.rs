@@ -2,6 +2,7 @@
 
 use orrery_core::cluster::Cluster;
 use orrery_core::deployment::plan;
+use orrery_core::instance::Condition;
 use orrery_core::{AppId, Instance, Timestamp};
 use serde_json::{Value, json};
 
@@ -20,6 +21,13 @@ pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
     let delay = cluster.delays.get(id).filter(|delay| delay.until > now);
     if let Some(delay) = delay {
         because.push(format!("launches pause until {} because of failures", delay.until));
+    }
+    if let Some(refusals) = cluster.stranded.get(id) {
+        because.push(format!("it has to leave a draining node and there is no room elsewhere: {}", refusals.sentence()));
+    }
+    let lost = |instance: &&Instance| instance.condition == Condition::Unreachable && !instance.inactive;
+    if let Some(held) = cluster.brake.as_ref().filter(|_| instances.iter().copied().any(|instance| lost(&instance))) {
+        because.push(held.sentence());
     }
     let failure = cluster.failures.get(id);
     if let Some(failure) = failure.filter(|_| !plan.done) {

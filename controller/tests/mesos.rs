@@ -282,11 +282,29 @@ async fn operator_calls() {
         (json!({ "type": "TEARDOWN", "teardown": { "framework_id": { "value": "x" } } }), StatusCode::BAD_REQUEST),
         (json!({ "type": "TEARDOWN", "teardown": { "framework_id": { "value": framework } } }), StatusCode::FORBIDDEN),
         (json!({ "type": "DRAIN_AGENT", "drain_agent": { "agent_id": { "value": "x" } } }), StatusCode::NOT_FOUND),
-        (json!({ "type": "DRAIN_AGENT", "drain_agent": { "agent_id": { "value": NODE } } }), StatusCode::NOT_IMPLEMENTED),
+        (json!({ "type": "DRAIN_AGENT" }), StatusCode::BAD_REQUEST),
     ] {
         let (got, _, bytes) = call(value.clone()).await;
         assert_eq!(got, status, "{value}");
         assert!(serde_json::from_slice::<Value>(&bytes).unwrap()["message"].is_string());
+    }
+    let agent = json!({ "agent_id": { "value": NODE } });
+    let drain = json!({ "agent_id": { "value": NODE }, "max_grace_period": { "seconds": 600 }, "mark_gone": false });
+    for (value, active, state) in [
+        (json!({ "type": "DEACTIVATE_AGENT", "deactivate_agent": agent }), false, Value::Null),
+        (json!({ "type": "REACTIVATE_AGENT", "reactivate_agent": agent }), true, Value::Null),
+        (json!({ "type": "DRAIN_AGENT", "drain_agent": drain }), false, json!("DRAINING")),
+        (json!({ "type": "REACTIVATE_AGENT", "reactivate_agent": agent }), true, Value::Null),
+    ] {
+        let (status, _, bytes) = call(value.clone()).await;
+        assert_eq!((status, bytes.len()), (StatusCode::OK, 0), "{value}");
+        let (_, _, bytes) = call(json!({ "type": "GET_AGENTS" })).await;
+        let shown: Value = serde_json::from_slice(&bytes).unwrap();
+        let shown = &shown["get_agents"]["agents"][0];
+        assert_eq!((shown["active"].as_bool(), shown["deactivated"].as_bool()), (Some(active), Some(!active)), "{value}");
+        assert_eq!(shown.pointer("/drain_info/state").cloned().unwrap_or_default(), state, "{value}");
+        let slaves = world.ok("/mesos/slaves").await;
+        assert_eq!(slaves["slaves"][0]["deactivated"], !active, "{value}");
     }
     let (status, ..) = world.send(Method::POST, "/mesos/api/v1", &[("content-type", "text/html")], vec![]).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);

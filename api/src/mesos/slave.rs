@@ -4,7 +4,7 @@ use super::resources::{Amounts, by_reservation, nothing};
 use super::{MasterFacts, agent_pid, agent_port};
 use orrery_core::Node;
 use orrery_core::cluster::Cluster;
-use orrery_core::node::NodeFacts;
+use orrery_core::node::{Administration, AfterDrain, NodeFacts};
 use serde_json::{Map, Value, json};
 
 /// What agents here can do, in the words of Mesos.
@@ -48,9 +48,34 @@ pub(super) fn slave(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Map<
     put("unreserved_resources", unreserved.map());
     put("active", json!(node.accepts_tasks()));
     put("deactivated", json!(node.is_closed()));
+    if let Some(info) = drain_info(node) {
+        put("drain_info", info);
+        if let Some(since) = node.administration.closed_since() {
+            put("estimated_drain_start_time_seconds", json!(since.as_millis() / 1000));
+        }
+    }
     put("version", json!(version(facts, &node.facts)));
     put("capabilities", json!(CAPABILITIES));
     slave
+}
+
+/// How far a drain is, in the words of Mesos. Its `max_grace_period` is our deadline, in whole seconds
+/// from the start of the drain.
+pub(super) fn drain_info(node: &Node) -> Option<Value> {
+    match node.administration {
+        Administration::Draining(drain) => {
+            let mut config = json!({ "mark_gone": drain.then == AfterDrain::Decommission });
+            if let Some(deadline) = drain.deadline {
+                let seconds = deadline.millis_since(drain.since).max(0) / 1000;
+                config["max_grace_period"] = json!({ "seconds": seconds, "nanos": 0 });
+            }
+            Some(json!({ "state": "DRAINING", "config": config }))
+        }
+        Administration::Deactivated { drained: true, .. } => {
+            Some(json!({ "state": "DRAINED", "config": { "mark_gone": false } }))
+        }
+        Administration::Deactivated { drained: false, .. } | Administration::Active => None,
+    }
 }
 
 /// What is taken on a node.

@@ -9,6 +9,7 @@ mod operator;
 mod views;
 
 use self::views::{View, Views};
+use super::nodes::maintenance_status;
 use super::{Door, body};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -61,6 +62,9 @@ async fn dispatch(
     if path == "api/v1" {
         return if method == Method::POST { operator::call(&door, &views, &headers, body).await } else { wrong_method("POST") };
     }
+    if method == Method::POST && matches!(path, "machine/down" | "machine/up") {
+        return operator::machines(&door, path == "machine/up", body).await;
+    }
     let Ok(Query(query)) = query else {
         return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": "the query of the address cannot be read" }));
     };
@@ -89,7 +93,8 @@ async fn dispatch(
         },
         "quota" => body::ok(&mesos::quota()),
         "weights" => body::ok(&json!([])),
-        "maintenance/schedule" | "maintenance/status" => body::ok(&json!({})),
+        "maintenance/schedule" => body::ok(&json!({})),
+        "maintenance/status" => body::ok(&maintenance_status(&cluster())),
         "metrics/snapshot" => metrics(State(door)).await,
         "system/stats" => body::ok(&host::stats().await),
         "version" => body::ok(&mesos::version(&facts(&door))),

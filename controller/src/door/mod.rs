@@ -15,6 +15,7 @@ mod mesos;
 mod mesos_dns;
 mod metadata;
 mod native;
+mod nodes;
 
 pub use agents::AgentDirectory;
 
@@ -72,6 +73,7 @@ pub fn router(door: Door) -> Router {
         .merge(agents::routes())
         .merge(logs::routes())
         .merge(native::routes())
+        .merge(nodes::routes())
         .merge(marathon::routes());
     routes
         .layer(CatchPanicLayer::custom(guard::panicked))

@@ -81,6 +81,8 @@ async fn status(State(door): State<Door>) -> Response {
         "dns": door.facts.dns,
         "startedAt": door.facts.started_at,
         "nodes": cluster.nodes.len(),
+        "nodesAway": cluster.away.len(),
+        "brake": super::nodes::brake_json(&cluster),
         "apps": cluster.apps.len(),
         "tasks": { "running": running, "total": cluster.instances.len() },
         "deployments": cluster.deployments.len(),

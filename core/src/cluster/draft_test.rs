@@ -78,7 +78,7 @@ impl World {
                     tasks.remove(task);
                 }),
                 Down::Snapshot { assignments, stopping, .. } => {
-                    let assigned: BTreeSet<TaskId> = assignments.iter().map(|assignment| assignment.task_id()).collect();
+                    let assigned: BTreeSet<TaskId> = assignments.iter().map(crate::assignment::Assignment::task_id).collect();
                     for (task, condition) in tasks.iter_mut() {
                         if (!assigned.contains(task) || stopping.contains(task)) && !condition.is_terminal() {
                             *condition = Condition::Killing;

@@ -281,6 +281,11 @@ fn waiting(count: usize, what: &str) -> Vec<String> {
     if count == 0 { Vec::new() } else { vec![format!("waiting for {count} {what}")] }
 }
 
+/// How many instances of `app` must go on serving while others are replaced.
+pub fn minimum_serving(app: &App) -> usize {
+    Bounds::of(app).minimum
+}
+
 struct Bounds {
     minimum: usize,
     maximum: usize,

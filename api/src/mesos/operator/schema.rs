@@ -66,7 +66,14 @@ const AGENT: Message = &[
     ("offered_resources", 9, Sub(RESOURCE)),
     ("capabilities", 10, Sub(&[("type", 1, Enum(&[("MULTI_ROLE", 1), ("HIERARCHICAL_ROLE", 2)]))])),
     ("deactivated", 12, Bool),
+    ("drain_info", 13, Sub(DRAIN_INFO)),
+    ("estimated_drain_start_time", 14, Sub(TIME)),
 ];
+
+const DRAIN_INFO: Message = &[("state", 1, Enum(&[("DRAINING", 1), ("DRAINED", 2)])), ("config", 2, Sub(DRAIN_CONFIG))];
+
+const DRAIN_CONFIG: Message =
+    &[("max_grace_period", 1, Sub(&[("seconds", 1, Int), ("nanos", 2, Int)])), ("mark_gone", 2, Bool)];
 
 const AGENT_INFO: Message = &[
     ("hostname", 1, Text),

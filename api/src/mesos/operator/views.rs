@@ -48,6 +48,12 @@ fn agent(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Value {
     put("agent_info", Value::Object(info));
     put("active", json!(node.accepts_tasks()));
     put("deactivated", json!(node.is_closed()));
+    if let Some(info) = slave::drain_info(node) {
+        put("drain_info", info);
+        if let Some(since) = node.administration.closed_since() {
+            put("estimated_drain_start_time", time(since));
+        }
+    }
     put("version", json!(slave::version(facts, &node.facts)));
     put("pid", json!(agent_pid(&node.facts)));
     put("registered_time", time(node.registered_at));

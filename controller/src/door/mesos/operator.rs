@@ -1,6 +1,8 @@
 //! `POST /api/v1`: the operator interface.
 
+use super::super::nodes::refused;
 use super::super::{Door, body};
+use crate::handle::ControlError;
 use super::facts;
 use super::views::{View, Views};
 use axum::body::Body;
@@ -9,7 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use orrery_api::mesos::framework_id;
 use orrery_api::mesos::operator::{self, Call, CallType, Media};
 use orrery_core::NodeId;
+use orrery_core::cluster::{Decommission, EditError};
+use orrery_core::node::AfterDrain;
 use serde_json::json;
+
+/// Longest grace period, seconds (a year).
+const GRACE_SECONDS_MAX: i64 = 366 * 86_400;
 
 pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: Body) -> Response {
     let text = |name: header::HeaderName| headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
@@ -53,7 +60,7 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
         }
         CallType::Teardown => teardown(door, &call),
         CallType::DrainAgent | CallType::DeactivateAgent | CallType::ReactivateAgent | CallType::MarkAgentGone => {
-            agent_call(door, &call)
+            agent_call(door, &call).await
         }
         _ => {
             let message = format!("{} is not served by this cluster", call.kind.word());
@@ -77,14 +84,76 @@ fn teardown(door: &Door, call: &Call) -> Response {
     }
 }
 
-fn agent_call(door: &Door, call: &Call) -> Response {
-    let Some(id) = call.argument("agent_id/value") else {
+/// The calls that change an agent. Nothing of ours is hidden behind them: a drain keeps to the budgets
+/// of the apps, `max_grace_period` is its deadline.
+async fn agent_call(door: &Door, call: &Call) -> Response {
+    let Some(text) = call.argument("agent_id/value") else {
         return refuse(StatusCode::BAD_REQUEST, "the call names no agent: agent_id.value is missing");
     };
-    let known = NodeId::parse(id).is_ok_and(|id| door.handle.cluster().nodes.contains_key(&id));
-    if known {
-        refuse(StatusCode::NOT_IMPLEMENTED, &format!("{} is not served by this cluster", call.kind.word()))
-    } else {
-        refuse(StatusCode::NOT_FOUND, &format!("there is no agent {id}; see `dcos node list`"))
+    let unknown = || refuse(StatusCode::NOT_FOUND, &format!("there is no agent {text}; see `dcos node list`"));
+    let Ok(id) = NodeId::parse(text) else { return unknown() };
+    let (kind, deadline) = (call.kind, grace_period(call).map(|seconds| door.handle.now().plus_millis(seconds * 1000)));
+    let then = if call.arguments.get("mark_gone") == Some(&json!(true)) { AfterDrain::Decommission } else { AfterDrain::Deactivate };
+    let ordered = door.handle.edit(move |draft| match kind {
+        CallType::DrainAgent => draft.drain_node(&id, deadline, then).map(drop),
+        CallType::DeactivateAgent => draft.deactivate_node(&id).map(drop),
+        CallType::ReactivateAgent => draft.reactivate_node(&id).map(drop),
+        // Final in Mesos, connected or not. One that is connected stops its tasks first.
+        _ => draft.decommission_node(&id, Decommission { gone: true, force: true }).map(drop),
+    });
+    match ordered.await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(ControlError::Edit(EditError::NoNode(_))) => unknown(),
+        Err(error) => refused(&error),
+    }
+}
+
+/// Whole seconds of `max_grace_period`, in the forms of JSON for a duration: an object or `"5s"`.
+fn grace_period(call: &Call) -> Option<i64> {
+    let period = call.arguments.get("max_grace_period")?;
+    let text = || period.as_str()?.strip_suffix('s')?.parse::<f64>().ok().map(|seconds| seconds.ceil() as i64);
+    let seconds = period.get("seconds").and_then(serde_json::Value::as_i64).or_else(text)?;
+    Some(seconds.clamp(0, GRACE_SECONDS_MAX))
+}
+
+/// `POST /machine/down` and `/machine/up` with a list of machines: down is a drain without delay.
+pub(super) async fn machines(door: &Door, up: bool, body: Body) -> Response {
+    let bytes = match body::read(body).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    #[derive(serde::Deserialize)]
+    struct Machine {
+        #[serde(default)]
+        hostname: String,
+        #[serde(default)]
+        ip: String,
+    }
+    let Ok(machines) = serde_json::from_slice::<Vec<Machine>>(&bytes) else {
+        return refuse(StatusCode::BAD_REQUEST, "send a list of machines: [{\"hostname\": …, \"ip\": …}]");
+    };
+    let cluster = door.handle.cluster();
+    let mut ids = Vec::new();
+    for machine in &machines {
+        let name = if machine.ip.is_empty() { &machine.hostname } else { &machine.ip };
+        match cluster.find_node(name) {
+            Ok(node) => ids.push(node.facts.id.clone()),
+            Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        }
+    }
+    let now = door.handle.now();
+    let ordered = door.handle.edit(move |draft| {
+        for id in &ids {
+            if up {
+                draft.reactivate_node(id)?;
+            } else {
+                draft.drain_node(id, Some(now), AfterDrain::Deactivate)?;
+            }
+        }
+        Ok(())
+    });
+    match ordered.await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => refused(&error),
     }
 }
