@@ -14,6 +14,8 @@ mod marathon_deployment;
 mod marathon_group;
 mod marathon_task;
 mod node;
+mod node_order;
+mod node_watch;
 mod package;
 mod package_describe;
 mod package_install;
@@ -75,7 +77,7 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
     /// Run and manage apps
     Marathon(marathon::MarathonArgs),
-    /// See the nodes of the cluster
+    /// See the nodes of the cluster, drain and remove them
     Node(node::NodeArgs),
     /// Find, install and remove packages
     Package(package::PackageArgs),
@@ -172,6 +174,11 @@ mod tests {
             "dcos task exec -i -t x bash -c ls",
             "dcos node --json",
             "dcos node list",
+            "dcos node drain ID --max-grace-period 10m --timeout 1h --wait",
+            "dcos node drain ID --decommission",
+            "dcos node deactivate ID",
+            "dcos node reactivate ID",
+            "dcos node decommission ID",
             "dcos service --completed --inactive",
             "dcos config set core.timeout 5",
             "dcos auth login --username=u --password=p",

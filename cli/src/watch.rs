@@ -17,15 +17,15 @@ use crate::marathon::{V2, app_path, count, failure_reason, list, queued_id, refu
 use crate::progress::{Reporter, Row, timed_out};
 
 /// Events that come close together lead to one look.
-const GATHER: Duration = Duration::from_millis(30);
+pub(crate) const GATHER: Duration = Duration::from_millis(30);
 /// The same while many apps are watched, because each look costs the cluster more.
 const GATHER_MANY: Duration = Duration::from_millis(300);
 /// Apps that are read one by one; more are read as one list.
 const FEW_APPS: usize = 8;
 /// How long to trust a silent event stream: reasons of waiting change without events.
-const QUIET_LOOK: Duration = Duration::from_secs(5);
+pub(crate) const QUIET_LOOK: Duration = Duration::from_secs(5);
 /// How often to look when the cluster offers no event stream.
-const BLIND_LOOK: Duration = Duration::from_secs(1);
+pub(crate) const BLIND_LOOK: Duration = Duration::from_secs(1);
 /// Most apps that one wait watches.
 const MAX_APPS: usize = 10_000;
 
@@ -187,7 +187,8 @@ async fn follow(context: &Context, client: &Client, mut goal: Goal, timeout: Opt
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+/// Waits for a moment, or for ever.
+pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -231,14 +232,15 @@ async fn look(client: &Client, goal: &mut Goal) -> Result<Snapshot, Error> {
 type Chunks = futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>;
 
 /// The event stream, or none.
-struct Events {
+pub(crate) struct Events {
     stream: Option<Chunks>,
     decoder: Decoder,
     gathered: Vec<Event>,
 }
 
 impl Events {
-    async fn open(client: &Client) -> Self {
+    /// Opens the stream; without one the caller has to look by itself.
+    pub(crate) async fn open(client: &Client) -> Self {
         let types = [
             "deployment_info",
             "deployment_success",
@@ -249,6 +251,8 @@ impl Events {
             "instance_health_changed_event",
             "health_status_changed_event",
             "app_terminated_event",
+            "node_changed_event",
+            "mass_loss_brake_event",
         ];
         let filter: Vec<String> = types.iter().map(|name| format!("event_type={}", encode(name))).collect();
         let path = format!("{V2}/events?plan-format=light&{}", filter.join("&"));
@@ -259,18 +263,19 @@ impl Events {
     }
 
     /// Tries again after the stream has ended; half an event of the old one is forgotten.
-    async fn reopen(&mut self, client: &Client) {
+    pub(crate) async fn reopen(&mut self, client: &Client) {
         let gathered = std::mem::take(&mut self.gathered);
         *self = Self { gathered, ..Self::open(client).await };
     }
 
-    fn is_open(&self) -> bool {
+    /// Whether news arrive by themselves.
+    pub(crate) fn is_open(&self) -> bool {
         self.stream.is_some()
     }
 
     /// The next events, those of a short time at once; never returns without a stream. What was gathered when the
     /// caller turned to something else is kept for the next call.
-    async fn next(&mut self, gather: Duration) -> Vec<Event> {
+    pub(crate) async fn next(&mut self, gather: Duration) -> Vec<Event> {
         let mut end = None;
         loop {
             if end.is_none() && !self.gathered.is_empty() {

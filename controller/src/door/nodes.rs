@@ -69,10 +69,7 @@ impl Filter {
     }
 }
 
-async fn list(
-    State(door): State<Door>,
-    query: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-) -> Response {
+async fn list(State(door): State<Door>, query: Result<Query<Filter>, axum::extract::rejection::QueryRejection>) -> Response {
     let Ok(Query(filter)) = query else {
         let message = "filter by state, role, hostname, region, zone and attribute; page by limit and after";
         return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": message }));
@@ -154,14 +151,12 @@ fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
 /// A node may come back with less than its tasks take.
 fn overcommitment(node: &Node, load: &NodeLoad) -> Option<String> {
     let offered = &node.facts.resources;
-    let amounts = [
-        ("cpus", load.cpus, offered.cpus),
-        ("MiB of mem", load.mem, offered.mem),
-        ("MiB of disk", load.disk, offered.disk),
-    ];
+    let amounts =
+        [("cpus", load.cpus, offered.cpus), ("MiB of mem", load.mem, offered.mem), ("MiB of disk", load.disk, offered.disk)];
     let over = amounts.iter().filter(|(_, used, offered)| used > offered);
     let over: Vec<String> = over.map(|(name, used, offered)| format!("{used} of {offered} {name}")).collect();
-    (!over.is_empty()).then(|| format!("its tasks take more than it offers now: {}; they run on, nothing is added", over.join(", ")))
+    (!over.is_empty())
+        .then(|| format!("its tasks take more than it offers now: {}; they run on, nothing is added", over.join(", ")))
 }
 
 /// The state of the brake, also shown by `/v1/status`.

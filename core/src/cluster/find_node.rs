@@ -75,9 +75,12 @@ mod tests {
     #[test]
     fn people_name_nodes_in_many_ways() {
         let mut cluster = Cluster::default();
-        for (id, hostname, address) in
-            [("c-S1", "alpha", "10.0.0.1"), ("c-S11", "beta", "10.0.0.2"), ("c-S2", "twin", "10.0.0.3"), ("c-S3", "twin", "10.0.0.4")]
-        {
+        for (id, hostname, address) in [
+            ("c-S1", "alpha", "10.0.0.1"),
+            ("c-S11", "beta", "10.0.0.2"),
+            ("c-S2", "twin", "10.0.0.3"),
+            ("c-S3", "twin", "10.0.0.4"),
+        ] {
             let facts = NodeFacts {
                 id: NodeId::parse(id).unwrap(),
                 hostname: hostname.into(),

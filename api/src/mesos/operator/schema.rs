@@ -72,8 +72,7 @@ const AGENT: Message = &[
 
 const DRAIN_INFO: Message = &[("state", 1, Enum(&[("DRAINING", 1), ("DRAINED", 2)])), ("config", 2, Sub(DRAIN_CONFIG))];
 
-const DRAIN_CONFIG: Message =
-    &[("max_grace_period", 1, Sub(&[("seconds", 1, Int), ("nanos", 2, Int)])), ("mark_gone", 2, Bool)];
+const DRAIN_CONFIG: Message = &[("max_grace_period", 1, Sub(&[("seconds", 1, Int), ("nanos", 2, Int)])), ("mark_gone", 2, Bool)];
 
 const AGENT_INFO: Message = &[
     ("hostname", 1, Text),

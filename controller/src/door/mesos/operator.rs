@@ -2,9 +2,9 @@
 
 use super::super::nodes::refused;
 use super::super::{Door, body};
-use crate::handle::ControlError;
 use super::facts;
 use super::views::{View, Views};
+use crate::handle::ControlError;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -93,7 +93,8 @@ async fn agent_call(door: &Door, call: &Call) -> Response {
     let unknown = || refuse(StatusCode::NOT_FOUND, &format!("there is no agent {text}; see `dcos node list`"));
     let Ok(id) = NodeId::parse(text) else { return unknown() };
     let (kind, deadline) = (call.kind, grace_period(call).map(|seconds| door.handle.now().plus_millis(seconds * 1000)));
-    let then = if call.arguments.get("mark_gone") == Some(&json!(true)) { AfterDrain::Decommission } else { AfterDrain::Deactivate };
+    let then =
+        if call.arguments.get("mark_gone") == Some(&json!(true)) { AfterDrain::Decommission } else { AfterDrain::Deactivate };
     let ordered = door.handle.edit(move |draft| match kind {
         CallType::DrainAgent => draft.drain_node(&id, deadline, then).map(drop),
         CallType::DeactivateAgent => draft.deactivate_node(&id).map(drop),
