@@ -2,9 +2,9 @@
 
 use super::draft::{Draft, Step};
 use super::draft_lost::earlier;
-use super::load::AssignedInstance;
+use super::instances::Calm;
 use super::pending::Pending;
-use super::{Event, keys};
+use super::{Event, assigned, keys};
 use crate::assignment::{Down, FailureReason, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
@@ -19,7 +19,7 @@ const ROUNDS_MAX: usize = 8;
 const UNSETTLED_PAUSE_MS: i64 = 1_000;
 /// Instances that one step may change before it leaves the remaining apps to the next, so that the
 /// return or the loss of half a cluster does not stop the leader from listening.
-const STEP_INSTANCES_MAX: usize = 20_000;
+const STEP_INSTANCES_MAX: usize = 100_000;
 /// Most instances of one app that wait for a node at a time. More are created as these find theirs,
 /// so that a number of instances no cluster can run costs no more than this.
 pub(super) const SCHEDULED_MAX: u32 = 5_000;
@@ -31,6 +31,8 @@ impl Draft {
         let due = self.cluster.alarms.take_due(self.now);
         self.dirty_apps.extend(due);
         let mut full = false;
+        // Reports are cheap and have been taken in.
+        let most = self.touched.len() + STEP_INSTANCES_MAX;
         for _ in 0..ROUNDS_MAX {
             if self.capacity_freed {
                 self.capacity_freed = false;
@@ -41,7 +43,7 @@ impl Draft {
                 break;
             }
             while let Some(id) = apps.pop_first() {
-                full = self.touched.len() >= STEP_INSTANCES_MAX;
+                full = self.touched.len() >= most;
                 if full {
                     break;
                 }
@@ -64,13 +66,8 @@ impl Draft {
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
         let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).min();
         for node in std::mem::take(&mut self.dirty_nodes) {
-            let assigned: Vec<AssignedInstance> =
-                self.instances_on(&node).iter().filter_map(|instance| AssignedInstance::of(instance)).collect();
-            if assigned.is_empty() {
-                self.delete(keys::assignments(&node));
-            } else {
-                self.write(keys::assignments(&node), &assigned);
-            }
+            let document = assigned::encode(&self.instances_on(&node));
+            self.writes.insert(keys::assignments(&node), document);
         }
         self.cluster.generation += 1;
         Step {
@@ -92,8 +89,15 @@ impl Draft {
 
     /// Plans one app; returns when it must be looked at again.
     fn settle_app(&mut self, id: &AppId) -> Option<Timestamp> {
-        let mut next = self.expire_unreachable(id);
         let app = self.cluster.app(id).cloned();
+        if let Some(app) = &app
+            && self.cluster.draining.is_empty()
+            && let Some(calm) = self.cluster.instances.calm(app)
+        {
+            self.settle_calm(app, calm);
+            return None;
+        }
+        let mut next = self.expire_unreachable(id);
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
         let references: Vec<&Instance> = instances.iter().map(AsRef::as_ref).collect();
         let around = self.cluster.around(id, self.now);
@@ -132,6 +136,17 @@ impl Draft {
             self.dirty_apps.insert(id.clone());
         }
         next
+    }
+
+    /// Settles an app that has nothing to launch, to stop or to give up, without looking at its
+    /// instances: most reports end here.
+    fn settle_calm(&mut self, app: &App, calm: Calm) {
+        self.cluster.stranded.remove(&app.id);
+        self.cluster.pending.remove(&app.id);
+        if calm.serving == app.instances as usize && !self.cluster.around(&app.id, self.now).blocked {
+            self.note_done(&app.id, false);
+        }
+        self.dirty_apps.remove(&app.id);
     }
 
     /// Stops instances that have to leave their nodes, as many as there are seats for elsewhere.

@@ -1,6 +1,7 @@
 //! The instances of a cluster, by app.
 
-use crate::{AppId, Instance, InstanceId};
+use crate::instance::{Condition, Goal};
+use crate::{App, AppId, Instance, InstanceId, Timestamp};
 use imbl::OrdMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -8,8 +9,68 @@ use uuid::Uuid;
 /// Instances by id, those of an app together. A clone is O(1) and shares everything.
 #[derive(Debug, Clone, Default)]
 pub struct Instances {
-    apps: OrdMap<AppId, OrdMap<Uuid, Arc<Instance>>>,
+    apps: OrdMap<AppId, Group>,
     count: usize,
+}
+
+/// The instances of one app.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    members: OrdMap<Uuid, Arc<Instance>>,
+    /// How many are where they should be, or on the way there.
+    plain: usize,
+    /// How many of the plain ones serve.
+    serving: usize,
+    /// How many there are of each configuration; one, mostly.
+    configurations: Vec<(Timestamp, usize)>,
+}
+
+/// Counts of an app whose instances all are of its present configuration, have nodes, and are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Calm {
+    /// How many serve.
+    pub(super) serving: usize,
+}
+
+/// Whether an instance needs no decision: it has a node and is to run there.
+fn is_plain(instance: &Instance) -> bool {
+    instance.goal == Goal::Running
+        && instance.seat.is_some()
+        && !instance.inactive
+        && matches!(instance.condition, Condition::Staging | Condition::Starting | Condition::Running)
+}
+
+impl Group {
+    fn count(&mut self, instance: &Instance, more: bool) {
+        let step = |count: &mut usize| if more { *count += 1 } else { *count -= 1 };
+        if is_plain(instance) {
+            step(&mut self.plain);
+            if instance.is_serving() {
+                step(&mut self.serving);
+            }
+        }
+        let at = instance.app.version_info.last_config_change_at;
+        match self.configurations.iter_mut().find(|(configuration, _)| *configuration == at) {
+            Some((_, count)) => step(count),
+            None => self.configurations.push((at, 1)),
+        }
+        self.configurations.retain(|(_, count)| *count > 0);
+    }
+
+    fn insert(&mut self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
+        self.count(&instance, true);
+        let before = self.members.insert(instance.id.uuid(), instance);
+        if let Some(before) = &before {
+            self.count(before, false);
+        }
+        before
+    }
+
+    fn remove(&mut self, uuid: Uuid) -> Option<Arc<Instance>> {
+        let removed = self.members.remove(&uuid)?;
+        self.count(&removed, false);
+        Some(removed)
+    }
 }
 
 impl Instances {
@@ -25,7 +86,7 @@ impl Instances {
 
     /// One instance.
     pub fn get(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
-        self.apps.get(id.app())?.get(&id.uuid())
+        self.apps.get(id.app())?.members.get(&id.uuid())
     }
 
     /// Whether there is such an instance.
@@ -35,7 +96,7 @@ impl Instances {
 
     /// All of them, by app, then by id.
     pub fn values(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.apps.values().flat_map(OrdMap::values)
+        self.apps.values().flat_map(|group| group.members.values())
     }
 
     /// Ids of all of them, in order.
@@ -45,7 +106,7 @@ impl Instances {
 
     /// Instances of one app, by id.
     pub fn of(&self, app: &AppId) -> impl Iterator<Item = &Arc<Instance>> {
-        self.apps.get(app).into_iter().flat_map(OrdMap::values)
+        self.apps.get(app).into_iter().flat_map(|group| group.members.values())
     }
 
     /// Apps that have instances.
@@ -55,14 +116,9 @@ impl Instances {
 
     /// Adds or replaces an instance; returns the one before.
     pub fn insert(&mut self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
-        let uuid = instance.id.uuid();
         let before = match self.apps.get_mut(instance.id.app()) {
-            Some(group) => group.insert(uuid, instance),
-            None => {
-                let app = instance.id.app().clone();
-                self.apps.insert(app, OrdMap::unit(uuid, instance));
-                None
-            }
+            Some(group) => group.insert(instance),
+            None => self.apps.entry(instance.id.app().clone()).or_default().insert(instance),
         };
         self.count += usize::from(before.is_none());
         before
@@ -71,11 +127,20 @@ impl Instances {
     /// Forgets an instance and returns it.
     pub fn remove(&mut self, id: &InstanceId) -> Option<Arc<Instance>> {
         let group = self.apps.get_mut(id.app())?;
-        let removed = group.remove(&id.uuid())?;
-        if group.is_empty() {
+        let removed = group.remove(id.uuid())?;
+        if group.members.is_empty() {
             self.apps.remove(id.app());
         }
         self.count -= 1;
         Some(removed)
+    }
+
+    /// Counts of an app that has as many instances as it wants and none that needs a decision, in
+    /// O(1); `None` otherwise.
+    pub(super) fn calm(&self, app: &App) -> Option<Calm> {
+        let group = self.apps.get(&app.id)?;
+        let (wanted, at) = (app.instances as usize, app.version_info.last_config_change_at);
+        let calm = group.plain == wanted && group.members.len() == wanted && group.configurations == [(at, wanted)];
+        calm.then_some(Calm { serving: group.serving })
     }
 }

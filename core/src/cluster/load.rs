@@ -1,51 +1,17 @@
 //! Reading a cluster back from the store.
 
 use super::app_record::AppRecord;
+use super::assigned::{AssignedInstance, AssignedInstances};
 use super::{Cluster, keys, service_ports};
 use crate::deployment::Deployment;
-use crate::instance::{Condition, Goal, HostPorts, Instance, Observed, Seat};
+use crate::instance::{Condition, Instance, Observed, Seat};
 use crate::node::{Node, NodeDocument, NodeId, NodeStatus};
 use crate::package::{PackageInstance, Repository};
 use crate::{App, AppId, InstanceId, Timestamp};
 use imbl::Vector;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// One line of a node's assignment document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AssignedInstance {
-    #[serde(rename = "i")]
-    instance: InstanceId,
-    #[serde(rename = "a")]
-    app: AppId,
-    #[serde(rename = "v")]
-    version: Timestamp,
-    #[serde(rename = "n")]
-    incarnation: u32,
-    #[serde(rename = "g", default)]
-    goal: Goal,
-    #[serde(rename = "p", default, skip_serializing_if = "<[u16]>::is_empty")]
-    ports: HostPorts,
-    #[serde(rename = "s")]
-    staged_at: Timestamp,
-}
-
-impl AssignedInstance {
-    pub(super) fn of(instance: &Instance) -> Option<Self> {
-        let seat = instance.seat.as_ref()?;
-        Some(Self {
-            instance: instance.id.clone(),
-            app: instance.app.id.clone(),
-            version: instance.app.version,
-            incarnation: instance.incarnation,
-            goal: instance.goal,
-            ports: seat.host_ports.clone(),
-            staged_at: instance.staged_at,
-        })
-    }
-}
 
 /// A stored entry that could not be read. The rest was loaded; the entry is left alone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +46,7 @@ struct Loader {
     now: Timestamp,
     cluster: Cluster,
     versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
-    assigned: Vec<(NodeId, String, AssignedInstance)>,
+    assigned: Vec<(NodeId, String, Vec<AssignedInstance>)>,
     faults: Vec<LoadFault>,
     /// Apps whose document is damaged.
     unreadable: Vec<AppId>,
@@ -151,8 +117,8 @@ impl Loader {
         } else if let Some(node) = key.strip_prefix(keys::ASSIGNMENTS) {
             match NodeId::parse(node) {
                 Ok(node) => {
-                    let lines = self.read::<Vec<AssignedInstance>>(key, value).unwrap_or_default();
-                    self.assigned.extend(lines.into_iter().map(|line| (node.clone(), key.to_owned(), line)));
+                    let lines = self.read::<AssignedInstances>(key, value).unwrap_or_default();
+                    self.assigned.push((node, key.to_owned(), lines.0));
                 }
                 Err(error) => self.faults.push(LoadFault { key: key.into(), reason: error.to_string() }),
             }
@@ -174,14 +140,16 @@ impl Loader {
             let versions: Vector<Arc<App>> = older.map(|(_, app)| Arc::clone(app)).chain([Arc::clone(&record.app)]).collect();
             self.cluster.apps.insert(id, AppRecord { app: record.app, versions });
         }
-        for (node, key, line) in std::mem::take(&mut self.assigned) {
-            let version = self.versions.get(&line.app).and_then(|versions| versions.get(&line.version)).cloned();
-            let Some(app) = version.or_else(|| self.cluster.app(&line.app).cloned()) else {
-                let reason = format!("the definition of {} at {} is missing", line.app, line.version);
-                self.faults.push(LoadFault { key, reason });
-                continue;
-            };
-            self.seat(node, app, line);
+        for (node, key, lines) in std::mem::take(&mut self.assigned) {
+            for line in lines {
+                let version = self.versions.get(&line.app).and_then(|versions| versions.get(&line.version)).cloned();
+                let Some(app) = version.or_else(|| self.cluster.app(&line.app).cloned()) else {
+                    let reason = format!("the definition of {} at {} is missing", line.app, line.version);
+                    self.faults.push(LoadFault { key: key.clone(), reason });
+                    continue;
+                };
+                self.seat(node.clone(), app, line);
+            }
         }
         (self.cluster, self.faults)
     }
@@ -204,7 +172,8 @@ impl Loader {
         let seat = Seat { node, host_ports: line.ports };
         self.cluster.loads.entry(seat.node.clone()).or_default().take(&line.instance, &app, &seat);
         let instance = Instance {
-            id: line.instance,
+            // The path is shared with the definition.
+            id: InstanceId::new(&app.id, line.instance.uuid()),
             app,
             incarnation: line.incarnation,
             goal: line.goal,

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod app_record;
+mod assigned;
 mod draft;
 mod draft_apps;
 mod draft_lost;
