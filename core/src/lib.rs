@@ -17,6 +17,7 @@ pub mod placement;
 pub mod scalar;
 pub mod task;
 pub mod timestamp;
+pub mod trust;
 
 pub use app::{App, AppId};
 pub use fault::Fault;

@@ -29,6 +29,20 @@ fn write_entry(writer: &mut (dyn Write + Send), entry: &Entry) -> std::io::Resul
     Ok(())
 }
 
+/// Replaces secrets, which documents keep as `{"redact": "…"}`. Always true.
+fn redact(value: &mut serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if let Some(secret) = fields.get_mut("redact") {
+                *secret = "(secret)".into();
+            }
+            fields.values_mut().all(redact)
+        }
+        serde_json::Value::Array(items) => items.iter_mut().all(redact),
+        _ => true,
+    }
+}
+
 /// A value as a person can read it. Control characters are escaped, since a
 /// value must not be able to drive the terminal it is shown on.
 fn text(value: &[u8]) -> String {
@@ -37,10 +51,14 @@ fn text(value: &[u8]) -> String {
         return if value.len() > MAX_BINARY_BYTES { shown + "…" } else { shown };
     };
     if plain.starts_with(['{', '['])
-        && let Ok(json) = serde_json::from_str::<serde_json::Value>(plain)
+        && let Ok(mut json) = serde_json::from_str::<serde_json::Value>(plain)
+        && redact(&mut json)
         && let Ok(pretty) = serde_json::to_string_pretty(&json)
     {
         return pretty;
+    }
+    if plain.contains("\"redact\"") {
+        return "(damaged, and holds a secret)".into();
     }
     plain.chars().flat_map(|c| if c.is_control() && c != '\n' { c.escape_default().collect() } else { vec![c] }).collect()
 }
@@ -51,12 +69,14 @@ mod tests {
 
     #[test]
     fn shows_values_to_people() {
-        let cases: [(&[u8], &str); 5] = [
+        let cases: [(&[u8], &str); 7] = [
             (br#"{"a":1.50}"#, "{\n  \"a\": 1.50\n}"),
             (b"plain\nlines", "plain\nlines"),
             (b"\x1b[2J", "\\u{1b}[2J"),
             (b"\xff\x00", "0xff00"),
             (b"{broken", "{broken"),
+            (br#"{"key":{"redact":"mine"#, "(damaged, and holds a secret)"),
+            (br#"[{"key":{"redact":"mine"}}]"#, "[\n  {\n    \"key\": {\n      \"redact\": \"(secret)\"\n    }\n  }\n]"),
         ];
         for (value, shown) in cases {
             assert_eq!(text(value), shown);

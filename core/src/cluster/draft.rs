@@ -60,6 +60,9 @@ pub enum EditError {
         "node {0} is connected, so that it is not gone; drain it first (dcos node decommission {0}) or stop its tasks at once with --force"
     )]
     NodeAlive(String),
+    /// Somebody is not trusted, or there is no such token or user.
+    #[error(transparent)]
+    Trust(#[from] crate::trust::TrustError),
     /// A repository was to be inserted behind the end of the list.
     #[error("Index out of range: {attempted}, must be between 0 and {max}")]
     RepositoryIndex {

@@ -60,7 +60,9 @@ impl Loader {
     }
 
     fn entry(&mut self, key: &str, value: &[u8]) {
-        if key == keys::CLUSTER_ID {
+        if let Some(outcome) = self.cluster.trust.entry(key, Some(value)) {
+            self.faults.extend(outcome.err().map(|reason| LoadFault { key: key.into(), reason }));
+        } else if key == keys::CLUSTER_ID {
             if let Some(id) = self.read::<String>(key, value) {
                 self.cluster.id = id.into();
             }

@@ -17,6 +17,9 @@ mod draft_settle;
 #[cfg(test)]
 mod draft_test;
 mod drain_progress;
+mod draft_trust;
+#[cfg(test)]
+mod draft_trust_test;
 mod entropy;
 mod event;
 mod find_node;
@@ -47,6 +50,7 @@ use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
 use crate::placement::{NodeLoad, Refusals};
+use crate::trust::Trust;
 use crate::{AppId, Instance, Timestamp};
 use imbl::{OrdMap, OrdSet, Vector};
 use std::sync::Arc;
@@ -95,6 +99,8 @@ pub struct Cluster {
     pub packages: OrdMap<AppId, Arc<PackageInstance>>,
     /// Package repositories in order of priority; `None` until somebody changed the default.
     pub repositories: Option<Vector<Repository>>,
+    /// Who is trusted.
+    pub trust: Trust,
     /// Service ports in use.
     pub service_ports: OrdMap<u16, AppId>,
     /// Tasks that ended, oldest first, at most [`pending::COMPLETED_MAX`].
