@@ -18,6 +18,7 @@ mod names;
 pub mod packages;
 mod seeds;
 pub mod surroundings;
+pub mod trust;
 
 pub use clock::Clock;
 pub use events::{EventLog, Stamped};

@@ -104,7 +104,9 @@ mod tests {
         for (text, shown) in cases {
             assert_eq!(text.parse::<ControllerAddress>().unwrap().to_string(), shown, "{text}");
         }
-        for text in ["", "https://", "ftp://a", "https://a:0", "https://a:x", "https://a/b", "https://u@a", "[::1", "[x]:1", "a b", "::1"] {
+        for text in
+            ["", "https://", "ftp://a", "https://a:0", "https://a:x", "https://a/b", "https://u@a", "[::1", "[x]:1", "a b", "::1"]
+        {
             assert!(text.parse::<ControllerAddress>().is_err(), "{text}");
         }
         assert!(matches!("http://10.0.0.1:80".parse::<ControllerAddress>(), Err(AddressError::Plain(_))));

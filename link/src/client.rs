@@ -30,6 +30,8 @@ pub const TUNNEL_PATH: &str = "/link/v1/tunnel";
 pub const JOIN_PATH: &str = "/link/v1/join";
 /// Path where a node renews its certificate.
 pub const RENEW_PATH: &str = "/link/v1/renew";
+/// Header that tells a machine from copies of it.
+pub const MACHINE_HEADER: &str = "orrery-machine";
 /// Header in which a controller tells the URLs of all controllers, separated by commas.
 pub const CONTROLLERS_HEADER: &str = "orrery-controllers";
 
@@ -235,10 +237,13 @@ fn alerted(url: String, alert: &str) -> DialError {
         "CertificateExpired" => {
             DialError::Certificate { url, reason: "it has expired, or the clock of one of the machines is wrong".into() }
         }
-        "BadCertificate" | "CertificateUnknown" | "CertificateRevoked" | "UnsupportedCertificate" | "UnknownCA"
-        | "DecryptError" | "AccessDenied" => {
-            DialError::Certificate { url, reason: "it was not made by the authority of that cluster".into() }
-        }
+        "BadCertificate"
+        | "CertificateUnknown"
+        | "CertificateRevoked"
+        | "UnsupportedCertificate"
+        | "UnknownCA"
+        | "DecryptError"
+        | "AccessDenied" => DialError::Certificate { url, reason: "it was not made by the authority of that cluster".into() },
         other => DialError::NotController { url, reason: format!("it answers with the alert {other}") },
     }
 }
@@ -259,11 +264,12 @@ impl Connection {
         self.closed.cancelled().await;
     }
 
-    async fn send(&self, path: &str, body: LinkBody) -> Result<Response<Incoming>, DialError> {
+    async fn send(&self, path: &str, machine: &str, body: LinkBody) -> Result<Response<Incoming>, DialError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("https://{}{path}", self.authority))
             .header("content-type", "application/json")
+            .header(MACHINE_HEADER, machine)
             .header("user-agent", concat!("orrery/", env!("CARGO_PKG_VERSION")))
             .body(body)
             .map_err(|error| DialError::NotController { url: self.url.clone(), reason: error.to_string() })?;
@@ -309,7 +315,7 @@ impl Connection {
     pub async fn call<A: DeserializeOwned>(&self, path: &str, question: &impl Serialize) -> Result<A, DialError> {
         let not_controller = |reason: String| DialError::NotController { url: self.url.clone(), reason };
         let question = serde_json::to_vec(question).map_err(|error| not_controller(error.to_string()))?;
-        let response = self.send(path, stream::whole_body(question)).await?;
+        let response = self.send(path, "", stream::whole_body(question)).await?;
         let body = tokio::time::timeout(ANSWER_TIMEOUT, stream::read_body(response.into_body(), ANSWER_BYTES_MAX)).await;
         let body = body.map_err(|_| not_controller("its answer does not end".into()))?.map_err(not_controller)?;
         serde_json::from_slice(&body).map_err(|error| not_controller(format!("its answer cannot be read: {error}")))
@@ -324,10 +330,27 @@ impl Connection {
         In: DeserializeOwned + Send + Sync + 'static,
         Out: Serialize + Send + 'static,
     {
+        self.open_link_if(options, "", |_| Ok(())).await
+    }
+
+    /// The same, telling which machine this is, with messages that `accept` refuses ending the link.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn open_link_if<In, Out>(
+        &self,
+        options: StreamOptions,
+        machine: &str,
+        accept: impl Fn(&In) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Result<(LinkChannels<In, Out>, Vec<String>), DialError>
+    where
+        In: DeserializeOwned + Send + Sync + 'static,
+        Out: Serialize + Send + 'static,
+    {
         let (body, opening) = stream::open(options);
-        let response = self.send(LINK_PATH, body).await?;
+        let response = self.send(LINK_PATH, machine, body).await?;
         let controllers = controllers_of(&response);
-        Ok((opening.receive(response.into_body()), controllers))
+        Ok((opening.receive_if(response.into_body(), accept), controllers))
     }
 
     /// Opens a tunnel.
@@ -336,7 +359,7 @@ impl Connection {
     /// [`DialError`].
     pub async fn open_tunnel(&self) -> Result<DuplexStream, DialError> {
         let (body, opening) = tunnel::open();
-        let response = self.send(TUNNEL_PATH, body).await?;
+        let response = self.send(TUNNEL_PATH, "", body).await?;
         Ok(opening.receive(response.into_body()))
     }
 
@@ -347,9 +370,9 @@ impl Connection {
     pub async fn forward(&self, request: Request<LinkBody>) -> Result<Response<Incoming>, DialError> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        parts.uri = format!("https://{}{path}", self.authority)
-            .parse()
-            .map_err(|error: http::uri::InvalidUri| DialError::NotController { url: self.url.clone(), reason: error.to_string() })?;
+        parts.uri = format!("https://{}{path}", self.authority).parse().map_err(|error: http::uri::InvalidUri| {
+            DialError::NotController { url: self.url.clone(), reason: error.to_string() }
+        })?;
         parts.version = http::Version::HTTP_2;
         let mut sender = self.sender.clone();
         let explain = |error: hyper::Error| explain(&self.url, "node", &error);

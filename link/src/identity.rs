@@ -112,7 +112,8 @@ impl Peer {
     /// # Errors
     /// [`IdentityError`] when it is no certificate, or names no identity or several.
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, IdentityError> {
-        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| IdentityError::Certificate(error.to_string()))?;
+        let (_, parsed) =
+            X509Certificate::from_der(certificate).map_err(|error| IdentityError::Certificate(error.to_string()))?;
         let names = parsed.subject_alternative_name().map_err(|error| IdentityError::Certificate(error.to_string()))?;
         let uris: Vec<&str> = names
             .iter()

@@ -122,6 +122,8 @@ pub mod refusal {
     pub const REVOKED: &str = "certificate-revoked";
     /// The certificate belongs to another cluster or to nobody.
     pub const FOREIGN: &str = "certificate-foreign";
+    /// The node has left for ever: its tasks are to stop.
+    pub const RETIRED: &str = "node-retired";
     /// Another machine with this identity is connected.
     pub const TAKEN: &str = "identity-taken";
     /// The request proves no key that the node had.

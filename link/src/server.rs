@@ -144,7 +144,11 @@ enum Io {
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
-async fn shake_hands(mut tcp: TcpStream, address: SocketAddr, options: &ListenerOptions) -> std::io::Result<Option<(Io, Arrival)>> {
+async fn shake_hands(
+    mut tcp: TcpStream,
+    address: SocketAddr,
+    options: &ListenerOptions,
+) -> std::io::Result<Option<(Io, Arrival)>> {
     tcp.set_nodelay(true)?;
     let mut first = [0];
     if tcp.peek(&mut first).await? == 0 {
@@ -166,7 +170,8 @@ async fn shake_hands(mut tcp: TcpStream, address: SocketAddr, options: &Listener
     let (_, session) = tls.get_ref();
     let modern = session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
     // A certificate of the authority that names nobody is as good as none.
-    let peer = session.peer_certificates().and_then(<[_]>::first).and_then(|certificate| Peer::of(certificate).ok()).map(Arc::new);
+    let peer =
+        session.peer_certificates().and_then(<[_]>::first).and_then(|certificate| Peer::of(certificate).ok()).map(Arc::new);
     Ok(Some((Io::Tls(Box::new(tls)), Arrival { address, secure: true, modern, peer, connection })))
 }
 

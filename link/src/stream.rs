@@ -41,23 +41,15 @@ const OUTGOING_MAX: usize = 8_192;
 /// An agent that hears nothing for so long turns to another controller.
 const AGENT_SILENCE: Duration = Duration::from_secs(3);
 /// A controller drops the connection of an agent it does not hear. The node counts as lost earlier.
-const CONTROLLER_SILENCE: Duration = Duration::from_secs(10);
+const CONTROLLER_SILENCE: Duration = Duration::from_secs(5);
 
 impl StreamOptions {
     /// The agent's end: it says something at least every 500 ms.
-    pub const AGENT: Self = Self {
-        incoming: INCOMING_MAX,
-        outgoing: OUTGOING_MAX,
-        keep_alive: Duration::from_millis(500),
-        silence: AGENT_SILENCE,
-    };
+    pub const AGENT: Self =
+        Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_millis(500), silence: AGENT_SILENCE };
     /// The controller's end: it says something at least every second.
-    pub const CONTROLLER: Self = Self {
-        incoming: INCOMING_MAX,
-        outgoing: OUTGOING_MAX,
-        keep_alive: Duration::from_secs(1),
-        silence: CONTROLLER_SILENCE,
-    };
+    pub const CONTROLLER: Self =
+        Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_secs(1), silence: CONTROLLER_SILENCE };
 }
 
 /// Why a link ended.
@@ -109,6 +101,11 @@ impl LinkState {
             // The first one counts.
             let _ = self.why.set(why);
         }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// Waits for the end.

@@ -118,9 +118,9 @@ pub fn client_config(trust: Trust, own: Option<&Certified>) -> Result<Arc<Client
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match own {
-        Some(own) => builder
-            .with_client_auth_cert(vec![certificate_der(&own.certificate)?], key_der(&own.key)?)
-            .map_err(failed)?,
+        Some(own) => {
+            builder.with_client_auth_cert(vec![certificate_der(&own.certificate)?], key_der(&own.key)?).map_err(failed)?
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN_LINK.to_vec()];
@@ -215,10 +215,9 @@ impl ServerCertVerifier for ControllerVerifier {
 /// [`TlsError`].
 pub fn door_client_config(authority: &str) -> Result<Arc<ClientConfig>, TlsError> {
     let failed = |error: rustls::Error| TlsError::Config(error.to_string());
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots(&certificate_der(authority)?)?), provider())
-            .build()
-            .map_err(|error| TlsError::Config(error.to_string()))?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(&certificate_der(authority)?)?), provider())
+        .build()
+        .map_err(|error| TlsError::Config(error.to_string()))?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(failed)?

@@ -136,7 +136,9 @@ mod tests {
         for length in "orrery1.".len()..text.len() {
             assert_eq!(text[..length].parse::<Token>(), Err(TokenError::Damaged), "{length}");
         }
-        for other in [format!("{text}0"), format!("{text}.x"), text.replacen("orrery1.", "orrery1.zz", 1), text.replace('.', "..")] {
+        for other in
+            [format!("{text}0"), format!("{text}.x"), text.replacen("orrery1.", "orrery1.zz", 1), text.replace('.', "..")]
+        {
             assert_eq!(other.parse::<Token>(), Err(TokenError::Damaged), "{other}");
         }
         assert_eq!(format!("orrery1.{}", "a".repeat(10_000)).parse::<Token>(), Err(TokenError::Damaged));

@@ -1,8 +1,10 @@
 //! The command line of the daemon.
 
 use clap::{Args, Parser, Subcommand};
-use std::net::SocketAddr;
+use orrery_link::address::ControllerAddress;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Orrery: a datacenter operating system.
 #[derive(Debug, Parser)]
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Down(DownOptions),
     /// Tell whether the cluster of a data directory runs, and where.
     Status(StatusOptions),
+    /// Make this machine a node of a cluster that runs elsewhere.
+    Agent(Box<AgentOptions>),
+    /// Make, list and revoke join tokens, with which machines become nodes.
+    Token(TokenOptions),
     /// Look into the store of a cluster that is stopped.
     Store(StoreOptions),
 }
@@ -33,6 +39,12 @@ pub(crate) struct DataDirectory {
 }
 
 impl DataDirectory {
+    /// The directory of an agent, absolute: its default is beside that of a cluster.
+    pub(crate) fn agent_path(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path()?;
+        Ok(if self.data_dir.is_none() { path.with_file_name("orrery-agent") } else { path })
+    }
+
     /// The directory, absolute.
     pub(crate) fn path(&self) -> anyhow::Result<PathBuf> {
         let home = || std::env::home_dir().map(|home| home.join(".local/share"));
@@ -57,7 +69,9 @@ impl DataDirectory {
 pub(crate) struct UpOptions {
     #[command(flatten)]
     pub(crate) data: DataDirectory,
-    /// Address of the HTTP door; port 0 takes a free one. Loopback only until authentication exists.
+    /// Address of the HTTP door; port 0 takes a free one. On an address that others reach it speaks TLS
+    /// only and wants a login: the user admin, with the password in the file admin-password of the data
+    /// directory.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
     /// Address of the DNS server; port 0 takes a free one.
@@ -102,6 +116,9 @@ pub(crate) struct DownOptions {
     /// Seconds to wait for the tasks to stop.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) timeout: u64,
+    /// Stop the tasks of an agent too; without it they run on, and the next agent takes them up.
+    #[arg(long)]
+    pub(crate) stop_tasks: bool,
 }
 
 #[derive(Debug, Args)]
@@ -129,4 +146,108 @@ pub(crate) enum StoreCommand {
         #[arg(default_value = "/")]
         prefix: String,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  orrery agent --join https://c1:8080,https://c2:8080 --token-file token --data-dir /var/lib/orrery-agent
+  orrery agent --data-dir /var/lib/orrery-agent           later starts need neither URL nor token
+  orrery agent … --attributes 'rack:r1;disk:ssd' --region eu --zone eu-a --role slave_public")]
+pub(crate) struct AgentOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDirectory,
+    /// URLs of controllers; needed on the first start, remembered from then on.
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',')]
+    pub(crate) join: Vec<String>,
+    /// Join token of `orrery token create`, for the first start; `-` reads it from standard input, so
+    /// that it is not in the list of processes.
+    #[arg(long, value_name = "TOKEN", env = "ORRERY_JOIN_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+    pub(crate) token: Option<String>,
+    /// File with the join token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// What the node offers, `cpus:4;mem:2048;disk:10000;ports:[31000-32000]`; what is left out is detected.
+    #[arg(long, value_name = "NAME:AMOUNT;…")]
+    pub(crate) resources: Option<String>,
+    /// Attributes for placement, `rack:r1;disk:ssd`.
+    #[arg(long, value_name = "NAME:VALUE;…")]
+    pub(crate) attributes: Option<String>,
+    /// Region of the node.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// Zone of the node within its region.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) zone: Option<String>,
+    /// Role whose tasks the node takes: `*` for everyone's, `slave_public` for a public node.
+    #[arg(long, value_name = "ROLE", default_value = "*")]
+    pub(crate) role: String,
+    /// Name of the node, as constraints and tasks see it [default: its address].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Address that others reach the node by [default: the one from which it reaches the controllers].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<IpAddr>,
+    /// Port that is shown as the agent's; its service is reached through the controllers.
+    #[arg(long, value_name = "PORT", default_value_t = 5051)]
+    pub(crate) port: u16,
+    /// Socket of Docker Engine [default: $DOCKER_HOST or /var/run/docker.sock, when there].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) docker_socket: Option<PathBuf>,
+    /// Log lines as JSON.
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDirectory,
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token that lets one machine join, and print the command to run there.
+    Create {
+        /// How long it works: 30m, 2h, 1d.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+        ttl: Duration,
+        /// URL under which the machine reaches a controller, instead of those that the controllers know.
+        #[arg(long, value_name = "URL")]
+        url: Vec<ControllerAddress>,
+    },
+    /// List the tokens; their secrets are told once only.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token void.
+    Revoke {
+        /// Its id, or the token itself.
+        id: String,
+    },
+}
+
+/// Longest life of a token.
+const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let help = || "write a number and a unit: 90s, 30m, 2h, 1d".to_owned();
+    let at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let number: u64 = number.parse().map_err(|_| help())?;
+    let seconds = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(help()),
+    };
+    match number.checked_mul(seconds).map(Duration::from_secs) {
+        Some(ttl) if ttl.is_zero() => Err(help()),
+        Some(ttl) if ttl <= TTL_MAX => Ok(ttl),
+        _ => Err("at most 30d".into()),
+    }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 /// Writes `clusters/<id>/dcos.toml` below the CLI's directory and marks it attached.
-pub(crate) fn attach(cluster_id: &str, name: &str, url: &str) -> anyhow::Result<PathBuf> {
+///
+/// With `authority` (PEM) the CLI trusts it for that cluster.
+pub(crate) fn attach(cluster_id: &str, name: &str, url: &str, authority: Option<&str>) -> anyhow::Result<PathBuf> {
     let configured = std::env::var_os("DCOS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let root = configured.or_else(|| std::env::home_dir().map(|home| home.join(".dcos")));
     let root = root.ok_or_else(|| anyhow::anyhow!("there is no home directory"))?;
@@ -14,6 +16,11 @@ pub(crate) fn attach(cluster_id: &str, name: &str, url: &str) -> anyhow::Result<
         std::fs::read_to_string(own.join("dcos.toml")).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     set(&mut properties, "core", "dcos_url", url);
     set(&mut properties, "cluster", "name", name);
+    if let Some(authority) = authority {
+        let file = own.join("dcos-ca.crt");
+        std::fs::write(&file, authority)?;
+        set(&mut properties, "core", "ssl_verify", &file.display().to_string());
+    }
     let partial = own.join("dcos.toml.partial");
     // Old clients refuse a file that others may read.
     write_private(&partial, &toml::to_string(&properties)?)?;

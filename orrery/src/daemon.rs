@@ -11,7 +11,7 @@ const LOG_LINES_SHOWN: usize = 15;
 
 pub(crate) fn detach(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
-    crate::up::create_private(&data)?;
+    crate::create_private(&data)?;
     let log_path = data.join("orrery.log");
     let log = std::fs::File::options()
         .create(true)

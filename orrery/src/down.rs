@@ -1,7 +1,7 @@
 //! `orrery down`.
 
 use crate::arguments::DownOptions;
-use crate::instance_file::{InstanceFile, started_ticks};
+use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Write as _;
@@ -18,18 +18,28 @@ pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
         writeln!(out, "No cluster runs on {}.", data.display())?;
         return Ok(ExitCode::SUCCESS);
     };
-    kill(Pid::from_raw(running.pid), Signal::SIGTERM)?;
+    let agent = running.kind == Kind::Agent;
+    let signal = if agent && options.stop_tasks { Signal::SIGUSR1 } else { Signal::SIGTERM };
+    kill(Pid::from_raw(running.pid), signal)?;
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
     while started_ticks(running.pid) == Some(running.started_ticks) {
         if Instant::now() > deadline {
             anyhow::bail!(
-                "the cluster (process {}) is still stopping its tasks after {} s; run `orrery down` again to go on waiting",
+                "process {} is still stopping its tasks after {} s; run `orrery down` again to go on waiting",
                 running.pid,
                 options.timeout
             );
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    writeln!(out, "Stopped the cluster on {}. Its apps come back with `orrery up`.", data.display())?;
+    match (agent, options.stop_tasks) {
+        (false, _) => writeln!(out, "Stopped the cluster on {}. Its apps come back with `orrery up`.", data.display())?,
+        (true, true) => writeln!(out, "Stopped the agent on {} and its tasks.", data.display())?,
+        (true, false) => writeln!(
+            out,
+            "Stopped the agent on {}. Its tasks run on; `orrery agent` on the same directory takes them up.",
+            data.display()
+        )?,
+    }
     Ok(ExitCode::SUCCESS)
 }

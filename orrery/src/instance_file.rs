@@ -3,9 +3,22 @@
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// What runs on a data directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// `orrery up`.
+    #[default]
+    Cluster,
+    /// `orrery agent`.
+    Agent,
+}
+
 /// The running daemon of a data directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct InstanceFile {
+    #[serde(default)]
+    pub(crate) kind: Kind,
     pub(crate) pid: i32,
     /// Start time from `/proc/<pid>/stat`, so that a reused pid is not mistaken for ours.
     pub(crate) started_ticks: u64,

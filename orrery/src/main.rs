@@ -1,13 +1,17 @@
 //! `orrery`: the daemon. `orrery up` is a whole cluster on one machine.
 
+mod agent;
 mod arguments;
 mod attach;
 mod daemon;
 mod down;
+mod front;
 mod instance_file;
 mod logging;
+mod signals;
 mod status;
 mod store_command;
+mod token_command;
 mod universe;
 mod up;
 
@@ -48,12 +52,40 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Up(options) if options.detach => daemon::detach(&options),
         Command::Up(options) => {
-            logging::start(&options)?;
+            logging::start(options.log_json)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(up::up(options))
         }
         Command::Down(options) => down::down(&options),
         Command::Status(options) => status::status(&options),
+        Command::Agent(options) => agent::run(&options),
+        Command::Token(options) => token_command::run(&options),
         Command::Store(options) => store_command::run(options),
     }
+}
+
+/// Makes a directory that others may not list.
+fn create_private(path: &std::path::Path) -> anyhow::Result<()> {
+    use anyhow::Context as _;
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))
+}
+
+/// Whoever started us waits for this one line; that it cannot be read any more is no error.
+fn announce(line: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Socket of Docker Engine: the one given, or the usual one when it is there.
+fn docker_socket(given: Option<&std::path::Path>) -> Option<std::path::PathBuf> {
+    use std::path::PathBuf;
+    let from_environment = || std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
+    let path = given.map(PathBuf::from).or_else(from_environment).unwrap_or_else(|| "/var/run/docker.sock".into());
+    (given.is_some() || path.exists()).then_some(path)
 }

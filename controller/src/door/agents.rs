@@ -9,21 +9,36 @@ use axum::routing::any;
 use orrery_core::NodeId;
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use tower::ServiceExt as _;
 
 /// Ways to the agents' services.
 #[derive(Default)]
-pub struct AgentDirectory(RwLock<HashMap<String, Router>>);
+pub struct AgentDirectory {
+    next: AtomicU64,
+    ways: RwLock<HashMap<String, (u64, Router)>>,
+}
 
 impl AgentDirectory {
-    /// Makes the routes of an agent in this process reachable.
-    pub fn insert(&self, node: &NodeId, routes: Router) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node.to_string(), routes);
+    /// Makes the routes of an agent reachable, in this process or through a tunnel, instead of those
+    /// before. Returns the number of this way, for [`AgentDirectory::remove`].
+    pub fn insert(&self, node: &NodeId, routes: Router) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.ways.write().unwrap_or_else(PoisonError::into_inner).insert(node.to_string(), (number, routes));
+        number
+    }
+
+    /// Forgets a way, unless a newer one has taken its place.
+    pub fn remove(&self, node: &NodeId, number: u64) {
+        let mut ways = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        if ways.get(node.as_str()).is_some_and(|(present, _)| *present == number) {
+            ways.remove(node.as_str());
+        }
     }
 
     pub(crate) fn get(&self, node: &str) -> Option<Router> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+        self.ways.read().unwrap_or_else(PoisonError::into_inner).get(node).map(|(_, routes)| routes.clone())
     }
 }
 

@@ -1,4 +1,5 @@
-//! What protects a door that has no authentication yet: it serves this machine only.
+//! What protects a door without authentication: it serves this machine only. A door with a gate has
+//! looked already.
 
 use super::body;
 use axum::extract::Request;
@@ -11,6 +12,9 @@ use std::any::Any;
 /// Refuses what a web page of somebody else could make a browser send: foreign origins and, against
 /// DNS rebinding, foreign host names.
 pub(crate) async fn local_only(request: Request, next: Next) -> Response {
+    if request.extensions().get::<super::Admitted>().is_some() {
+        return next.run(request).await;
+    }
     let headers = request.headers();
     if !header_host(headers, header::HOST.as_str()).is_none_or(is_local) {
         let message = "this cluster serves this machine only; use the address that `orrery status` shows";

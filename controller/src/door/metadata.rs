@@ -3,8 +3,8 @@
 use super::{Door, body};
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use orrery_api::metadata;
 use serde_json::json;
@@ -50,9 +50,15 @@ async fn links() -> Response {
     body::ok(&json!({ "links": [] }))
 }
 
-async fn certificate() -> Response {
-    body::answer(
-        StatusCode::NOT_FOUND,
-        &json!({ "message": "this cluster has no certificate authority: it answers without TLS" }),
-    )
+/// The authority's certificate: public, and what clients trust from then on.
+async fn certificate(State(door): State<Door>) -> Response {
+    match &door.handle.cluster().trust.authority {
+        Some(authority) => {
+            ([(header::CONTENT_TYPE, "application/x-x509-ca-cert")], authority.certificate.clone()).into_response()
+        }
+        None => {
+            let message = "this cluster has no certificate authority yet; try again in a moment";
+            body::answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
+        }
+    }
 }

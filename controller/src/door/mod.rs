@@ -3,12 +3,15 @@
 //! Reads come from the published snapshot; changes go through the leader's handle. Handlers decode,
 //! call and encode; what the formats mean lives in the `api` crate.
 
+mod acs;
 mod agents;
 mod body;
 mod cosmos;
 mod cosmos_service;
+mod gate;
 mod guard;
 mod home;
+mod link;
 mod logs;
 mod marathon;
 mod mesos;
@@ -18,6 +21,8 @@ mod native;
 mod nodes;
 
 pub use agents::AgentDirectory;
+pub use gate::{Admitted, Gate, guarded};
+pub use link::{LinkDoor, Machines, NODE_HEADER, SERIAL_HEADER, link_routes};
 
 use crate::catalog::CatalogService;
 use crate::handle::Handle;

@@ -134,6 +134,7 @@ impl Draft {
         self.remove_node(id);
         self.count_again(id);
         self.write(keys::node(id), &retired);
+        self.revoke_node(id);
         self.dismiss(&retired);
         self.events.push(Event::NodeRetired { node: retired.clone() });
         self.cluster.retired.insert(id.clone(), Arc::new(retired));

@@ -132,7 +132,8 @@ impl Draft {
         let prefix = format!("{}-S", self.cluster.id);
         let number = |node: &NodeId| node.as_str().strip_prefix(&prefix)?.parse::<u64>().ok();
         // Nodes of `orrery up` choose their numbers themselves.
-        let taken = self.cluster.nodes.keys().chain(self.cluster.trust.credentials.keys()).filter_map(number).max();
+        let known = self.cluster.nodes.keys().chain(self.cluster.retired.keys()).chain(self.cluster.trust.credentials.keys());
+        let taken = known.filter_map(number).max();
         let next = self.cluster.trust.next_node.max(taken.map_or(0, |taken| taken + 1));
         // A cluster's id is a UUID, so that this is always a node id.
         NodeId::parse(&format!("{prefix}{next}")).unwrap_or_else(|_| unreachable!("the cluster's id is no part of a node id"))

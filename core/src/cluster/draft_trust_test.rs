@@ -63,7 +63,9 @@ fn a_token_lets_one_machine_in_once() {
     assert_eq!(draft.cluster().trust.admits(&node, "2"), Err(TrustError::Revoked(node.clone())));
     // Token and credential are one step.
     let step = draft.settle();
-    assert!(step.writes.contains_key("/orrery/v1/tokens/a") && step.writes.contains_key(&format!("/orrery/v1/credentials/{node}")));
+    assert!(
+        step.writes.contains_key("/orrery/v1/tokens/a") && step.writes.contains_key(&format!("/orrery/v1/credentials/{node}"))
+    );
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::{NodeId, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// No such token, or another secret.
-    #[error("this cluster does not know the join token: it was revoked, or is of another cluster; make one with `orrery token create`")]
+    #[error(
+        "this cluster does not know the join token: it was revoked, or is of another cluster; make one with `orrery token create`"
+    )]
     TokenUnknown,
     /// It let somebody in already.
     #[error("the join token was used by {hostname} at {at}, and a token works once; make another with `orrery token create`")]
@@ -29,7 +31,9 @@ pub enum TrustError {
     #[error("this machine's key is not one that node {0} had; move its credentials.json away to join as a new node")]
     KeyUnknown(NodeId),
     /// The certificate does not count any more.
-    #[error("the certificate of node {0} was revoked or replaced; if the node is to come back, join again with a new token (`orrery token create`)")]
+    #[error(
+        "the certificate of node {0} was revoked or replaced; if the node is to come back, join again with a new token (`orrery token create`)"
+    )]
     Revoked(NodeId),
     /// There is no authority yet.
     #[error("the cluster has no certificate authority yet; try again in a moment")]

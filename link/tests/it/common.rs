@@ -50,7 +50,8 @@ pub(crate) fn future() -> Validity {
 pub(crate) fn certify(authority: &Authority, identity: &Identity, validity: Validity) -> Certified {
     let key = Key::generate().unwrap();
     let request = CertificateRequest::parse(&key.request().unwrap()).unwrap();
-    let issued = authority.issue(&request, identity, validity, &["localhost".into()], &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
+    let issued =
+        authority.issue(&request, identity, validity, &["localhost".into()], &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
     Certified { certificate: issued.certificate, key: key.to_pem(), authority: authority.certificate_pem().to_owned() }
 }
 

@@ -33,7 +33,8 @@ async fn a_link_that_nobody_reads_blocks_no_other_request() {
     let own = Authority::create(CLUSTER, now()).unwrap();
     let door = door(&certify(&own, &controller(), valid()), false).await;
     let connection = dialer(&own, None).connect(&door.address).await.unwrap();
-    let (link, _) = connection.open_link::<String, String>(StreamOptions { incoming: 1, outgoing: 1, ..StreamOptions::AGENT }).await.unwrap();
+    let (link, _) =
+        connection.open_link::<String, String>(StreamOptions { incoming: 1, outgoing: 1, ..StreamOptions::AGENT }).await.unwrap();
     // Until every buffer on the way is full.
     let message = "y".repeat(256 << 10);
     while let Ok(sent) = tokio::time::timeout(Duration::from_millis(500), link.outgoing.send(message.clone())).await {

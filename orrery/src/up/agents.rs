@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use orrery_agent::{Agent, AgentConfig, Limits, Link, detect_resources};
 use orrery_controller::door::AgentDirectory;
 use orrery_controller::{AgentLink, Handle};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ pub(crate) async fn start(
     handle: &Handle,
     directory: &AgentDirectory,
 ) -> anyhow::Result<Agents> {
-    let docker = docker_socket(options);
+    let docker = crate::docker_socket(options.docker_socket.as_deref());
     let detected = detect_resources(data);
     let mut started = Agents { agents: Vec::new(), joins: Vec::new() };
     for index in 0..options.agents {
@@ -72,12 +72,6 @@ async fn stay_joined(agent: Arc<Agent>, handle: Handle) {
         }
         tokio::time::sleep(REJOIN_PAUSE).await;
     }
-}
-
-fn docker_socket(options: &UpOptions) -> Option<PathBuf> {
-    let from_environment = || std::env::var("DOCKER_HOST").ok().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from));
-    let path = options.docker_socket.clone().or_else(from_environment).unwrap_or_else(|| "/var/run/docker.sock".into());
-    (options.docker_socket.is_some() || path.exists()).then_some(path)
 }
 
 impl Agents {

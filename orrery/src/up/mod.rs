@@ -1,25 +1,26 @@
 //! `orrery up`: store, leader, agents, names and door in one process.
 
 mod agents;
-mod nodes;
+pub(crate) mod nodes;
 mod refuse;
 
 use crate::arguments::UpOptions;
-use crate::instance_file::{InstanceFile, started_ticks};
+use crate::front::{self, FrontOptions};
+use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::signals::Signals;
 use crate::store_command::STORE_FILE;
-use crate::{attach, universe};
+use crate::{announce, attach, create_private, universe};
 use anyhow::Context as _;
 use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
-use orrery_controller::door::{AgentDirectory, ClusterFacts, Door, router};
+use orrery_controller::door::{AgentDirectory, ClusterFacts, Door};
 use orrery_controller::packages::repositories;
+use orrery_controller::trust::ControllerUrls;
 use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::Timestamp;
 use orrery_core::node::NodeStatus;
 use orrery_core::package::Repository;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
 use orrery_store::Embedded;
-use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,7 +53,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", options.listen)
     })?;
-    let address = listener.local_addr()?;
+    let address = front::reachable(listener.local_addr()?);
     let zone = ZoneHandle::new();
     let upstreams = (!options.dns_upstream.is_empty()).then(|| options.dns_upstream.clone());
     let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(options.dns_listen) }, zone.clone(), &stop).await?;
@@ -81,12 +82,33 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         dns_upstreams: dns.upstreams.clone(),
         started_at: now(),
     };
-    let door = Door { handle: handle.clone(), catalog, zone, agents: directory, facts: Arc::new(facts), asset: universe::asset };
-    let closing = stop.clone();
-    let serving = tokio::spawn(async move { axum_serve(listener, router(door), closing).await });
+    let door = Door {
+        handle: handle.clone(),
+        catalog,
+        zone,
+        agents: Arc::clone(&directory),
+        facts: Arc::new(facts),
+        asset: universe::asset,
+    };
+    let url = front::url_of(address);
+    let front = front::set_up(
+        FrontOptions {
+            listener,
+            data: data.clone(),
+            handle: handle.clone(),
+            agents: directory,
+            name: "up".into(),
+            names: Vec::new(),
+            urls: ControllerUrls::new(vec![url.clone()]),
+        },
+        &stop,
+    )?;
+    let guarded = front.guarded;
+    let serving = tokio::spawn(front.serve(door, stop.clone()));
+    front::established(&handle).await?;
 
-    let url = format!("http://{address}");
     let own = InstanceFile {
+        kind: Kind::Cluster,
         pid: std::process::id() as i32,
         started_ticks: started_ticks(std::process::id() as i32).unwrap_or_default(),
         url: url.clone(),
@@ -96,16 +118,20 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     if !options.no_attach
-        && let Err(error) = attach::attach(&cluster_id, &options.name, &url)
+        && let Err(error) =
+            attach::attach(&cluster_id, &options.name, &url, front::authority(&handle).filter(|_| guarded).as_deref())
     {
         tracing::warn!(%error, "the dcos command could not be attached; use `dcos cluster setup {url}`");
     }
     joined(&handle, usize::from(options.agents)).await;
     tracing::info!(%url, dns = %dns.local_addr, "serving");
     announce(&format!("ready {url}"));
+    if let Some(hint) = front::password_hint(&data).filter(|_| guarded) {
+        announce(&format!("log in with `dcos auth login`: {hint}"));
+    }
 
     tokio::select! {
-        () = signals.wait() => {}
+        _ = signals.wait() => {}
         _ = &mut leading => {
             InstanceFile::remove(&data);
             anyhow::bail!("the leader ended unexpectedly; tasks run on, start again with `orrery up`");
@@ -134,7 +160,7 @@ async fn joined(handle: &Handle, wanted: usize) {
 }
 
 /// Every task, connection and log takes descriptors; the soft limit of a login shell is for people.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE)
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
@@ -147,12 +173,6 @@ fn raise_open_files() {
 fn warm(catalog: &Arc<CatalogService>, handle: &Handle) {
     let (catalog, repositories) = (Arc::clone(catalog), repositories(&handle.cluster(), catalog));
     tokio::spawn(async move { drop(catalog.index(&repositories).await) });
-}
-
-async fn axum_serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the door has failed");
-    }
 }
 
 /// The list of repositories while nobody has changed it.
@@ -170,40 +190,6 @@ fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
     Ok(Repository { name: "Universe".into(), uri })
 }
 
-pub(crate) fn create_private(path: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(path)
-        .with_context(|| format!("cannot create {}", path.display()))
-}
-
 fn now() -> Timestamp {
     Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
-}
-
-/// Whoever started us waits for this one line; that it cannot be read any more is no error.
-fn announce(line: &str) {
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -48,7 +48,7 @@ fn split(ports: &PortRanges, index: u16, count: u16) -> PortRanges {
     PortRanges::new(mine.map(|port| (port, port)))
 }
 
-fn pairs(text: &str) -> impl Iterator<Item = anyhow::Result<(&str, &str)>> {
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = anyhow::Result<(&str, &str)>> {
     text.split(';').filter(|part| !part.trim().is_empty()).map(|part| {
         let (key, value) = part.split_once(':').ok_or_else(|| anyhow::anyhow!("\"{part}\" is not NAME:VALUE"))?;
         Ok((key.trim(), value.trim()))
@@ -63,7 +63,8 @@ fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String
     pairs(text.map_or("", String::as_str)).map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
 }
 
-fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> anyhow::Result<()> {
+/// Takes over what `text` says of resources; ports are those of node `index` of `count`.
+pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> anyhow::Result<()> {
     for pair in pairs(text) {
         let (name, value) = pair.map_err(|error| anyhow::anyhow!("--resources: {error}"))?;
         if name == "ports" {

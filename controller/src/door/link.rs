@@ -1,0 +1,388 @@
+//! `/link/v1/…`: machines that join, agents' links and tunnels, and the commands of operators on
+//! controllers' machines.
+
+use super::{AgentDirectory, body};
+use crate::handle::{ControlError, Handle};
+use crate::links::AgentLink;
+use crate::trust::{ControllerUrls, wall_clock};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use orrery_core::NodeId;
+use orrery_core::assignment::Up;
+use orrery_core::cluster::{Cluster, EditError};
+use orrery_core::trust::{JoinToken, NodeCertificate, Secret, TrustError};
+use orrery_link::authority::{Authority, Issued, Request as CertificateRequest, Validity};
+use orrery_link::client::{CONTROLLERS_HEADER, JOIN_PATH, LINK_PATH, MACHINE_HEADER, RENEW_PATH, TUNNEL_PATH};
+use orrery_link::identity::{Identity, Peer};
+use orrery_link::join::{
+    JoinAnswer, JoinRequest, OperatorAnswer, OperatorRequest, RenewRequest, TOKENS_PATH, TokenLine, refusal,
+};
+use orrery_link::server::Arrival;
+use orrery_link::stream::{self, LinkBody, LinkEnd, LinkState, StreamOptions};
+use orrery_link::token::Token;
+use orrery_link::{token, tunnel};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Largest body of a request that is not a stream, bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Longest name of a machine, bytes.
+const MACHINE_BYTES_MAX: usize = 64;
+/// Header in which a follower tells its leader which node it speaks for. It counts only from
+/// controllers.
+pub const NODE_HEADER: &str = "orrery-node";
+/// Header with the serial number of that node's certificate.
+pub const SERIAL_HEADER: &str = "orrery-serial";
+
+/// What these handlers work with.
+#[derive(Clone)]
+pub struct LinkDoor {
+    /// The leader.
+    pub handle: Handle,
+    /// Where agents' own services become reachable.
+    pub agents: Arc<AgentDirectory>,
+    /// Where the controllers are.
+    pub urls: ControllerUrls,
+    /// Life of the certificates of nodes.
+    pub lifetime: Duration,
+    /// Which machine is connected as which node.
+    pub machines: Machines,
+}
+
+/// The machine of each connected node. A second machine that shows the same certificate has stolen
+/// it, or is a copy.
+#[derive(Debug, Clone, Default)]
+pub struct Machines(Arc<Mutex<HashMap<NodeId, (String, LinkState)>>>);
+
+impl Machines {
+    /// Whether `machine` may connect as `node`: not while another one is heard.
+    fn admits(&self, node: &NodeId, machine: &str) -> bool {
+        let machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        machines.get(node).is_none_or(|(present, state)| present == machine || state.has_ended())
+    }
+
+    /// Takes note of a connection, unless another machine was quicker.
+    fn enter(&self, node: &NodeId, machine: String, link: LinkState) -> bool {
+        let mut machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = machines.get(node).is_none_or(|(present, state)| *present == machine || state.has_ended());
+        if free {
+            machines.insert(node.clone(), (machine, link));
+        }
+        free
+    }
+
+    /// Forgets a connection, unless a newer one has taken its place.
+    fn leave(&self, node: &NodeId) {
+        let mut machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if machines.get(node).is_some_and(|(_, state)| state.has_ended()) {
+            machines.remove(node);
+        }
+    }
+}
+
+/// The routes. They say themselves who may ask, so that they need no other protection.
+pub fn link_routes(door: LinkDoor) -> Router {
+    Router::new()
+        .route(JOIN_PATH, post(join))
+        .route(RENEW_PATH, post(renew))
+        .route(TOKENS_PATH, post(operate))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route(LINK_PATH, post(link))
+        .route(TUNNEL_PATH, post(open_tunnel))
+        .with_state(door)
+}
+
+/// A refusal that agents understand: `code` for programs, `message` for people.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    body::answer(status, &json!({ "code": code, "message": message }))
+}
+
+fn refuse_edit(error: &ControlError) -> Response {
+    let (status, code) = match error {
+        ControlError::Edit(EditError::Trust(error)) => match error {
+            TrustError::TokenUnknown => (StatusCode::FORBIDDEN, refusal::TOKEN_UNKNOWN),
+            TrustError::TokenUsed { .. } => (StatusCode::FORBIDDEN, refusal::TOKEN_USED),
+            TrustError::TokenExpired(_) => (StatusCode::FORBIDDEN, refusal::TOKEN_EXPIRED),
+            TrustError::KeyUnknown(_) => (StatusCode::FORBIDDEN, refusal::KEY_UNKNOWN),
+            TrustError::Revoked(_) => (StatusCode::FORBIDDEN, refusal::REVOKED),
+            TrustError::NoToken(_) => (StatusCode::NOT_FOUND, ""),
+            TrustError::NoAuthority => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            _ => (StatusCode::CONFLICT, ""),
+        },
+        ControlError::Edit(_) => (StatusCode::CONFLICT, ""),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, ""),
+    };
+    refuse(status, code, &error.to_string())
+}
+
+async fn read<T: DeserializeOwned>(request: Body) -> Result<T, Response> {
+    let bytes = stream::read_body(request, BODY_BYTES_MAX).await;
+    let bytes = bytes.map_err(|error| refuse(StatusCode::BAD_REQUEST, "", &format!("the request cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, "", &format!("the request cannot be read: {error}")))
+}
+
+fn sign(
+    cluster: &Cluster,
+    request: &CertificateRequest,
+    node: &NodeId,
+    lifetime: Duration,
+) -> Result<(Issued, String), TrustError> {
+    let record = cluster.trust.authority.as_ref().ok_or(TrustError::NoAuthority)?;
+    let failed = |error: orrery_link::authority::AuthorityError| TrustError::Certificate(error.to_string());
+    let authority = Authority::from_pem(&record.certificate, record.key.reveal()).map_err(failed)?;
+    let validity = Validity::starting(wall_clock(), lifetime);
+    let issued = authority.issue(request, &Identity::node(&cluster.id, node), validity, &[], &[]).map_err(failed)?;
+    Ok((issued, record.certificate.clone()))
+}
+
+fn recorded(issued: &Issued) -> NodeCertificate {
+    NodeCertificate { serial: issued.serial.clone(), key: issued.key.to_string(), expires: issued.expires }
+}
+
+async fn join(State(door): State<LinkDoor>, request: Body) -> Result<Response, Response> {
+    let asked: JoinRequest = read(request).await?;
+    let request =
+        CertificateRequest::parse(&asked.request).map_err(|error| refuse(StatusCode::BAD_REQUEST, "", &error.to_string()))?;
+    let hostname: String = asked.hostname.chars().filter(|letter| !letter.is_control()).take(255).collect();
+    let lifetime = door.lifetime;
+    let joined = door.handle.edit(move |draft| {
+        let key = request.key().to_string();
+        let matches = |digest: &str| token::verify(&asked.secret, digest);
+        let node = draft.check_join(&asked.token, matches, &key, asked.node.as_ref())?;
+        let (issued, authority) = sign(draft.cluster(), &request, &node, lifetime)?;
+        draft.join(&asked.token, &node, &hostname, recorded(&issued))?;
+        Ok((node, issued, authority, draft.cluster().id.to_string()))
+    });
+    let (node, issued, authority, cluster) = joined.await.map_err(|error| {
+        tracing::warn!(%error, "a machine may not join");
+        refuse_edit(&error)
+    })?;
+    tracing::info!(%node, "a machine has joined");
+    let controllers = door.urls.get().to_vec();
+    Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
+}
+
+/// Which node speaks: by its own certificate, or by the word of a controller that verified it.
+fn speaker(cluster: &Cluster, arrival: Option<&Arrival>, headers: &http::HeaderMap) -> Result<(NodeId, String), Response> {
+    let foreign = |message: &str| refuse(StatusCode::FORBIDDEN, refusal::FOREIGN, message);
+    let arrival = arrival.filter(|arrival| arrival.secure && arrival.modern);
+    let peer: &Peer = arrival
+        .and_then(|arrival| arrival.peer.as_deref())
+        .ok_or_else(|| foreign("this path is for agents: show a node's certificate over TLS 1.3"))?;
+    if peer.identity.cluster != *cluster.id {
+        return Err(foreign("the certificate belongs to another cluster"));
+    }
+    if let Some(node) = peer.node() {
+        return known(cluster, node.clone(), peer.serial.clone());
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let node = text(NODE_HEADER).and_then(|node| NodeId::parse(node).ok());
+    let (node, serial) = node
+        .zip(text(SERIAL_HEADER).map(str::to_owned))
+        .ok_or_else(|| foreign("this path is for agents, not for controllers"))?;
+    known(cluster, node, serial)
+}
+
+/// A node that has left is told so.
+fn known(cluster: &Cluster, node: NodeId, serial: String) -> Result<(NodeId, String), Response> {
+    match cluster.retired.get(&node) {
+        Some(retired) => Err(refuse(StatusCode::FORBIDDEN, refusal::RETIRED, &retired.sentence())),
+        None => Ok((node, serial)),
+    }
+}
+
+async fn renew(
+    State(door): State<LinkDoor>,
+    arrival: Option<Extension<Arrival>>,
+    request: Request,
+) -> Result<Response, Response> {
+    let arrival = arrival.map(|Extension(arrival)| arrival);
+    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+    let asked: RenewRequest = read(request.into_body()).await?;
+    let request =
+        CertificateRequest::parse(&asked.request).map_err(|error| refuse(StatusCode::BAD_REQUEST, "", &error.to_string()))?;
+    let (lifetime, name) = (door.lifetime, node.clone());
+    let renewed = door.handle.edit(move |draft| {
+        draft.cluster().trust.admits(&name, &serial)?;
+        let (issued, authority) = sign(draft.cluster(), &request, &name, lifetime)?;
+        draft.renew(&name, &serial, recorded(&issued))?;
+        Ok((issued, authority, draft.cluster().id.to_string()))
+    });
+    let (issued, authority, cluster) = renewed.await.map_err(|error| refuse_edit(&error))?;
+    tracing::info!(%node, "a node has a new certificate");
+    let controllers = door.urls.get().to_vec();
+    Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
+}
+
+/// Starts the answer of a stream.
+fn streaming(door: &LinkDoor, body: LinkBody) -> Response {
+    let mut response = Body::new(body).into_response();
+    if let Ok(urls) = HeaderValue::from_str(&door.urls.get().join(",")) {
+        response.headers_mut().insert(CONTROLLERS_HEADER, urls);
+    }
+    response
+}
+
+/// Takes note that a node is there with a certificate that counts. Writes only when that certificate
+/// is new.
+async fn confirm(door: &LinkDoor, node: &NodeId, serial: &str) -> Result<(), Response> {
+    let (node, serial) = (node.clone(), serial.to_owned());
+    let confirmed = door.handle.edit(move |draft| draft.confirm_certificate(&node, &serial)).await;
+    confirmed.map_err(|error| refuse_edit(&error))
+}
+
+async fn link(State(door): State<LinkDoor>, arrival: Option<Extension<Arrival>>, request: Request) -> Result<Response, Response> {
+    let arrival = arrival.map(|Extension(arrival)| arrival);
+    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+    let machine = request.headers().get(MACHINE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let machine: String = machine.chars().take(MACHINE_BYTES_MAX).collect();
+    let taken = || {
+        tracing::warn!(%node, "another machine shows the certificate of a node that is connected");
+        let message = format!(
+            "node {node} is connected from another machine: this one is a copy of it or has its credentials; \
+             to make it a node of its own, move its credentials.json away and join with a new token"
+        );
+        refuse(StatusCode::CONFLICT, refusal::TAKEN, &message)
+    };
+    if !door.machines.admits(&node, &machine) {
+        return Err(taken());
+    }
+    confirm(&door, &node, &serial).await?;
+    let (body, opening) = stream::open(StreamOptions::CONTROLLER);
+    // The certificate says who speaks, whatever the message says.
+    let name = node.clone();
+    let link = opening.receive_if(request.into_body(), move |message: &Up| match message {
+        Up::Register { facts, .. } if facts.id != name => Err(format!("it registers as {}, which it is not", facts.id)),
+        _ => Ok(()),
+    });
+    let state = link.state.clone();
+    if !door.machines.enter(&node, machine, state.clone()) {
+        state.end(LinkEnd::Left);
+        return Err(taken());
+    }
+    let machines = door.machines.clone();
+    tokio::spawn(async move {
+        let why = state.ended().await;
+        machines.leave(&node);
+        tracing::info!(%node, %why, "the connection of an agent ended");
+    });
+    door.handle.attach(AgentLink { down: link.outgoing, up: link.incoming });
+    Ok(streaming(&door, body))
+}
+
+async fn open_tunnel(
+    State(door): State<LinkDoor>,
+    arrival: Option<Extension<Arrival>>,
+    request: Request,
+) -> Result<Response, Response> {
+    let arrival = arrival.map(|Extension(arrival)| arrival);
+    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+    door.handle.cluster().trust.admits(&node, &serial).map_err(|error| refuse_edit(&EditError::from(error).into()))?;
+    let (body, opening) = tunnel::open();
+    let stream = opening.receive(request.into_body());
+    let agents = Arc::clone(&door.agents);
+    tokio::spawn(async move {
+        let (sender, connection) = match tunnel::client::<Body>(stream).await {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::warn!(%node, %error, "the tunnel of an agent does not work");
+                return;
+            }
+        };
+        let routes = Router::new().fallback(move |request: Request| through(sender.clone(), request));
+        let registered = agents.insert(&node, routes);
+        if let Err(error) = connection.await {
+            tracing::debug!(%node, %error, "the tunnel of an agent ended");
+        }
+        agents.remove(&node, registered);
+    });
+    Ok(streaming(&door, body))
+}
+
+/// Passes a request on to the agent at the other end of a tunnel.
+async fn through(mut sender: hyper::client::conn::http2::SendRequest<Body>, mut request: Request) -> Response {
+    let unreachable = |error: String| {
+        let message = format!("the agent cannot be reached: {error}; its node may be away, see `dcos node list`");
+        body::answer(StatusCode::BAD_GATEWAY, &json!({ "message": message }))
+    };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    match format!("http://agent{path}").parse() {
+        Ok(uri) => *request.uri_mut() = uri,
+        Err(_) => return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": "the path cannot be forwarded" })),
+    }
+    *request.version_mut() = http::Version::HTTP_2;
+    // These are between the client and the door.
+    for name in ["host", "connection", "transfer-encoding", "keep-alive", "upgrade", "authorization", "cookie"] {
+        request.headers_mut().remove(name);
+    }
+    if let Err(error) = sender.ready().await {
+        return unreachable(error.to_string());
+    }
+    match sender.send_request(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => unreachable(error.to_string()),
+    }
+}
+
+/// Commands of operators, who prove themselves with a controller's certificate: it lies where only
+/// those who own a controller's data directory can read it.
+async fn operate(
+    State(door): State<LinkDoor>,
+    arrival: Option<Extension<Arrival>>,
+    request: Request,
+) -> Result<Response, Response> {
+    let arrival = arrival.map(|Extension(arrival)| arrival);
+    let cluster = door.handle.cluster();
+    let is_operator = arrival
+        .and_then(|arrival| arrival.peer)
+        .is_some_and(|peer| peer.controller().is_some() && peer.identity.cluster == *cluster.id);
+    if !is_operator {
+        return Err(refuse(StatusCode::FORBIDDEN, refusal::FOREIGN, "this path is for controllers' machines"));
+    }
+    let answer = match read::<OperatorRequest>(request.into_body()).await? {
+        OperatorRequest::CreateToken { ttl_seconds, created_by } => {
+            let record = cluster.trust.authority.as_ref();
+            let record = record.ok_or_else(|| refuse_edit(&EditError::from(TrustError::NoAuthority).into()))?;
+            let authority = Authority::from_pem(&record.certificate, record.key.reveal())
+                .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, "", &error.to_string()))?;
+            let token = Token::generate(authority.fingerprint());
+            let now = door.handle.now();
+            let record = JoinToken {
+                id: token.id().to_owned(),
+                digest: Secret::new(token.digest()),
+                expires: now.plus_millis(i64::try_from(ttl_seconds).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000)),
+                created_at: now,
+                created_by,
+                used: None,
+            };
+            let expires = record.expires;
+            door.handle.edit(move |draft| draft.create_token(record)).await.map_err(|error| refuse_edit(&error))?;
+            OperatorAnswer::Created { token: token.to_string(), expires, controllers: door.urls.get().to_vec() }
+        }
+        OperatorRequest::ListTokens => {
+            let now = door.handle.now();
+            let line = |token: &Arc<JoinToken>| TokenLine {
+                id: token.id.clone(),
+                created_at: token.created_at,
+                created_by: token.created_by.clone(),
+                expires: token.expires,
+                expired: token.expires <= now,
+                used_by: token.used.as_ref().map(|used| (used.node.clone(), used.hostname.clone())),
+            };
+            OperatorAnswer::Tokens { tokens: cluster.trust.tokens.values().map(line).collect() }
+        }
+        OperatorRequest::RevokeToken { id } => {
+            door.handle.edit(move |draft| draft.revoke_token(&id)).await.map_err(|error| refuse_edit(&error))?;
+            OperatorAnswer::Revoked
+        }
+    };
+    Ok(body::ok(&json!(answer)))
+}

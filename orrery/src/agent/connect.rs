@@ -1,0 +1,248 @@
+//! Staying connected: to any controller, with a certificate that holds.
+
+use super::rotate;
+use orrery_agent::{Agent, Link};
+use orrery_core::assignment::{Down, Up};
+use orrery_link::address::ControllerAddress;
+use orrery_link::client::{Connection, DialError, Dialer};
+use orrery_link::credentials::Credentials;
+use orrery_link::fingerprint::Fingerprint;
+use orrery_link::join::refusal;
+use orrery_link::stream::{LinkChannels, StreamOptions};
+use orrery_link::tls::{Trust, client_config};
+use orrery_link::{authority, tunnel};
+use rand::Rng as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+
+/// First pause after all controllers were tried.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// Longest pause: a node is back within seconds of its network.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pause while another machine is connected as this node.
+const PAUSE_TAKEN: Duration = Duration::from_secs(10);
+/// Pause before a tunnel that ended is opened anew.
+const TUNNEL_PAUSE: Duration = Duration::from_secs(1);
+/// How long the connection before stays when a new one has taken over.
+const OVERLAP: Duration = Duration::from_secs(2);
+
+/// A connection with its link and its tunnel.
+struct Joined {
+    connection: Arc<Connection>,
+    link: LinkChannels<Down, Up>,
+    tunnel: JoinHandle<()>,
+    controllers: Vec<String>,
+}
+
+/// Keeps the agent connected; returns only when there is no way back, with what to do about it.
+pub(crate) async fn stay_joined(
+    agent: Arc<Agent>,
+    data: PathBuf,
+    mut credentials: Credentials,
+    registered: watch::Sender<Option<String>>,
+) -> anyhow::Error {
+    let machine = machine_id(&data);
+    let mut pause = PAUSE_MIN;
+    let mut first = 0;
+    loop {
+        let addresses: Vec<ControllerAddress> = credentials.controllers.iter().filter_map(|url| url.parse().ok()).collect();
+        if addresses.is_empty() {
+            return anyhow::anyhow!("no controller is known; start the agent with --join URL");
+        }
+        let mut refused = None;
+        for step in 0..addresses.len() {
+            let address = &addresses[(first + step) % addresses.len()];
+            match establish(&agent, &credentials, address, &machine, &registered).await {
+                Ok(joined) => {
+                    pause = PAUSE_MIN;
+                    first = (first + step + 1) % addresses.len();
+                    match serve(&agent, &data, credentials, joined, &machine, &registered).await {
+                        Ok(next) => credentials = next,
+                        Err(dismissed) => return dismissed.into(),
+                    }
+                    refused = None;
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    refused = Some(error);
+                }
+            }
+        }
+        match refused {
+            Some(DialError::Refused { code, message, .. }) if code == refusal::REVOKED || code == refusal::FOREIGN => {
+                return anyhow::anyhow!("{message}");
+            }
+            Some(DialError::Refused { code, message, .. }) if code == refusal::RETIRED => {
+                tracing::warn!("{message}");
+                agent.stop_all("its node has left the cluster for ever").await;
+                return anyhow::anyhow!("{message}");
+            }
+            Some(error @ DialError::OtherCluster { .. }) if addresses.len() == 1 => return error.into(),
+            Some(DialError::Certificate { .. }) if rotate::is_expired(&credentials) => {
+                return anyhow::anyhow!(
+                    "the certificate of node {} has expired; start the agent once more with --token TOKEN to come back as the same node \
+                     (`orrery token create` on a controller's machine prints one); the tasks run on",
+                    credentials.node
+                );
+            }
+            Some(DialError::Refused { code, .. }) if code == refusal::TAKEN => tokio::time::sleep(PAUSE_TAKEN).await,
+            // Jittered, so that a thousand agents do not come back in the same moment.
+            Some(_) => {
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+            None => tokio::time::sleep(jittered(PAUSE_MIN)).await,
+        }
+    }
+}
+
+/// Between half of a pause and all of it.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.0))
+}
+
+/// Connects and opens link and tunnel.
+async fn establish(
+    agent: &Arc<Agent>,
+    credentials: &Credentials,
+    address: &ControllerAddress,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> Result<Joined, DialError> {
+    let damaged = |reason: String| DialError::Certificate { url: address.to_string(), reason };
+    let trusted = authority::certificate_der(&credentials.authority).map_err(|error| damaged(error.to_string()))?;
+    let tls =
+        client_config(Trust::Authority(trusted), Some(&credentials.certified())).map_err(|error| damaged(error.to_string()))?;
+    let connection = Arc::new(Dialer { tls, by: "node" }.connect(address).await?);
+    let (url, registered) = (address.to_string(), registered.clone());
+    // The first snapshot says that the cluster has taken the registration.
+    let accept = move |message: &Down| {
+        if matches!(message, Down::Snapshot { .. }) {
+            registered.send_replace(Some(url.clone()));
+        }
+        Ok(())
+    };
+    let (link, controllers) = connection.open_link_if(StreamOptions::AGENT, machine, accept).await?;
+    let tunnel = tokio::spawn(keep_tunnel(Arc::clone(agent), Arc::clone(&connection)));
+    Ok(Joined { connection, link, tunnel, controllers })
+}
+
+/// Serves connections until one ends by itself; a new certificate brings a new connection, which
+/// takes over from the one before. Returns the credentials to go on with.
+///
+/// # Errors
+/// The node was dismissed.
+async fn serve(
+    agent: &Arc<Agent>,
+    data: &Path,
+    mut credentials: Credentials,
+    mut joined: Joined,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> Result<Credentials, orrery_agent::Error> {
+    loop {
+        let Joined { connection, link, tunnel, controllers } = joined;
+        remember(data, &mut credentials, controllers);
+        let state = link.state.clone();
+        let serving = agent.serve(Link { down: link.incoming, up: link.outgoing });
+        tokio::pin!(serving);
+        let next = tokio::select! {
+            ended = serving.as_mut() => {
+                if let Err(dismissed @ orrery_agent::Error::Dismissed(_)) = ended {
+                    return Err(dismissed);
+                } else if ended.is_ok() {
+                    tracing::info!("the agent said goodbye");
+                } else {
+                    let why = tokio::time::timeout(PAUSE_MIN, state.ended()).await.map(|why| why.to_string());
+                    tracing::warn!(url = connection.url(), "the link has ended: {}", why.unwrap_or_else(|_| "closed".into()));
+                }
+                None
+            }
+            next = next_connection(agent, data, &credentials, &connection, machine, registered) => Some(next),
+        };
+        tunnel.abort();
+        let Some((renewed, next)) = next else { return Ok(credentials) };
+        credentials = renewed;
+        joined = next;
+        // What was under way on the old connection is told again on the new one.
+        tokio::spawn(async move {
+            tokio::time::sleep(OVERLAP).await;
+            drop(connection);
+        });
+    }
+}
+
+/// Waits until the certificate is due, renews it and connects with the new one.
+async fn next_connection(
+    agent: &Arc<Agent>,
+    data: &Path,
+    present: &Credentials,
+    connection: &Connection,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> (Credentials, Joined) {
+    let mut current = present.clone();
+    loop {
+        tokio::time::sleep(rotate::due_in(&current)).await;
+        match rotate::renew(connection, data, &current).await {
+            Ok(renewed) => current = renewed,
+            Err(error) => {
+                tracing::warn!("the certificate cannot be renewed yet: {error}");
+                tokio::time::sleep(rotate::retry_in(&current)).await;
+                continue;
+            }
+        }
+        let Ok(address) = connection.url().parse() else { continue };
+        match establish(agent, &current, &address, machine, registered).await {
+            Ok(joined) => return (current, joined),
+            // The present connection goes on until the old certificate ends; the next one is new.
+            Err(error) => tracing::warn!("the new certificate is not in use yet: {error}"),
+        }
+    }
+}
+
+/// Keeps the URLs of all controllers for the next start.
+fn remember(data: &Path, credentials: &mut Credentials, controllers: Vec<String>) {
+    if controllers.is_empty() || controllers == credentials.controllers {
+        return;
+    }
+    credentials.controllers = controllers;
+    if let Err(error) = credentials.write(data) {
+        tracing::warn!("the controllers' URLs cannot be kept: {error}");
+    }
+}
+
+/// Answers the controller's requests for logs and files, for as long as the connection lives.
+async fn keep_tunnel(agent: Arc<Agent>, connection: Arc<Connection>) {
+    loop {
+        match connection.open_tunnel().await {
+            Ok(stream) => {
+                let routes = agent.routes();
+                let answered = tunnel::serve(stream, move |request: hyper::Request<hyper::body::Incoming>| {
+                    routes.clone().oneshot(request.map(axum::body::Body::new))
+                });
+                if let Err(error) = answered.await {
+                    tracing::debug!(%error, "the tunnel ended");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "no tunnel"),
+        }
+        tokio::select! {
+            () = connection.closed() => return,
+            () = tokio::time::sleep(TUNNEL_PAUSE) => {}
+        }
+    }
+}
+
+/// Tells this machine and data directory from copies of them: the boot, and where the directory lies.
+fn machine_id(data: &Path) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let place = std::fs::metadata(data).map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
+    Fingerprint::of(format!("{boot}{place:?}{}", data.display()).as_bytes()).to_string()[..32].to_owned()
+}

@@ -1,0 +1,115 @@
+//! The first start: a token becomes a certificate.
+
+use super::checks::Plan;
+use anyhow::Context as _;
+use orrery_link::address::ControllerAddress;
+use orrery_link::authority::Key;
+use orrery_link::client::{DialError, Dialer, JOIN_PATH};
+use orrery_link::credentials::Credentials;
+use orrery_link::join::{JoinAnswer, JoinRequest};
+use orrery_link::tls::{Trust, client_config};
+use orrery_link::token::Token;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Pause between rounds over all controllers.
+const ROUND_PAUSE: Duration = Duration::from_secs(1);
+/// Rounds over all controllers before joining is given up.
+const ROUNDS_MAX: u32 = 30;
+
+/// The credentials to run with: those that are there while they hold, else new ones by the token.
+pub(crate) async fn credentials(plan: &Plan, present: Option<Credentials>) -> anyhow::Result<Credentials> {
+    let Some(present) = present else {
+        let missing = "this machine is no node yet: give --join URL and --token TOKEN; `orrery token create` on a controller's machine prints the command";
+        let token = plan.token.as_ref().filter(|_| !plan.join.is_empty()).context(missing)?;
+        return join(plan, token, None, &plan.join).await;
+    };
+    let peer = present.peer().map_err(|error| anyhow::anyhow!("{}: {error}", Credentials::path(&plan.data).display()))?;
+    if peer.not_after > now_seconds() {
+        if plan.token.is_some() {
+            tracing::info!(node = %present.node, "this machine is a node already; the token is left unused");
+        }
+        let mut merged = present;
+        let joins = plan.join.iter().map(ToString::to_string).filter(|url| !merged.controllers.contains(url));
+        merged.controllers.extend(joins.collect::<Vec<_>>());
+        return Ok(merged);
+    }
+    let until = jiff::Timestamp::from_second(peer.not_after).map_or_else(|_| peer.not_after.to_string(), |time| time.to_string());
+    let Some(token) = &plan.token else {
+        anyhow::bail!(
+            "the certificate of node {} expired at {until}; to come back as the same node with its tasks, start once more with \
+             --token TOKEN (`orrery token create` on a controller's machine prints one); if that time is still to come, set the clock of this machine right",
+            present.node
+        );
+    };
+    let remembered = present.controllers.iter().filter_map(|url| url.parse().ok());
+    let controllers: Vec<ControllerAddress> = plan.join.iter().cloned().chain(remembered).collect();
+    join(plan, token, Some(&present), &controllers).await
+}
+
+async fn join(
+    plan: &Plan,
+    token: &Token,
+    before: Option<&Credentials>,
+    controllers: &[ControllerAddress],
+) -> anyhow::Result<Credentials> {
+    let dialer = Dialer { tls: client_config(Trust::Pinned(token.authority()), None)?, by: "token" };
+    // The key of before proves that this is the same machine.
+    let key = match before {
+        Some(before) => Key::from_pem(&before.key)?,
+        None => Key::generate()?,
+    };
+    let question = JoinRequest {
+        token: token.id().to_owned(),
+        secret: token.secret(),
+        request: key.request()?,
+        node: before.map(|before| before.node.clone()),
+        hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    let mut round = 0;
+    let answer: JoinAnswer = loop {
+        let mut last = None;
+        let mut answer = None;
+        for controller in controllers {
+            match ask(&dialer, controller, &question).await {
+                Ok(joined) => {
+                    answer = Some(joined);
+                    break;
+                }
+                // A controller that knows says no for all of them.
+                Err(error @ DialError::Refused { .. }) if !error.is_passing() => anyhow::bail!("cannot join: {error}"),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    last = Some(last.filter(|last: &DialError| last.is_passing()).unwrap_or(error));
+                }
+            }
+        }
+        if let Some(answer) = answer {
+            break answer;
+        }
+        round += 1;
+        let last = last.context("there is no controller to join: give --join URL")?;
+        anyhow::ensure!(last.is_passing() && round < ROUNDS_MAX, "cannot join: {last}");
+        tokio::time::sleep(ROUND_PAUSE).await;
+    };
+    let mut urls = answer.controllers;
+    urls.extend(controllers.iter().map(ToString::to_string).filter(|url| !urls.contains(url)).collect::<Vec<_>>());
+    let credentials = Credentials {
+        cluster: answer.cluster,
+        node: answer.node,
+        certificate: answer.certificate,
+        key: key.to_pem(),
+        authority: answer.authority,
+        controllers: urls,
+    };
+    credentials.write(&plan.data)?;
+    tracing::info!(node = %credentials.node, cluster = %credentials.cluster, "joined the cluster");
+    Ok(credentials)
+}
+
+async fn ask(dialer: &Dialer, controller: &ControllerAddress, question: &JoinRequest) -> Result<JoinAnswer, DialError> {
+    dialer.connect(controller).await?.call(JOIN_PATH, question).await
+}
+
+pub(crate) fn now_seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

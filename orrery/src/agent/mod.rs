@@ -1,0 +1,96 @@
+//! `orrery agent`: makes this machine a node of a cluster that runs elsewhere.
+
+mod checks;
+mod connect;
+mod join;
+mod rotate;
+
+use crate::arguments::AgentOptions;
+use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::signals::{Signals, Wish};
+use crate::{announce, create_private, logging};
+use anyhow::Context as _;
+use checks::Plan;
+use orrery_agent::{Agent, AgentConfig, Limits};
+use orrery_link::credentials::Credentials;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Runs until a signal: SIGTERM and SIGINT leave the tasks running, so that an upgrade disturbs
+/// nobody; `orrery down --stop-tasks` (SIGUSR2) stops them first.
+pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
+    let plan = Plan::of(options)?;
+    logging::start(options.log_json)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(options, plan))
+}
+
+async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
+    crate::up::raise_open_files();
+    let data = plan.data.clone();
+    create_private(&data)?;
+    if let Some(running) = InstanceFile::read(&data) {
+        anyhow::bail!("process {} uses the data directory {} already; stop it with `orrery down`", running.pid, data.display());
+    }
+    let mut signals = Signals::new()?;
+    let credentials = tokio::select! {
+        joined = join::credentials(&plan, Credentials::read(&data)?) => joined?,
+        _ = signals.wait() => return Ok(ExitCode::SUCCESS),
+    };
+    let facts = plan.facts(&credentials)?;
+    let node = facts.id.clone();
+    let config = AgentConfig {
+        data_dir: data.clone(),
+        framework_id: format!("{}-0001", credentials.cluster),
+        facts,
+        docker: crate::docker_socket(options.docker_socket.as_deref()),
+        spawner_program: std::env::current_exe()?,
+        limits: Limits::default(),
+    };
+    let agent = Arc::new(Agent::start(config).await.with_context(|| format!("the agent of node {node} cannot start"))?);
+    let (registered, mut registration) = watch::channel(None);
+    let mut staying = tokio::spawn(connect::stay_joined(Arc::clone(&agent), data.clone(), credentials.clone(), registered));
+    let own = InstanceFile {
+        kind: Kind::Agent,
+        pid: std::process::id() as i32,
+        started_ticks: started_ticks(std::process::id() as i32).unwrap_or_default(),
+        url: credentials.controllers.first().cloned().unwrap_or_default(),
+        dns: String::new(),
+        cluster_id: credentials.cluster.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    let mut told = false;
+    let outcome = loop {
+        tokio::select! {
+            ended = &mut staying => {
+                break Err(match ended {
+                    Ok(error) => error,
+                    Err(error) => anyhow::anyhow!("the agent's connection ended unexpectedly: {error}"),
+                });
+            }
+            changed = registration.changed(), if !told => {
+                let url = registration.borrow_and_update().clone();
+                if let Some(url) = url.filter(|_| changed.is_ok()) {
+                    told = true;
+                    tracing::info!(%node, %url, "registered");
+                    announce(&format!("ready {node} at {url}"));
+                }
+            }
+            wish = signals.wait() => {
+                if wish == Wish::StopTasks {
+                    tracing::info!("stopping the tasks");
+                    agent.stop_all("the node is stopping").await;
+                } else {
+                    tracing::info!("leaving; the tasks run on");
+                    agent.shutdown().await;
+                }
+                break Ok(ExitCode::SUCCESS);
+            }
+        }
+    };
+    staying.abort();
+    InstanceFile::remove(&data);
+    outcome
+}
