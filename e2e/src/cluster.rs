@@ -12,6 +12,8 @@ pub struct TestCluster {
     child: Option<Child>,
     directory: tempfile::TempDir,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    listen: String,
     /// URL of the door.
     pub url: String,
     /// For requests.
@@ -24,9 +26,19 @@ impl TestCluster {
     /// # Panics
     /// When it does not start.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments, &[])
+    }
+
+    /// The same at another address, with environment variables.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_at(listen: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::Builder::new().prefix("orrery-e2e-").tempdir().expect("a temporary directory");
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut cluster = Self { child: None, directory, arguments, url: String::new(), http: reqwest::Client::new() };
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (listen, url) = (listen.to_owned(), String::new());
+        let mut cluster = Self { child: None, directory, arguments, environment, listen, url, http: reqwest::Client::new() };
         cluster.up();
         cluster
     }
@@ -39,10 +51,11 @@ impl TestCluster {
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).expect("a log file");
         let mut child = Command::new(orrery_binary())
             .arg("up")
-            .args(["--listen", "127.0.0.1:0", "--dns-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", &self.listen, "--dns-listen", "127.0.0.1:0", "--data-dir"])
             .arg(self.data())
             .args(&self.arguments)
             .env("DCOS_DIR", self.dcos_dir())
+            .envs(self.environment.clone())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,5 +1,6 @@
 //! Drives the built binaries from outside, as a user would.
 
+mod agent;
 pub mod app;
 mod binaries;
 mod cluster;
@@ -11,6 +12,7 @@ mod eventually;
 mod optional;
 mod web;
 
+pub use agent::TestAgent;
 pub use binaries::{dcos_binary, orrery_binary};
 pub use cluster::TestCluster;
 pub use cosmos::media_types;

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Path of links.
@@ -145,7 +146,11 @@ impl Dialer {
         }
     }
 
-    async fn establish(&self, address: &ControllerAddress) -> Result<Connection, DialError> {
+    /// Connects and shakes hands: a byte stream to a controller.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn stream(&self, address: &ControllerAddress) -> Result<TlsStream<TcpStream>, DialError> {
         let url = address.to_string();
         let unreachable = |error: std::io::Error| DialError::Unreachable { url: url.clone(), reason: error.to_string() };
         let tcp = TcpStream::connect((address.host(), address.port())).await.map_err(unreachable)?;
@@ -154,7 +159,12 @@ impl Dialer {
         let name = ServerName::try_from(address.host().to_owned()).or_else(|_| ServerName::try_from("controller"));
         let name = name.map_err(|error| DialError::Unreachable { url: url.clone(), reason: error.to_string() })?;
         let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await;
-        let tls = tls.map_err(|error| self.explain(&url, &error))?;
+        tls.map_err(|error| self.explain(&url, &error))
+    }
+
+    async fn establish(&self, address: &ControllerAddress) -> Result<Connection, DialError> {
+        let url = address.to_string();
+        let tls = self.stream(address).await?;
         let (_, session) = tls.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let not_controller = |reason: String| DialError::NotController { url: url.clone(), reason };

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use axum::body::Body;
 use orrery_controller::Handle;
-use orrery_controller::door::{AgentDirectory, Door, Gate, LinkDoor, guarded, link_routes, router};
+use orrery_controller::door::{AgentDirectory, Door, Gate, LinkDoor, guarded, link_routes, router, vouch};
 use orrery_controller::trust::{ControllerUrls, Keeper, KeeperOptions, Logins, keep};
 use orrery_link::authority::CERTIFICATE_LIFETIME;
 use orrery_link::server::{Connections, ListenerOptions, serve};
@@ -92,7 +92,17 @@ impl Front {
         let routes = if self.guarded { guarded(routes, Gate { handle: self.handle, logins: Logins::default() }) } else { routes };
         let routes = link_routes(self.link).fallback_service(routes);
         let options = ListenerOptions { tls: self.keeper.tls, plain: !self.guarded, connections: self.connections };
-        serve(self.listener, options, move |request| routes.clone().oneshot(request.map(Body::new)), stop).await;
+        let answer = move |request: hyper::Request<hyper::body::Incoming>| {
+            let routes = routes.clone();
+            async move {
+                let mut request = request.map(Body::new);
+                match vouch(&mut request) {
+                    Ok(()) => routes.oneshot(request).await,
+                    Err(refusal) => Ok(refusal),
+                }
+            }
+        };
+        serve(self.listener, options, answer, stop).await;
     }
 }
 

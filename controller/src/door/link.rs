@@ -1,13 +1,13 @@
 //! `/link/v1/…`: machines that join, agents' links and tunnels, and the commands of operators on
 //! controllers' machines.
 
-use super::{AgentDirectory, body};
+use super::{AgentDirectory, body, vouch};
 use crate::handle::{ControlError, Handle};
 use crate::links::AgentLink;
 use crate::trust::{ControllerUrls, wall_clock};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -17,11 +17,10 @@ use orrery_core::cluster::{Cluster, EditError};
 use orrery_core::trust::{JoinToken, NodeCertificate, Secret, TrustError};
 use orrery_link::authority::{Authority, Issued, Request as CertificateRequest, Validity};
 use orrery_link::client::{CONTROLLERS_HEADER, JOIN_PATH, LINK_PATH, MACHINE_HEADER, RENEW_PATH, TUNNEL_PATH};
-use orrery_link::identity::{Identity, Peer};
+use orrery_link::identity::Identity;
 use orrery_link::join::{
     JoinAnswer, JoinRequest, OperatorAnswer, OperatorRequest, RenewRequest, TOKENS_PATH, TokenLine, refusal,
 };
-use orrery_link::server::Arrival;
 use orrery_link::stream::{self, LinkBody, LinkEnd, LinkState, StreamOptions};
 use orrery_link::token::Token;
 use orrery_link::{token, tunnel};
@@ -35,11 +34,6 @@ use std::time::Duration;
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest name of a machine, bytes.
 const MACHINE_BYTES_MAX: usize = 64;
-/// Header in which a follower tells its leader which node it speaks for. It counts only from
-/// controllers.
-pub const NODE_HEADER: &str = "orrery-node";
-/// Header with the serial number of that node's certificate.
-pub const SERIAL_HEADER: &str = "orrery-serial";
 
 /// What these handlers work with.
 #[derive(Clone)]
@@ -170,24 +164,10 @@ async fn join(State(door): State<LinkDoor>, request: Body) -> Result<Response, R
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
 }
 
-/// Which node speaks: by its own certificate, or by the word of a controller that verified it.
-fn speaker(cluster: &Cluster, arrival: Option<&Arrival>, headers: &http::HeaderMap) -> Result<(NodeId, String), Response> {
-    let foreign = |message: &str| refuse(StatusCode::FORBIDDEN, refusal::FOREIGN, message);
-    let arrival = arrival.filter(|arrival| arrival.secure && arrival.modern);
-    let peer: &Peer = arrival
-        .and_then(|arrival| arrival.peer.as_deref())
-        .ok_or_else(|| foreign("this path is for agents: show a node's certificate over TLS 1.3"))?;
-    if peer.identity.cluster != *cluster.id {
-        return Err(foreign("the certificate belongs to another cluster"));
-    }
-    if let Some(node) = peer.node() {
-        return known(cluster, node.clone(), peer.serial.clone());
-    }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let node = text(NODE_HEADER).and_then(|node| NodeId::parse(node).ok());
-    let (node, serial) = node
-        .zip(text(SERIAL_HEADER).map(str::to_owned))
-        .ok_or_else(|| foreign("this path is for agents, not for controllers"))?;
+/// Which node speaks, and with which certificate.
+fn speaker(cluster: &Cluster, request: &Request) -> Result<(NodeId, String), Response> {
+    let message = "this path is for agents: show a node's certificate over TLS 1.3";
+    let (node, serial) = vouch::node(request).ok_or_else(|| refuse(StatusCode::FORBIDDEN, refusal::FOREIGN, message))?;
     known(cluster, node, serial)
 }
 
@@ -199,13 +179,8 @@ fn known(cluster: &Cluster, node: NodeId, serial: String) -> Result<(NodeId, Str
     }
 }
 
-async fn renew(
-    State(door): State<LinkDoor>,
-    arrival: Option<Extension<Arrival>>,
-    request: Request,
-) -> Result<Response, Response> {
-    let arrival = arrival.map(|Extension(arrival)| arrival);
-    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+async fn renew(State(door): State<LinkDoor>, request: Request) -> Result<Response, Response> {
+    let (node, serial) = speaker(&door.handle.cluster(), &request)?;
     let asked: RenewRequest = read(request.into_body()).await?;
     let request =
         CertificateRequest::parse(&asked.request).map_err(|error| refuse(StatusCode::BAD_REQUEST, "", &error.to_string()))?;
@@ -239,9 +214,8 @@ async fn confirm(door: &LinkDoor, node: &NodeId, serial: &str) -> Result<(), Res
     confirmed.map_err(|error| refuse_edit(&error))
 }
 
-async fn link(State(door): State<LinkDoor>, arrival: Option<Extension<Arrival>>, request: Request) -> Result<Response, Response> {
-    let arrival = arrival.map(|Extension(arrival)| arrival);
-    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+async fn link(State(door): State<LinkDoor>, request: Request) -> Result<Response, Response> {
+    let (node, serial) = speaker(&door.handle.cluster(), &request)?;
     let machine = request.headers().get(MACHINE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let machine: String = machine.chars().take(MACHINE_BYTES_MAX).collect();
     let taken = || {
@@ -278,13 +252,8 @@ async fn link(State(door): State<LinkDoor>, arrival: Option<Extension<Arrival>>,
     Ok(streaming(&door, body))
 }
 
-async fn open_tunnel(
-    State(door): State<LinkDoor>,
-    arrival: Option<Extension<Arrival>>,
-    request: Request,
-) -> Result<Response, Response> {
-    let arrival = arrival.map(|Extension(arrival)| arrival);
-    let (node, serial) = speaker(&door.handle.cluster(), arrival.as_ref(), request.headers())?;
+async fn open_tunnel(State(door): State<LinkDoor>, request: Request) -> Result<Response, Response> {
+    let (node, serial) = speaker(&door.handle.cluster(), &request)?;
     door.handle.cluster().trust.admits(&node, &serial).map_err(|error| refuse_edit(&EditError::from(error).into()))?;
     let (body, opening) = tunnel::open();
     let stream = opening.receive(request.into_body());
@@ -334,17 +303,9 @@ async fn through(mut sender: hyper::client::conn::http2::SendRequest<Body>, mut 
 
 /// Commands of operators, who prove themselves with a controller's certificate: it lies where only
 /// those who own a controller's data directory can read it.
-async fn operate(
-    State(door): State<LinkDoor>,
-    arrival: Option<Extension<Arrival>>,
-    request: Request,
-) -> Result<Response, Response> {
-    let arrival = arrival.map(|Extension(arrival)| arrival);
+async fn operate(State(door): State<LinkDoor>, request: Request) -> Result<Response, Response> {
     let cluster = door.handle.cluster();
-    let is_operator = arrival
-        .and_then(|arrival| arrival.peer)
-        .is_some_and(|peer| peer.controller().is_some() && peer.identity.cluster == *cluster.id);
-    if !is_operator {
+    if !vouch::is_operator(&request) {
         return Err(refuse(StatusCode::FORBIDDEN, refusal::FOREIGN, "this path is for controllers' machines"));
     }
     let answer = match read::<OperatorRequest>(request.into_body()).await? {

@@ -19,10 +19,12 @@ mod mesos_dns;
 mod metadata;
 mod native;
 mod nodes;
+mod vouch;
 
 pub use agents::AgentDirectory;
 pub use gate::{Admitted, Gate, guarded};
-pub use link::{LinkDoor, Machines, NODE_HEADER, SERIAL_HEADER, link_routes};
+pub use link::{LinkDoor, Machines, link_routes};
+pub use vouch::{FORWARDED_HEADER, NODE_HEADER, OPERATOR_HEADER, SERIAL_HEADER, vouch};
 
 use crate::catalog::CatalogService;
 use crate::handle::Handle;

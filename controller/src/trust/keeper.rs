@@ -1,7 +1,7 @@
 //! Keeps the controller's certificate, and cuts off whose certificate was revoked.
 
 use super::{hash_password, wall_clock};
-use crate::handle::Handle;
+use crate::handle::{ControlError, Handle};
 use imbl::OrdMap;
 use orrery_core::cluster::Cluster;
 use orrery_core::trust::{AuthorityRecord, NodeCredential, Secret, SigningKey, TrustError, User};
@@ -192,8 +192,9 @@ impl Work {
         };
         let admin = User { uid: ADMIN.into(), description: "Made with the cluster".into(), password: hashed };
         let taken = self.options.handle.edit(move |draft| Ok(draft.establish_trust(record, signing, admin))).await;
-        if !matches!(taken, Ok(true)) {
-            // Another controller was first, and has the password of the user that counts.
+        // Another controller was first, and has the password of the user that counts. When the outcome
+        // is unknown, this one may be right.
+        if !matches!(taken, Ok(true) | Err(ControlError::Store(_))) {
             let _ = std::fs::remove_file(path);
         }
         taken.map(drop).map_err(|error| error.to_string())

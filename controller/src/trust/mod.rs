@@ -1,10 +1,12 @@
 //! Trust at work: the controller's own certificate, logins, and who is cut off.
 
+mod dial;
 mod keeper;
 mod limiter;
 mod login;
 mod urls;
 
+pub use dial::SecureDial;
 pub use keeper::{Keeper, KeeperOptions, keep};
 pub use login::{LoginError, Logins};
 pub use urls::ControllerUrls;

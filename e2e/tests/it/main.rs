@@ -1,5 +1,6 @@
 //! End to end: the real binaries, real processes, real sockets.
 
+mod agents;
 mod apps;
 mod artifacts;
 mod bad_input;
