@@ -46,6 +46,8 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         facts,
         docker: crate::docker_socket(options.docker_socket.as_deref()),
         spawner_program: std::env::current_exe()?,
+        // The data directory, with the credentials, is hidden anyway.
+        hidden: Vec::new(),
         limits: Limits::default(),
     };
     let agent = Arc::new(Agent::start(config).await.with_context(|| format!("the agent of node {node} cannot start"))?);
