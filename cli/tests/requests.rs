@@ -378,3 +378,40 @@ fn plugins_run_with_the_cluster_in_their_environment() {
     assert_eq!(stdout(&output), format!("{} tool --x y\n", server.url));
     assert_eq!(output.status.code(), Some(7));
 }
+
+#[test]
+fn orders_for_nodes_are_sent_and_told() {
+    let node = json!({"id": "c-S1", "hostname": "h1", "state": "draining", "connected": true,
+        "drain": {"then": "deactivate", "deadline": null, "tasksLeft": 1,
+            "waitingFor": [{"app": "/a", "instances": 1, "reason": "there is no room"}]}});
+    let server = serve(&[
+        ("POST /v1/nodes/h1/drain", 200, node),
+        ("POST /v1/nodes/h1/reactivate", 200, json!({"id": "c-S1", "hostname": "h1", "state": "active", "connected": true})),
+        ("POST /v1/nodes/h1/decommission", 409, json!({"message": "node c-S1 is connected, so that it is not gone"})),
+        ("POST /v1/nodes/brake/release", 200, json!({"released": ["c-S2"], "message": "released"})),
+        ("PUT /v1/nodes/brake", 200, json!({"sharePercent": 0, "engaged": false})),
+    ]);
+    let output = server.run(&["node", "drain", "h1", "--deadline", "10m"]);
+    assert_eq!(
+        stdout(&output).lines().collect::<Vec<_>>(),
+        [
+            "h1 (c-S1) is draining: 1 task left",
+            "  /a (1): there is no room",
+            "watch: dcos node drain c-S1 --watch    cancel: dcos node reactivate c-S1",
+        ]
+    );
+    assert_eq!(server.seen()[0].json(), json!({"deadlineSeconds": 600, "decommission": false}));
+    // The option of older clients.
+    server.run(&["node", "drain", "h1", "--max-grace-period", "5s", "--decommission"]);
+    assert_eq!(server.seen()[1].json(), json!({"deadlineSeconds": 5, "decommission": true}));
+    assert_eq!(stdout(&server.run(&["node", "drain", "h1", "--cancel"])).trim(), "Node h1 (c-S1) is in use again.");
+    let output = server.run(&["node", "decommission", "h1", "--gone"]);
+    assert_eq!(server.seen()[3].json(), json!({"gone": true, "force": false}));
+    assert!(stderr(&output).contains("is connected"), "{}", stderr(&output));
+    assert_eq!(stdout(&server.run(&["node", "brake", "release"])).lines().collect::<Vec<_>>(), ["released", "nodes: c-S2"]);
+    assert!(stdout(&server.run(&["node", "brake", "set", "0"])).contains("off"));
+    assert_eq!(server.seen()[5].json(), json!({"sharePercent": 0}));
+    let output = server.run(&["node", "drain", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("dcos node list"), "{}", stderr(&output));
+}

@@ -35,10 +35,22 @@ impl Default for EventLog {
     }
 }
 
+/// What operators look for in the log.
+fn log(event: &Event) {
+    match event {
+        Event::NodeChanged { node, message } => tracing::info!(node = %node.facts.id, state = node.state(), "{message}"),
+        Event::NodeRetired { node } => tracing::warn!(node = %node.id, "the node has left the cluster for ever"),
+        Event::BrakeEngaged { held } => tracing::error!("{}", held.sentence()),
+        Event::BrakeReleased { held } => tracing::warn!(missing = held.missing.len(), "replacements go on"),
+        _ => {}
+    }
+}
+
 impl EventLog {
     pub(crate) fn publish(&self, at: Timestamp, events: Vec<Event>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
+            log(&event);
             let index = recent.back().map_or(1, |last| last.index + 1);
             let stamped = Arc::new(Stamped { index, at, event });
             recent.push_back(Arc::clone(&stamped));

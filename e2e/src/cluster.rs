@@ -43,6 +43,11 @@ impl TestCluster {
         cluster
     }
 
+    /// What the daemon is started with the next time.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
     /// Starts the daemon again on the same data.
     ///
     /// # Panics

@@ -59,6 +59,9 @@ impl DataDirectory {
     }
 }
 
+/// Most nodes that one machine is divided into.
+pub(crate) const AGENTS_MAX: u16 = 64;
+
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   orrery up                                serve in the foreground on 127.0.0.1:8080
@@ -81,7 +84,7 @@ pub(crate) struct UpOptions {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) dns_upstream: Vec<SocketAddr>,
     /// Nodes to run on this machine; they share its resources.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(AGENTS_MAX)))]
     pub(crate) agents: u16,
     /// Attributes of the nodes, `rack:a;disk:ssd`; once for all nodes, or once for each in order.
     #[arg(long, value_name = "KEY:VALUE;…")]
@@ -89,6 +92,10 @@ pub(crate) struct UpOptions {
     /// Resources of each node, `cpus:4;mem:2048;disk:10000;ports:[31000-32000]` [default: detected].
     #[arg(long, value_name = "NAME:AMOUNT;…")]
     pub(crate) resources: Option<String>,
+    /// Hold replacements when more than this share of the nodes vanishes within a minute; 0 = never
+    /// [default: 50, or what the cluster has been told before].
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) mass_loss_brake: Option<u8>,
     /// Default package repository instead of the one inside the program: a directory, a file or a URL.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) universe: Option<String>,

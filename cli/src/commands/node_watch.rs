@@ -26,10 +26,14 @@ pub(crate) struct Follow<'a> {
     pub(crate) again: &'a str,
 }
 
+fn tasks(count: u64) -> String {
+    if count == 1 { "1 task".into() } else { format!("{count} tasks") }
+}
+
 /// How far a drain is, in one line.
 pub(crate) fn drain_line(node: &Value) -> String {
     let left = node.pointer("/drain/tasksLeft").and_then(Value::as_u64).unwrap_or_default();
-    let mut line = format!("{} ({}) is draining: {left} tasks left", text(node, "hostname"), text(node, "id"));
+    let mut line = format!("{} ({}) is draining: {} left", text(node, "hostname"), text(node, "id"), tasks(left));
     if let Some(deadline) = node.pointer("/drain/deadline").and_then(Value::as_str) {
         line += &format!(", stopped at {deadline} at the latest");
     }
@@ -106,7 +110,7 @@ fn row(node: &Value) -> Row {
     let problems = waiting_lines(node).join("\n");
     Row {
         name: if text(node, "hostname").is_empty() { text(node, "id") } else { text(node, "hostname") }.to_owned(),
-        text: if done { state.to_owned() } else { format!("{left} tasks left") },
+        text: if done { state.to_owned() } else { format!("{} left", tasks(left)) },
         done,
         problem: (!problems.is_empty()).then_some(problems),
         event: json!({ "node": node["id"], "state": state, "tasksLeft": left, "waitingFor": node.pointer("/drain/waitingFor") }),

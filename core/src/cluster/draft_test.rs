@@ -578,6 +578,232 @@ fn definitions_nobody_needs_leave_the_store() {
     assert_eq!(stored(&world), VERSIONS_MAX);
 }
 
+/// `nodes` nodes, one of them with room for everything, and the app `/a`.
+fn world_with(nodes: u32, app: App) -> World {
+    let mut world = World::new(nodes);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).unwrap();
+    world.run();
+    world
+}
+
+fn patient(id: &str, instances: u32, inactive: u32, expunge: u32) -> App {
+    let mut app = app(id, instances, 100);
+    app.unreachable_strategy =
+        crate::app::UnreachableStrategy::Replace { inactive_after_seconds: inactive, expunge_after_seconds: expunge };
+    app
+}
+
+fn single(id: &str) -> App {
+    let mut app = app(id, 1, 100);
+    app.labels.insert(crate::app::SINGLE_INSTANCE_LABEL.into(), "true".into());
+    app
+}
+
+fn node(number: u32) -> NodeId {
+    facts(number).id
+}
+
+/// The node that runs the first instance of `/a`.
+fn host_of(world: &World) -> u32 {
+    let id = AppId::parse("/a").unwrap();
+    let node = world.cluster.instances_of(&id).find_map(|instance| instance.node().cloned()).unwrap();
+    (0..9).find(|number| facts(*number).id == node).unwrap()
+}
+
+#[test]
+fn a_node_that_lost_its_connection_keeps_its_tasks_and_gets_no_new_ones() {
+    let mut world = world_with(2, app("/a", 2, 100));
+    world.step(|draft| draft.disconnect_node(&node(0)));
+    assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (2, "unreachable"));
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 6)], false, "")).unwrap();
+    world.run();
+    let there = world.cluster.instances.values().filter(|instance| instance.node() == Some(&node(0))).count();
+    assert_eq!((world.running("/a"), there), (6, 1));
+    world.come_back(0);
+    assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (6, "active"));
+}
+
+#[test]
+fn a_lost_instance_is_replaced_after_inactive_and_forgotten_after_expunge() {
+    let mut world = world_with(2, patient("/a", 1, 10, 60));
+    let (host, id) = (host_of(&world), AppId::parse("/a").unwrap());
+    let lost_at = world.now;
+    world.step(|draft| draft.lose_node(&node(host)));
+    assert_eq!(world.wake_at, Some(Timestamp::from_millis(lost_at + 10_000)), "the alarm is set");
+    world.now = lost_at + 9_999;
+    world.step(|_| ());
+    assert_eq!(world.cluster.instances_of(&id).count(), 1);
+    world.now = lost_at + 10_000;
+    world.step(|_| ());
+    assert_eq!(world.cluster.instances_of(&id).count(), 2, "the replacement beside the lost one");
+    world.run();
+    assert_eq!((world.running("/a"), world.now), (1, lost_at + 60_000));
+    assert_eq!(world.cluster.instances_of(&id).count(), 1, "the lost one is forgotten");
+}
+
+#[test]
+fn a_node_that_returns_keeps_nothing_that_was_replaced() {
+    let mut world = world_with(2, patient("/a", 1, 10, 60));
+    let (host, id) = (host_of(&world), AppId::parse("/a").unwrap());
+    world.step(|draft| draft.lose_node(&node(host)));
+    world.now += 10_000;
+    world.step(|_| ());
+    let original = world.agents[&node(host)].keys().next().unwrap().clone();
+    world.come_back(host);
+    world.run();
+    let left: Vec<_> = world.cluster.instances_of(&id).map(|instance| instance.task_id()).collect();
+    assert_eq!((left.len(), world.running("/a")), (1, 1));
+    assert_ne!(left[0], original, "the replacement stays");
+    assert!(world.agents[&node(host)].is_empty(), "the duplicate was stopped");
+}
+
+#[test]
+fn a_node_that_returns_before_anything_was_replaced_gives_its_tasks_back() {
+    // There is no other node: with the strategy "at once" a replacement waits for room.
+    let mut world = world_with(1, app("/a", 2, 100));
+    let before: Vec<TaskId> = world.agents[&node(0)].keys().cloned().collect();
+    world.step(|draft| draft.lose_node(&node(0)));
+    assert_eq!(world.cluster.pending[&AppId::parse("/a").unwrap()].count, 2);
+    world.come_back(0);
+    world.run();
+    assert_eq!(world.agents[&node(0)].keys().cloned().collect::<Vec<_>>(), before, "no task was touched");
+    assert!(world.cluster.pending.is_empty());
+}
+
+#[test]
+fn a_single_instance_app_waits_for_its_node_until_that_is_declared_gone() {
+    let mut world = world_with(2, single("/a"));
+    let host = host_of(&world);
+    world.step(|draft| draft.lose_node(&node(host)));
+    world.run();
+    assert_eq!(world.running("/a"), 0);
+    // Neither a restart nor making it anew starts a second holder.
+    world.step(|draft| draft.edit(vec![AppEdit::Restart(AppId::parse("/a").unwrap())], true, "")).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/a").unwrap())], true, "")).unwrap();
+    assert!(world.cluster.deployments.is_empty(), "the removal does not wait for a lost node");
+    world.step(|draft| draft.edit(vec![AppEdit::Create(single("/a"))], true, "")).unwrap();
+    world.run();
+    assert_eq!(world.running("/a"), 0);
+    world.agents.get_mut(&node(host)).unwrap().clear();
+    world.step(|draft| draft.decommission_node(&node(host), Decommission { gone: true, force: false })).unwrap();
+    world.run();
+    assert_eq!((world.running("/a"), host_of(&world)), (1, 1 - host));
+}
+
+#[test]
+fn the_brake_holds_replacements_until_it_is_released() {
+    let mut world = world_with(5, app("/a", 5, 100));
+    world.step(|draft| (0..3).for_each(|number| draft.disconnect_node(&node(number))));
+    world.step(|draft| draft.lose_node(&node(0)));
+    let held = world.cluster.brake.clone().unwrap();
+    assert_eq!((held.missing.len(), held.of), (3, 5));
+    world.step(|draft| (1..3).for_each(|number| draft.lose_node(&node(number))));
+    world.now += 3_600_000;
+    world.run();
+    assert_eq!(world.running("/a"), 2, "nothing is replaced");
+    // A new leader neither forgets the loss nor counts it again.
+    world.step(Draft::release_brake);
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.brake.is_some()), (5, false));
+    (0..3).for_each(|number| world.come_back(number));
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.brake_settings.released.len()), (5, 0));
+}
+
+#[test]
+fn the_brake_ends_when_enough_nodes_return_and_gives_their_tasks_back() {
+    let mut world = world_with(4, app("/a", 4, 100));
+    let before = world.agents.clone();
+    world.step(|draft| (0..3).for_each(|number| draft.lose_node(&node(number))));
+    assert!(world.cluster.brake.is_some());
+    world.come_back(0);
+    assert!(world.cluster.brake.is_none(), "two of four are no more than half");
+    world.come_back(1);
+    world.come_back(2);
+    world.run();
+    assert_eq!(world.running("/a"), 4);
+    let kept = before[&node(0)].keys().all(|task| world.agents[&node(0)].contains_key(task));
+    assert!(kept, "the first that returned kept its task");
+}
+
+#[test]
+fn a_drain_empties_a_node_and_survives_a_new_leader() {
+    let mut world = world_with(3, app("/a", 6, 100));
+    world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Deactivate)).unwrap();
+    world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
+    world.ledger = None;
+    (0..3).for_each(|number| world.come_back(number));
+    world.step(Draft::wake_all);
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (6, "drained"));
+    assert!(world.agents[&node(0)].is_empty());
+    world.step(|draft| draft.reactivate_node(&node(0))).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 9)], false, "")).unwrap();
+    world.run();
+    assert!(!world.agents[&node(0)].is_empty(), "it is used again");
+}
+
+#[test]
+fn a_drain_without_room_waits_and_says_why_until_its_deadline() {
+    let mut world = world_with(2, app("/a", 2, 3000));
+    let deadline = world.now().plus_millis(60_000);
+    world.step(|draft| draft.drain_node(&node(0), Some(deadline), AfterDrain::Deactivate)).unwrap();
+    assert_eq!(world.running("/a"), 2, "nothing is stopped");
+    let waiting = world.cluster.drain_progress(&node(0), world.now());
+    assert!(waiting[0].reason.contains("InsufficientCpus") && waiting[0].instances == 1, "{waiting:?}");
+    assert_eq!(world.wake_at, Some(deadline));
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (1, "drained"));
+}
+
+#[test]
+fn a_cancelled_drain_leaves_every_task_where_it_is() {
+    let mut world = world_with(2, app("/a", 4, 100));
+    let before = world.agents[&node(0)].clone();
+    world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Decommission)).unwrap();
+    world.step(|draft| draft.reactivate_node(&node(0))).unwrap();
+    world.run();
+    assert_eq!((world.running("/a"), &world.agents[&node(0)]), (4, &before));
+}
+
+#[test]
+fn a_decommissioned_node_leaves_for_ever() {
+    let mut world = world_with(2, app("/a", 2, 100));
+    let alive = world.step(|draft| draft.decommission_node(&node(0), Decommission { gone: true, force: false }));
+    assert!(matches!(alive, Err(EditError::NodeAlive(_))), "{alive:?}");
+    world.step(|draft| draft.decommission_node(&node(0), Decommission::default())).unwrap();
+    world.run();
+    assert_eq!((world.running("/a"), world.cluster.nodes.len(), world.cluster.retired.len()), (2, 1, 1));
+    world
+        .agents
+        .get_mut(&node(0))
+        .unwrap()
+        .insert(TaskId::parse("a.instance-00000000-0000-0000-0000-000000000001._app.1").unwrap(), Condition::Running);
+    world.come_back(0);
+    assert_eq!((world.cluster.nodes.len(), world.agents[&node(0)].len()), (1, 0), "it was told to leave");
+    let again = world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Deactivate));
+    assert!(matches!(again, Err(EditError::NodeRetired(_))), "{again:?}");
+    assert!(matches!(world.step(|draft| draft.deactivate_node(&node(7))), Err(EditError::NoNode(_))));
+}
+
+#[test]
+fn a_node_that_shrinks_under_its_tasks_keeps_them_and_gets_no_more() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 1000))], false, "")).unwrap();
+    world.run();
+    let reports: Vec<TaskReport> = world.agents[&node(0)].keys().map(|task| world.tell(task, Condition::Running, None)).collect();
+    let mut small = facts(0);
+    small.resources.cpus = Scalar::from_units(-1);
+    let mut draft = world.draft();
+    draft.register(small, reports);
+    draft.edit(vec![AppEdit::Scale(AppId::parse("/a").unwrap(), 3)], false, "").unwrap();
+    let step = draft.settle();
+    let shown = &step.cluster.nodes[&node(0)];
+    assert_eq!((shown.facts.resources.cpus, shown.faults.len()), (Scalar::ZERO, 1));
+    let running = step.cluster.instances.values().filter(|instance| instance.condition == Condition::Running).count();
+    assert_eq!((running, step.cluster.pending[&AppId::parse("/a").unwrap()].count), (2, 1));
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Put(u8, u32, i64),

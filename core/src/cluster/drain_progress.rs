@@ -76,7 +76,10 @@ impl Cluster {
             if instance.is_serving() { serving += 1 } else { starting += 1 }
         }
         if starting > 0 {
-            return format!("{starting} replacements are starting and do not serve yet");
+            return match starting {
+                1 => "its replacement is starting and does not serve yet".into(),
+                _ => format!("{starting} replacements are starting and do not serve yet"),
+            };
         }
         format!("{} of its {} instances must go on serving; {serving} serve elsewhere", minimum_serving(app), app.instances)
     }

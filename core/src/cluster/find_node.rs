@@ -58,7 +58,10 @@ impl Cluster {
                 }
             }
         }
-        let retired = self.retired.values().find(|retired| retired.id.as_str() == name || retired.hostname == name);
+        let retired = self
+            .retired
+            .values()
+            .find(|retired| retired.id.as_str() == name || retired.hostname == name || number(retired.id.as_str()));
         Err(retired.map_or_else(
             || FindNodeError::Nobody(name.chars().take(200).collect()),
             |retired| FindNodeError::Retired(retired.sentence()),

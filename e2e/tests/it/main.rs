@@ -10,6 +10,7 @@ mod docker;
 mod door;
 mod health;
 mod lifecycle;
+mod nodes;
 mod packages;
 mod placement;
 mod renderings;

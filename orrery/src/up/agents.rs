@@ -36,8 +36,8 @@ pub(crate) async fn start(
     let detected = detect_resources(data);
     let mut started = Agents { agents: Vec::new(), joins: Vec::new() };
     for index in 0..options.agents {
-        let facts = nodes::facts(options, index, cluster_id, &detected)?;
-        let id = facts.id.clone();
+        let id = nodes::node_id(cluster_id, index, |id| handle.cluster().retired.contains_key(id))?;
+        let facts = nodes::facts(options, index, id.clone(), &detected)?;
         let config = AgentConfig {
             data_dir: data.join(format!("agents/{index}")),
             facts,

@@ -70,6 +70,13 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         entropy: Seeds::random(),
     };
     let (handle, mut leading) = start(leader, stop.clone()).await?;
+    if let Some(share) = options.mass_loss_brake {
+        let set = move |draft: &mut orrery_core::cluster::Draft| {
+            draft.set_brake_share(share);
+            Ok(())
+        };
+        handle.edit(set).await?;
+    }
     let cluster_id = handle.cluster().id.to_string();
     let directory = Arc::new(AgentDirectory::default());
     warm(&catalog, &handle);

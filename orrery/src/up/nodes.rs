@@ -1,13 +1,25 @@
 //! The nodes that `orrery up` makes of one machine.
 
-use crate::arguments::UpOptions;
+use crate::arguments::{AGENTS_MAX, UpOptions};
 use orrery_core::Scalar;
 use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+/// The id of node `index`: the first of its numbers that no decommissioned node has had.
+pub(crate) fn node_id(cluster_id: &str, index: u16, is_retired: impl Fn(&NodeId) -> bool) -> anyhow::Result<NodeId> {
+    let mut number = u64::from(index);
+    loop {
+        let id = NodeId::parse(&format!("{cluster_id}-S{number}"))?;
+        if !is_retired(&id) {
+            return Ok(id);
+        }
+        number += u64::from(AGENTS_MAX);
+    }
+}
+
 /// Facts of node `index` of `options.agents`, which share `detected`.
-pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected: &Resources) -> anyhow::Result<NodeFacts> {
+pub(crate) fn facts(options: &UpOptions, index: u16, id: NodeId, detected: &Resources) -> anyhow::Result<NodeFacts> {
     // All of 127.0.0.0/8 is this machine, so that every node has an address and a name of its own.
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8));
     let mut resources = share(detected, index, options.agents);
@@ -15,7 +27,7 @@ pub(crate) fn facts(options: &UpOptions, index: u16, cluster_id: &str, detected:
         override_resources(&mut resources, text, index, options.agents)?;
     }
     Ok(NodeFacts {
-        id: NodeId::parse(&format!("{cluster_id}-S{index}"))?,
+        id,
         hostname: address.to_string(),
         address,
         port: 5051,
@@ -87,6 +99,13 @@ pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decommissioned_id_is_not_used_again() {
+        let retired = ["c-S1", "c-S65"];
+        let id = |index| node_id("c", index, |id| retired.contains(&id.as_str())).unwrap().to_string();
+        assert_eq!([id(0), id(1), id(2)], ["c-S0", "c-S129", "c-S2"]);
+    }
 
     #[test]
     fn ports_are_split_without_overlap() {
