@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 /// Most reports in one message.
 const REPORT_BATCH_MAX: usize = 512;
 /// Pause between signs of life on an idle link.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One connection with a controller. Both channels are bounded by whoever creates them.
 #[derive(Debug)]

@@ -47,11 +47,22 @@ fn log(event: &Event) {
 }
 
 impl EventLog {
-    pub(crate) fn publish(&self, at: Timestamp, events: Vec<Event>) {
+    /// Publishes new events; returns the index of the first.
+    pub(crate) fn publish(&self, at: Timestamp, events: Vec<Event>) -> u64 {
+        events.iter().for_each(log);
+        let next = self.last_index() + 1;
+        self.publish_from(next, at, events);
+        next
+    }
+
+    /// Publishes events that another controller has numbered, from `first` on. What is known already
+    /// is left out.
+    pub(crate) fn publish_from(&self, first: u64, at: Timestamp, events: Vec<Event>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in events {
-            log(&event);
-            let index = recent.back().map_or(1, |last| last.index + 1);
+        for (index, event) in (first..).zip(events) {
+            if recent.back().is_some_and(|last| last.index >= index) {
+                continue;
+            }
             let stamped = Arc::new(Stamped { index, at, event });
             recent.push_back(Arc::clone(&stamped));
             if recent.len() > EVENTS_KEPT {

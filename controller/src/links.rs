@@ -1,8 +1,9 @@
 //! Connections of agents, whatever carries them.
 
 use crate::handle::Input;
+use crate::liveness::Signs;
 use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// The controller's end of one connection of an agent.
@@ -14,11 +15,11 @@ pub struct AgentLink {
     pub up: mpsc::Receiver<Up>,
 }
 
-static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
-
 impl AgentLink {
-    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>) {
-        let link = NEXT_LINK.fetch_add(1, Ordering::Relaxed);
+    /// Passes on what the agent says until either side ends. Signs of life go by memory, not by
+    /// message.
+    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, link: u64) {
+        let signs = Arc::new(Signs::new());
         let Some(Up::Register { protocol, facts, tasks }) = self.up.recv().await else {
             tracing::warn!("an agent did not begin with its registration; connection closed");
             return;
@@ -28,10 +29,18 @@ impl AgentLink {
             tracing::info!(%node, protocol, "agent speaks a newer protocol; using {PROTOCOL_VERSION}");
         }
         tracing::info!(%node, tasks = tasks.len(), "agent registered");
-        if inbox.send(Input::Register { facts, tasks, link, down: self.down }).await.is_err() {
+        if inbox.send(Input::Register { facts, tasks, link, down: self.down, signs: Arc::clone(&signs) }).await.is_err() {
             return;
         }
-        while let Some(message) = self.up.recv().await {
+        loop {
+            // A leader that is gone ends the connection, so that the agent looks for its successor.
+            let message = tokio::select! {
+                biased;
+                () = inbox.closed() => return,
+                message = self.up.recv() => message,
+            };
+            let Some(message) = message else { break };
+            signs.note();
             let input = match message {
                 Up::Reports { tasks } => Input::Reports { node: node.clone(), link, tasks },
                 Up::Register { .. } | Up::Heartbeat => continue,

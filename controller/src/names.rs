@@ -16,10 +16,14 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Publishes the masters at `address`.
-    pub(crate) fn new(zone: ZoneHandle, address: SocketAddr) -> Self {
-        zone.apply(Owner::Masters, master_records(&[address], Some(address)));
+    /// Names in `zone`.
+    pub(crate) fn new(zone: ZoneHandle) -> Self {
         Self { zone, framework: MARATHON.into() }
+    }
+
+    /// Publishes the controllers, and which of them leads.
+    pub(crate) fn masters(&self, masters: &[SocketAddr], leader: Option<SocketAddr>) {
+        self.zone.apply(Owner::Masters, master_records(masters, leader));
     }
 
     /// Costs what changed: only nodes and instances that differ between the snapshots.

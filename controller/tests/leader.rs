@@ -93,7 +93,7 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
         store: Arc::clone(&store) as Arc<dyn Store>,
         zone: ZoneHandle::new(),
         address: "127.0.0.1:8080".parse().unwrap(),
-        node_timeout: Duration::from_millis(20),
+        node_timeout: Duration::from_secs(2),
         clock: Clock::system(),
         entropy: Seeds::random(),
     };
@@ -102,6 +102,12 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     let (up, reports) = mpsc::channel(64);
     handle.attach(AgentLink { down, up: reports });
     up.send(Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts()), tasks: Vec::new() }).await.unwrap();
+    let signs = up.clone();
+    let alive = tokio::spawn(async move {
+        while signs.send(Up::Heartbeat).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
     until(&handle, has(NodeStatus::Active)).await;
 
     store.refuses.store(true, Ordering::SeqCst);
@@ -112,6 +118,7 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     // The leader has cut the connection, so that the agent tells everything again; it never does.
     while orders.recv().await.is_some() {}
     store.refuses.store(false, Ordering::SeqCst);
+    alive.abort();
     drop(up);
     // Without a loss in time this waits for ever and the test runner ends it.
     until(&handle, has(NodeStatus::Unreachable)).await;

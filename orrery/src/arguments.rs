@@ -18,7 +18,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Start a whole cluster on this machine and serve until stopped.
     Up(Box<UpOptions>),
-    /// Stop the cluster of a data directory, and its tasks.
+    /// Serve as one of several controllers that share an etcd.
+    Controller(Box<ControllerArguments>),
+    /// Stop what runs on a data directory: a cluster with its tasks, or a controller alone.
     Down(DownOptions),
     /// Tell whether the cluster of a data directory runs, and where.
     Status(StatusOptions),
@@ -111,6 +113,54 @@ pub(crate) struct UpOptions {
     /// Run in the background; returns when the cluster serves.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Log lines as JSON.
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  orrery controller --store etcd://127.0.0.1:2379 --data-dir /var/lib/orrery
+  orrery controller --store etcd://e1:2379,e2:2379,e3:2379 --store-ca ca.pem --listen 127.0.0.1:8080")]
+pub(crate) struct ControllerArguments {
+    #[command(flatten)]
+    pub(crate) data: DataDirectory,
+    /// The etcd that all controllers of the cluster share.
+    #[arg(long, value_name = "etcd://HOST:PORT,…")]
+    pub(crate) store: String,
+    /// User of the store.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) store_user: Option<String>,
+    /// File with the user's password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store_password_file: Option<PathBuf>,
+    /// Authority that signed the store's certificates, PEM; turns TLS on.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store_ca: Option<PathBuf>,
+    /// Our certificate for the store, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store_key: Option<PathBuf>,
+    /// Address of the HTTP door; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Where other controllers and agents reach the door [default: the address it listens on].
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<String>,
+    /// Address of the DNS server; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5354")]
+    pub(crate) dns_listen: SocketAddr,
+    /// DNS servers for names outside the cluster [default: those of /etc/resolv.conf].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) dns_upstream: Vec<SocketAddr>,
+    /// Default package repository instead of the one inside the program: a directory, a file or a URL.
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) universe: Option<String>,
+    /// Name of the cluster, for people.
+    #[arg(long, value_name = "NAME", default_value = "orrery")]
+    pub(crate) name: String,
     /// Log lines as JSON.
     #[arg(long)]
     pub(crate) log_json: bool,

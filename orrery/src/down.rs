@@ -32,6 +32,10 @@ pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
+    if running.kind == Kind::Controller {
+        writeln!(out, "Stopped the controller on {}. Tasks run on; start it again with `orrery controller`.", data.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match (agent, options.stop_tasks) {
         (false, _) => writeln!(out, "Stopped the cluster on {}. Its apps come back with `orrery up`.", data.display())?,
         (true, true) => writeln!(out, "Stopped the agent on {} and its tasks.", data.display())?,

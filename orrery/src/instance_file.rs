@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Cluster,
     /// `orrery agent`.
     Agent,
+    /// `orrery controller`.
+    Controller,
 }
 
 /// The running daemon of a data directory.

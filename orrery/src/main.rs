@@ -3,6 +3,7 @@
 mod agent;
 mod arguments;
 mod attach;
+mod controller;
 mod daemon;
 mod down;
 mod front;
@@ -55,6 +56,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             logging::start(options.log_json)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(up::up(options))
+        }
+        Command::Controller(arguments) => {
+            logging::start(arguments.log_json)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(controller::controller(arguments))
         }
         Command::Down(options) => down::down(&options),
         Command::Status(options) => status::status(&options),

@@ -19,6 +19,17 @@ pub struct Entry {
     pub version: u64,
 }
 
+/// One page of keys, without their values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The keys in byte order, each with the revision that wrote its value.
+    pub keys: Vec<(Key, Revision)>,
+    /// The revision the page shows.
+    pub revision: Revision,
+    /// Whether keys follow: read on with `start_after` the last one.
+    pub more: bool,
+}
+
 /// One page of a range read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {

@@ -17,11 +17,11 @@ mod watch;
 
 pub use dump::dump;
 pub use embedded::{Embedded, EmbeddedOptions};
-pub use entry::{Entry, Range};
+pub use entry::{Entry, KeyRange, Range};
 pub use error::{Error, Result};
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use retention::Retention;
 pub use revision::{Key, LeaseId, Revision};
-pub use store::{LEASE_TTL, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Store, list};
+pub use store::{LEASE_TTL, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Store, list, list_keys};
 pub use transaction::{Compare, MAX_KEY_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, Operation, Transaction};
 pub use watch::{Event, WatchEvents, WatchStream};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Entry, Error, LeaseId, Range, Result, Revision, Transaction, WatchStream};
+use crate::{Entry, Error, KeyRange, LeaseId, Range, Result, Revision, Transaction, WatchStream};
 
 /// Most entries of one page of [`Store::range`].
 pub const MAX_RANGE_ENTRIES: usize = 10_000;
@@ -31,6 +31,14 @@ pub trait Store: Send + Sync {
     ///
     /// Fails with [`Error::Compacted`] or [`Error::FutureRevision`] when `at` can't be read.
     async fn range(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<Range>;
+
+    /// Like [`Store::range`], without the values: cheap where only what has changed is to be found.
+    /// A page holds as many keys as `limit` allows.
+    async fn keys(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<KeyRange> {
+        let Range { entries, revision, more } = self.range(prefix, at, limit, start_after).await?;
+        let keys = entries.into_iter().map(|entry| (entry.key, entry.mod_revision)).collect();
+        Ok(KeyRange { keys, revision, more })
+    }
 
     /// Makes a change, durable before it is acknowledged, and returns its
     /// revision; when nothing changed, the latest revision.
@@ -77,6 +85,24 @@ pub(crate) fn whole_seconds(ttl: Duration) -> Result<u64> {
 /// The number of entries a page may hold.
 pub(crate) fn page_limit(limit: usize) -> usize {
     if limit == 0 { MAX_RANGE_ENTRIES } else { limit.min(MAX_RANGE_ENTRIES) }
+}
+
+/// Reads all keys under `prefix` with the revisions that wrote them, page by page, at one revision.
+/// When that revision is compacted on the way, starts over at the latest.
+pub async fn list_keys(store: &dyn Store, prefix: &str) -> Result<KeyRange> {
+    let mut whole = store.keys(prefix, None, 0, None).await?;
+    while whole.more {
+        let last = whole.keys.last().map(|(key, _)| key.clone());
+        match store.keys(prefix, Some(whole.revision), 0, last.as_deref()).await {
+            Ok(page) => {
+                whole.keys.extend(page.keys);
+                whole.more = page.more;
+            }
+            Err(error) if error.needs_relist() => whole = store.keys(prefix, None, 0, None).await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole)
 }
 
 /// Reads all entries under `prefix`, page by page, at one revision. When that

@@ -128,13 +128,13 @@ impl CatalogService {
             // A remote copy is refreshed behind the reader's back; a local one is read at once.
             Some(content) if Source::is_remote(&repository.uri) => {
                 let (service, repository) = (Arc::clone(self), repository.clone());
-                tokio::spawn(async move { service.refresh(&repository).await });
+                crate::surroundings::spawn(async move { service.refresh(&repository).await });
                 content
             }
             // In a task of its own: a reader that goes away must not leave the copy marked as being fetched.
             _ => {
                 let (service, repository) = (Arc::clone(self), repository.clone());
-                tokio::spawn(async move { service.refresh(&repository).await }).await.ok().flatten()
+                crate::surroundings::spawn(async move { service.refresh(&repository).await }).await.ok().flatten()
             }
         }
     }

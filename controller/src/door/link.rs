@@ -90,6 +90,7 @@ pub fn link_routes(door: LinkDoor) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route(LINK_PATH, post(link))
         .route(TUNNEL_PATH, post(open_tunnel))
+        .layer(axum::middleware::from_fn_with_state(door.handle.clone(), super::forward::to_leader))
         .with_state(door)
 }
 

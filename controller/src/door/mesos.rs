@@ -41,7 +41,7 @@ fn facts(door: &Door) -> MasterFacts {
     MasterFacts {
         cluster_id: door.handle.cluster().id.to_string(),
         cluster_name: door.facts.name.clone(),
-        address: door.facts.address,
+        address: door.leader_address(),
         started_at: door.facts.started_at,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
@@ -148,7 +148,7 @@ fn wrong_method(allowed: &'static str) -> Response {
 
 /// To the leader, without a scheme (platform.md 2.0).
 fn redirect(door: &Door) -> Response {
-    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("//{}/", door.facts.address))]).into_response()
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("//{}/", door.leader_address()))]).into_response()
 }
 
 fn task_query(query: &Parameters) -> Result<TaskQuery, String> {

@@ -8,6 +8,7 @@ mod agents;
 mod body;
 mod cosmos;
 mod cosmos_service;
+mod forward;
 mod gate;
 mod guard;
 mod home;
@@ -51,6 +52,13 @@ pub struct ClusterFacts {
     pub started_at: Timestamp,
 }
 
+impl Door {
+    /// Where the leader's door is; of this controller while nobody is known to lead.
+    fn leader_address(&self) -> SocketAddr {
+        self.handle.leader().map_or(self.facts.address, |leader| leader.controller.address)
+    }
+}
+
 /// What handlers work with.
 #[derive(Clone)]
 pub struct Door {
@@ -79,10 +87,12 @@ pub fn router(door: Door) -> Router {
         .merge(mesos_dns::routes())
         .merge(agents::routes())
         .merge(logs::routes())
+        .merge(forward::routes())
         .merge(native::routes())
         .merge(nodes::routes())
         .merge(marathon::routes());
     routes
+        .layer(axum::middleware::from_fn_with_state(door.handle.clone(), forward::to_leader))
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(axum::middleware::from_fn(guard::local_only))
         .layer(axum::extract::DefaultBodyLimit::max(body::BODY_BYTES_MAX))

@@ -1,70 +1,171 @@
 //! Making a step durable, fenced by the epoch.
 
 use orrery_core::cluster::EPOCH_KEY;
-use orrery_store::{Compare, Error, MAX_OPERATIONS, Revision, Store, Transaction};
+use orrery_store::{Compare, Error, MAX_OPERATIONS, Operation, Revision, Store, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of writes in one transaction; leaves room for keys below the store's own limit.
 const TRANSACTION_BYTES: usize = 900 << 10;
+/// Attempts to find out what became of a transaction that was not answered.
+const RESOLVE_ATTEMPTS: u32 = 5;
+/// Pause between them.
+const RESOLVE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Why a step is not durable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// Somebody else leads: nothing may be written any more.
+    #[error("another controller leads now")]
+    Fenced,
+    /// The store refused it; nothing was written.
+    #[error(transparent)]
+    Refused(Error),
+    /// A part of it may be written: what the leader believes must be read again.
+    #[error(transparent)]
+    Unknown(Error),
+}
 
 /// Writes steps in the name of one epoch.
 pub(crate) struct Committer {
     store: Arc<dyn Store>,
     epoch: u64,
-    epoch_revision: Revision,
+    /// Where the epoch key stands; every transaction compares it.
+    fence: Revision,
+    /// The last revision known to be ours.
+    last: Revision,
 }
 
 impl Committer {
-    /// Raises the epoch, so that every earlier leader is fenced off.
-    pub(crate) async fn take_over(store: Arc<dyn Store>) -> Result<Self, Error> {
-        let current = store.get(EPOCH_KEY).await?;
-        let before = current.as_ref().and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse::<u64>().ok()).unwrap_or(0);
-        let revision = current.map_or(Revision(0), |entry| entry.mod_revision);
-        let epoch = before + 1;
-        let transaction = Transaction::new()
-            .compare(Compare::ModRevision { key: EPOCH_KEY.into(), revision })
-            .put(EPOCH_KEY, epoch.to_string().into_bytes());
-        let epoch_revision = store.transact(transaction).await?;
-        Ok(Self { store, epoch, epoch_revision })
+    /// Writes in the name of `epoch`, whose key was written at `fence`.
+    pub(crate) fn new(store: Arc<dyn Store>, epoch: u64, fence: Revision) -> Self {
+        Self { store, epoch, fence, last: fence }
     }
 
     pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
     }
 
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Stores the writes. Usually one transaction; a step too large for one goes in several, what
     /// others refer to first: definitions, then assignments, deletions last. A crash in between
     /// leaves a state that loads and converges.
-    pub(crate) async fn commit(&self, writes: BTreeMap<String, Option<Vec<u8>>>) -> Result<(), Error> {
-        let rank = |key: &str, value: &Option<Vec<u8>>| match value {
-            Some(_) if key.contains("/versions/") => 0,
-            Some(_) if key.contains("/apps/") => 1,
-            Some(_) => 2,
-            None => 3,
-        };
-        let mut writes: Vec<(String, Option<Vec<u8>>)> = writes.into_iter().collect();
-        writes.sort_by_key(|(key, value)| rank(key, value));
-        let mut transaction = self.fenced();
-        let mut bytes = 0;
-        for (key, value) in writes {
-            let size = key.len() + value.as_ref().map_or(0, Vec::len);
-            if !transaction.operations.is_empty()
-                && (transaction.operations.len() >= MAX_OPERATIONS || bytes + size > TRANSACTION_BYTES)
-            {
-                self.store.transact(std::mem::replace(&mut transaction, self.fenced())).await?;
-                bytes = 0;
-            }
-            bytes += size;
-            transaction = match value {
-                Some(value) => transaction.put(key, value),
-                None => transaction.delete(key),
-            };
+    pub(crate) async fn commit(&mut self, writes: BTreeMap<String, Option<Vec<u8>>>) -> Result<(), CommitError> {
+        let parts = split(writes);
+        for (index, operations) in parts.into_iter().enumerate() {
+            self.store_part(operations).await.map_err(|error| match error {
+                CommitError::Refused(error) if index > 0 => CommitError::Unknown(error),
+                other => other,
+            })?;
         }
-        self.store.transact(transaction).await.map(drop)
+        Ok(())
+    }
+
+    async fn store_part(&mut self, operations: Vec<Operation>) -> Result<(), CommitError> {
+        loop {
+            let transaction = Transaction { operations: operations.clone(), ..self.fenced() };
+            match self.store.transact(transaction).await {
+                Ok(revision) => {
+                    self.last = self.last.max(revision);
+                    return Ok(());
+                }
+                Err(Error::Conflict { key }) if key == EPOCH_KEY => return Err(CommitError::Fenced),
+                Err(error @ Error::Unavailable { .. }) => {
+                    tracing::warn!(%error, "a change was not confirmed; looking whether it was made");
+                    if self.resolve(&operations, error).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(CommitError::Refused(error)),
+            }
+        }
+    }
+
+    /// Whether a transaction that was not answered has happened. It may still be on its way: only
+    /// when the fence has moved it never will.
+    async fn resolve(&mut self, operations: &[Operation], first: Error) -> Result<bool, CommitError> {
+        let mut last_error = first;
+        for _ in 0..RESOLVE_ATTEMPTS {
+            match self.move_fence().await {
+                Ok(()) => match self.happened(operations).await {
+                    Ok(happened) => return Ok(happened),
+                    Err(error) => last_error = error,
+                },
+                Err(CommitError::Unknown(error)) => last_error = error,
+                Err(other) => return Err(other),
+            }
+            tokio::time::sleep(RESOLVE_PAUSE).await;
+        }
+        Err(CommitError::Unknown(last_error))
+    }
+
+    /// Writes the epoch again, so that whatever was compared with the old revision is refused.
+    pub(crate) async fn move_fence(&mut self) -> Result<(), CommitError> {
+        let unknown = CommitError::Unknown;
+        let current = self.store.get(EPOCH_KEY).await.map_err(unknown)?.ok_or(CommitError::Fenced)?;
+        if current.value != self.epoch.to_string().as_bytes() {
+            return Err(CommitError::Fenced);
+        }
+        let compare = Compare::ModRevision { key: EPOCH_KEY.into(), revision: current.mod_revision };
+        let again = Transaction::new().compare(compare).put(EPOCH_KEY, current.value);
+        match self.store.transact(again).await {
+            Ok(revision) => {
+                self.fence = revision;
+                Ok(())
+            }
+            // An earlier attempt of ours, or a successor: the next look tells.
+            Err(error) => Err(unknown(error)),
+        }
+    }
+
+    /// Whether `operations`, all of one transaction, have been made. Nobody else writes.
+    async fn happened(&self, operations: &[Operation]) -> Result<bool, Error> {
+        let put = operations.iter().find(|operation| matches!(operation, Operation::Put { .. }));
+        match put.or(operations.first()) {
+            Some(Operation::Put { key, .. }) => {
+                Ok(self.store.get(key).await?.is_some_and(|entry| entry.mod_revision > self.last))
+            }
+            Some(Operation::Delete { key }) => Ok(self.store.get(key).await?.is_none()),
+            Some(Operation::DeletePrefix { .. }) | None => Ok(false),
+        }
     }
 
     fn fenced(&self) -> Transaction {
-        Transaction::new().compare(Compare::ModRevision { key: EPOCH_KEY.into(), revision: self.epoch_revision })
+        Transaction::new().compare(Compare::ModRevision { key: EPOCH_KEY.into(), revision: self.fence })
     }
+}
+
+/// The operations of a step, in as many transactions as they need.
+fn split(writes: BTreeMap<String, Option<Vec<u8>>>) -> Vec<Vec<Operation>> {
+    let rank = |key: &str, value: &Option<Vec<u8>>| match value {
+        Some(_) if key.contains("/versions/") => 0,
+        Some(_) if key.contains("/apps/") => 1,
+        Some(_) => 2,
+        None => 3,
+    };
+    let mut writes: Vec<(String, Option<Vec<u8>>)> = writes.into_iter().collect();
+    writes.sort_by_key(|(key, value)| rank(key, value));
+    let mut parts: Vec<Vec<Operation>> = vec![Vec::new()];
+    let mut bytes = 0;
+    for (key, value) in writes {
+        let size = key.len() + value.as_ref().map_or(0, Vec::len);
+        if parts.last().is_some_and(|part| !part.is_empty() && (part.len() >= MAX_OPERATIONS || bytes + size > TRANSACTION_BYTES))
+        {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        let operation = match value {
+            Some(value) => Operation::Put { key, value: value.into(), lease: None },
+            None => Operation::Delete { key },
+        };
+        if let Some(part) = parts.last_mut() {
+            part.push(operation);
+        }
+    }
+    parts
 }

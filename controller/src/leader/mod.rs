@@ -1,83 +1,90 @@
-//! The leader: one task that owns the cluster.
+//! The leader: one task that owns the cluster for as long as its tenure lasts.
 
+mod attendance;
 mod commit;
 mod run;
+mod tend;
 
-use crate::events::EventLog;
-use crate::handle::{Handle, INBOX_LIMIT};
-use crate::{Clock, Seeds, names};
-use arc_swap::ArcSwap;
+use crate::Seeds;
+use crate::election::Tenure;
+use crate::handle::INBOX_LIMIT;
+use crate::liveness::Wakefulness;
+use crate::mirror::StoreMirror;
+use crate::replica;
+use crate::shared::Shared;
+use attendance::Attendance;
 use commit::Committer;
-use orrery_core::cluster::{Cluster, ROOT};
-use orrery_net::ZoneHandle;
+use orrery_core::NodeId;
+use orrery_core::cluster::Cluster;
+use orrery_core::node::NodeStatus;
 use orrery_store::Store;
 use run::Leader;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Settings of the leader.
-pub struct LeaderOptions {
-    /// Where decisions are kept.
-    pub store: Arc<dyn Store>,
-    /// Names that the cluster publishes.
-    pub zone: ZoneHandle,
-    /// Address of the door, published as `leader.mesos`.
-    pub address: std::net::SocketAddr,
-    /// How long a node may be away before it counts as lost.
-    pub node_timeout: Duration,
-    /// Time.
-    pub clock: Clock,
-    /// Randomness.
-    pub entropy: Seeds,
+/// Generations of one epoch: they rise from one leader to the next, whatever a new one has not seen.
+const GENERATIONS_OF_AN_EPOCH: u32 = 32;
+
+/// Why leadership ended that was given up.
+pub(crate) const ABDICATED: &str = "it was asked to step down";
+
+/// What a leader works with.
+pub(crate) struct Office {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) entropy: Seeds,
+    /// Silence after which the tasks of a node count as lost.
+    pub(crate) silence_limit: Duration,
+    /// Compacts the history of the store; a store of our own does that by itself.
+    pub(crate) compacts: bool,
 }
 
-/// Why the leader could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store does not answer.
-    #[error("the store cannot be read: {0}")]
-    Store(#[from] orrery_store::Error),
+/// The nodes that are not lost already.
+pub(crate) fn present(cluster: &Cluster) -> impl Iterator<Item = &NodeId> {
+    cluster.nodes.iter().filter(|(_, node)| node.status != NodeStatus::Unreachable).map(|(id, _)| id)
 }
 
-/// Takes over leadership: raises the epoch, loads the cluster and starts to serve it.
-///
-/// # Errors
-/// [`StartError`] when the store cannot be read or written.
-pub async fn start(options: LeaderOptions, stop: CancellationToken) -> Result<(Handle, tokio::task::JoinHandle<()>), StartError> {
-    let committer = Committer::take_over(Arc::clone(&options.store)).await?;
-    let entries = orrery_store::list(&*options.store, ROOT).await?.entries;
-    let (cluster, faults) =
-        Cluster::load(entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_ref())), options.clock.now());
-    for fault in faults {
-        tracing::error!(%fault, "a stored entry cannot be read and is left alone");
-    }
-    tracing::info!(epoch = committer.epoch(), apps = cluster.apps.len(), instances = cluster.instances.len(), "leading");
+/// Leads until the right to do so ends; returns why. Begins with what is stored, which `mirror` holds
+/// exactly, and with what was last seen of the cluster; every node has its whole time to come back.
+pub(crate) async fn lead(office: &Office, tenure: Arc<Tenure>, mirror: StoreMirror) -> String {
+    let (store, shared) = (&office.store, &office.shared);
+    let mut cluster = mirror.mirror().cluster().clone().with_observations_of(&shared.published());
+    drop(mirror);
+    let epoch = tenure.record.epoch;
+    cluster.generation = (cluster.generation + 1).max(epoch << GENERATIONS_OF_AN_EPOCH);
+    tracing::info!(epoch, apps = cluster.apps.len(), instances = cluster.instances.len(), "leading");
+    shared.publish_anew(cluster.clone());
+    let awake = Arc::new(Mutex::new(Wakefulness::new()));
+    let attendance = Attendance::new(office.silence_limit, Arc::clone(&awake), present(&cluster));
+    let (hub, followers, hub_work) = replica::serve(cluster.clone());
     let (inbox, received) = mpsc::channel(INBOX_LIMIT);
-    let published = Arc::new(ArcSwap::from_pointee(cluster.clone()));
-    let (generation, watch) = watch::channel(0);
-    let events = Arc::new(EventLog::default());
-    let handle = Handle {
-        inbox,
-        published: Arc::clone(&published),
-        generation: watch,
-        events: Arc::clone(&events),
-        clock: options.clock.clone(),
+    let committer = Committer::new(Arc::clone(store), epoch, tenure.fence);
+    let leader =
+        Leader::new(cluster, committer, Arc::clone(&tenure), Arc::clone(shared), hub, office.entropy.clone(), attendance);
+    // Apart from the loop, so that a long step delays none of them.
+    let _hub = AbortOnDropHandle::new(crate::surroundings::spawn(hub_work));
+    let _pulse = AbortOnDropHandle::new(crate::surroundings::spawn(tend::pulse(awake)));
+    let keeping = AbortOnDropHandle::new(crate::surroundings::spawn({
+        let (tenure, store) = (Arc::clone(&tenure), Arc::clone(store));
+        async move { tenure.keep(&*store).await }
+    }));
+    let ready = |_: &_| shared.lead(&tenure, inbox, followers);
+    let compaction = async {
+        if office.compacts {
+            tend::compact(&**store).await;
+        }
+        std::future::pending::<()>().await;
     };
-    let names = names::Names::new(options.zone, options.address);
-    let mut leader = Leader::new(
-        cluster,
-        committer,
-        published,
-        generation,
-        events,
-        names,
-        options.node_timeout,
-        options.clock,
-        options.entropy,
-    );
-    leader.first_step().await;
-    let task = crate::surroundings::spawn(leader.run(received, stop));
-    Ok((handle, task))
+    let reason = tokio::select! {
+        biased;
+        reason = keeping => reason.unwrap_or_else(|error| error.to_string()),
+        reason = tend::watch_leadership(&**store, &tenure) => reason,
+        () = shared.abdication.notified() => ABDICATED.into(),
+        () = compaction => "compaction".into(),
+        reason = leader.run(received, ready) => reason,
+    };
+    shared.follow(None);
+    reason
 }

@@ -1,165 +1,217 @@
 //! The loop: collect, settle, store, publish, tell.
 
-use super::commit::Committer;
-use crate::events::EventLog;
+use super::attendance::Attendance;
+use super::commit::{CommitError, Committer};
+use super::present;
+use crate::Seeds;
+use crate::election::Tenure;
 use crate::handle::{ControlError, Input};
-use crate::names::Names;
-use crate::{Clock, Seeds};
-use arc_swap::ArcSwap;
+use crate::mirror::StoreMirror;
+use crate::replica::{Hub, Published};
+use crate::shared::Shared;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
-use orrery_core::node::NodeStatus;
 use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Inputs taken into one step.
 const BATCH_MAX: usize = 1_024;
-/// Longest sleep of the loop; it wakes for events, this only bounds a clock that jumped.
+/// Longest sleep of the loop; it wakes for events, this only bounds a mistake.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Pause before inputs are taken again after the store failed.
 const STORE_RETRY: Duration = Duration::from_millis(250);
-
-struct Link {
-    id: u64,
-    down: mpsc::Sender<Down>,
-}
 
 pub(crate) struct Leader {
     cluster: Cluster,
     /// Derived from `cluster`; moves through every draft and back.
     ledger: Option<Ledger>,
     committer: Committer,
-    published: Arc<ArcSwap<Cluster>>,
-    generation: watch::Sender<u64>,
-    events: Arc<EventLog>,
-    names: Names,
-    node_timeout: Duration,
-    clock: Clock,
+    tenure: Arc<Tenure>,
+    shared: Arc<Shared>,
+    hub: Hub,
     entropy: Seeds,
-    links: BTreeMap<NodeId, Link>,
-    /// Nodes without a connection and when they count as lost.
-    absent: BTreeMap<NodeId, Timestamp>,
+    attendance: Attendance,
     wake_at: Option<Timestamp>,
     /// The first step, which looks at everything, has been stored.
     begun: bool,
+    /// The store may hold something else than what is believed.
+    doubtful: bool,
 }
 
 type Answer = Box<dyn FnOnce(Result<(), ControlError>) + Send>;
+
+/// What became of a step.
+enum Outcome {
+    Done,
+    /// Nothing of it was stored.
+    Dropped,
+    /// A part of it may be stored.
+    Doubtful,
+    Deposed,
+}
 
 impl Leader {
     pub(crate) fn new(
         cluster: Cluster,
         committer: Committer,
-        published: Arc<ArcSwap<Cluster>>,
-        generation: watch::Sender<u64>,
-        events: Arc<EventLog>,
-        names: Names,
-        node_timeout: Duration,
-        clock: Clock,
+        tenure: Arc<Tenure>,
+        shared: Arc<Shared>,
+        hub: Hub,
         entropy: Seeds,
+        attendance: Attendance,
     ) -> Self {
-        let due = clock.now().plus_millis(i64::try_from(node_timeout.as_millis()).unwrap_or(i64::MAX));
-        let absent = cluster.nodes.keys().map(|node| (node.clone(), due)).collect();
         Self {
             ledger: Some(Ledger::of(&cluster)),
             cluster,
             committer,
-            published,
-            generation,
-            events,
-            names,
-            node_timeout,
-            clock,
+            tenure,
+            shared,
+            hub,
             entropy,
-            links: BTreeMap::new(),
-            absent,
+            attendance,
             wake_at: None,
             begun: false,
+            doubtful: false,
         }
     }
 
-    /// Names the cluster and looks at everything once, before anybody else may.
-    pub(crate) async fn first_step(&mut self) {
-        self.step(&mut Vec::new()).await;
-    }
-
-    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, stop: CancellationToken) {
+    /// Leads until another controller does. The first step names the cluster and looks at everything;
+    /// only then `ready` is told.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Input>, ready: impl FnOnce(&Cluster) + Send) -> String {
+        let mut ready = Some(ready);
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
-            let pause = self.pause();
+            if self.doubtful && !self.reload().await {
+                return "another controller leads now".into();
+            }
+            if self.begun
+                && let Some(ready) = ready.take()
+            {
+                ready(&self.cluster);
+            }
+            // Before the first step is stored nobody else's requests are taken.
+            let taking = ready.is_none();
+            let wake = self.wake();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                received = inbox.recv_many(&mut batch, BATCH_MAX) => if received == 0 { break },
-                () = tokio::time::sleep(pause) => {}
+                received = inbox.recv_many(&mut batch, BATCH_MAX), if taking => if received == 0 { return "nobody asks any more".into() },
+                () = tokio::time::sleep_until(wake) => {}
             }
-            self.step(&mut batch).await;
+            if batch.is_empty() && self.begun && Instant::now() < self.wake() {
+                continue;
+            }
+            if !self.step(&mut batch).await {
+                return "another controller leads now".into();
+            }
         }
-        tracing::info!("the leader has stopped");
     }
 
-    fn pause(&self) -> Duration {
-        let now = self.clock.now();
-        let next = self.absent.values().copied().chain(self.wake_at).min();
-        let millis = next.map(|at| at.millis_since(now).max(0) as u64);
-        millis.map_or(SLEEP_MAX, Duration::from_millis).min(SLEEP_MAX)
+    /// When to step next even if nobody asks.
+    fn wake(&self) -> Instant {
+        let now = Instant::now();
+        if !self.begun {
+            return now;
+        }
+        let planned = self.wake_at.map(|at| {
+            let millis = at.millis_since(self.shared.now()).max(0);
+            now + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+        });
+        self.attendance.next().into_iter().chain(planned).min().unwrap_or(now + SLEEP_MAX).min(now + SLEEP_MAX)
     }
 
     fn draft(&mut self) -> Draft {
         let ledger = self.ledger.take();
-        Draft::new(&self.cluster, self.clock.now(), self.committer.epoch(), Entropy::new(self.entropy.next_seed()))
-            .with_ledger(ledger)
+        let seed = self.entropy.next_seed();
+        Draft::new(&self.cluster, self.shared.now(), self.committer.epoch(), Entropy::new(seed)).with_ledger(ledger)
     }
 
-    async fn step(&mut self, batch: &mut Vec<Input>) {
+    /// Returns whether this controller still leads.
+    async fn step(&mut self, batch: &mut Vec<Input>) -> bool {
         let mut answers = Vec::new();
-        let absent = self.absent.clone();
+        let attendance = self.attendance.clone();
         let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
         let Ok(step) = decided else {
             // A fault of ours in one request must not end the cluster: the draft is dropped.
             tracing::error!("a step panicked and was dropped; please report the lines above");
             batch.clear();
-            self.undo(absent);
+            self.ledger = None;
+            self.undo(attendance);
             for answer in answers {
                 answer(Err(ControlError::Store("an internal error".into())));
             }
-            return;
+            if !self.begun {
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+            return true;
         };
-        if !self.finish(step, answers).await {
-            self.undo(absent);
-            tokio::time::sleep(STORE_RETRY).await;
+        match self.finish(step, answers).await {
+            Outcome::Done => {}
+            Outcome::Deposed => return false,
+            Outcome::Dropped => {
+                self.undo(attendance);
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+            Outcome::Doubtful => {
+                self.undo(attendance);
+                self.doubtful = true;
+            }
         }
+        true
     }
 
     /// After a step that was dropped: reports in it are lost, so that agents must tell everything
     /// again. One that does not come back to do so counts as lost in its time, as do those that the
     /// step would have lost.
-    fn undo(&mut self, absent: BTreeMap<NodeId, Timestamp>) {
-        self.links.clear();
-        self.absent = absent;
-        let due = self.due();
-        for (node, _) in self.cluster.nodes.iter().filter(|(_, node)| node.status == NodeStatus::Active) {
-            self.absent.entry(node.clone()).or_insert(due);
-        }
+    fn undo(&mut self, attendance: Attendance) {
+        self.attendance = attendance;
+        self.attendance.disconnect_all(present(&self.cluster));
         if !self.begun {
-            self.wake_at = Some(self.clock.now());
+            self.wake_at = Some(self.shared.now());
         }
     }
 
-    /// When a node that is absent from now on counts as lost.
-    fn due(&self) -> Timestamp {
-        self.clock.now().plus_millis(i64::try_from(self.node_timeout.as_millis()).unwrap_or(i64::MAX))
+    /// Reads again what is stored, after a step of which it is not known what was. Returns whether
+    /// this controller still leads.
+    async fn reload(&mut self) -> bool {
+        loop {
+            // What may still be on its way must not arrive after it was looked for.
+            let fenced = self.committer.move_fence().await;
+            if fenced == Err(CommitError::Fenced) {
+                return false;
+            }
+            let loaded = match fenced {
+                Ok(()) => StoreMirror::load(&**self.committer.store(), self.shared.now()).await.map_err(CommitError::Unknown),
+                Err(error) => Err(error),
+            };
+            match loaded {
+                Ok(loaded) => {
+                    let mut cluster = loaded.mirror().cluster().clone().with_observations_of(&self.cluster);
+                    cluster.generation = self.cluster.generation + 1;
+                    self.ledger = Some(Ledger::of(&cluster));
+                    self.hub.publish(Published::jump(cluster.clone()));
+                    self.shared.publish_anew(cluster.clone());
+                    self.cluster = cluster;
+                    self.doubtful = false;
+                    // Everything is looked at again.
+                    self.begun = false;
+                    tracing::warn!("read the cluster from the store again");
+                    return true;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be read again yet");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
     }
 
     /// The pure part of a step.
     fn decide(&mut self, batch: &mut Vec<Input>, answers: &mut Vec<Answer>) -> Step {
-        let now = self.clock.now();
         let mut draft = self.draft();
         if !self.begun {
             draft.name_cluster();
@@ -168,52 +220,64 @@ impl Leader {
         for input in batch.drain(..) {
             match input {
                 Input::Edit(act) => answers.push(act(&mut draft)),
-                Input::Register { facts, tasks, link, down } => {
-                    self.absent.remove(&facts.id);
-                    self.links.insert(facts.id.clone(), Link { id: link, down });
+                Input::Register { facts, tasks, link, down, signs } => {
+                    self.attendance.connect(&facts.id, link, down, signs);
                     draft.register(*facts, tasks);
                 }
                 Input::Reports { node, link, tasks } => {
                     // What an older connection says late is older than the registration on the newer.
-                    if self.links.get(&node).is_some_and(|current| current.id == link) {
+                    if self.attendance.is_current(&node, link) {
                         for report in tasks {
                             draft.observe(&node, report);
                         }
                     }
                 }
                 Input::Lost { node, link } => {
-                    if self.links.get(&node).is_some_and(|current| current.id == link) {
-                        self.links.remove(&node);
-                        draft.disconnect_node(&node);
-                        self.absent.insert(node, self.due());
+                    if self.attendance.is_current(&node, link) {
+                        self.attendance.disconnect(&node);
                     }
                 }
             }
         }
-        let lost: Vec<NodeId> = self.absent.iter().filter(|(_, due)| **due <= now).map(|(node, _)| node.clone()).collect();
-        for node in lost {
+        for node in self.attendance.take_disconnected() {
+            draft.disconnect_node(&node);
+        }
+        for node in self.attendance.take_silent() {
             tracing::warn!(%node, "the agent is lost");
-            self.absent.remove(&node);
             draft.lose_node(&node);
         }
         draft.wake_paused();
         draft.settle()
     }
 
-    /// Stores the step; only then it becomes true. Returns whether it did.
-    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) -> bool {
-        if !step.writes.is_empty()
-            && let Err(error) = self.committer.commit(step.writes).await
-        {
-            tracing::error!(%error, "a step could not be stored; nothing of it was done");
+    /// Stores the step; only then it becomes true.
+    async fn finish(&mut self, mut step: Step, answers: Vec<Answer>) -> Outcome {
+        let stored = if step.writes.is_empty() {
+            // Nothing fences a step that writes nothing: a leader that was paused must notice here.
+            if self.tenure.holds() { Ok(()) } else { Err(CommitError::Fenced) }
+        } else {
+            self.committer.commit(std::mem::take(&mut step.writes)).await
+        };
+        if let Err(error) = stored {
+            let (outcome, problem) = match error {
+                CommitError::Fenced => (Outcome::Deposed, ControlError::NotLeading),
+                CommitError::Refused(error) => {
+                    tracing::error!(%error, "a step could not be stored; nothing of it was done");
+                    (Outcome::Dropped, ControlError::Store(error.to_string()))
+                }
+                CommitError::Unknown(error) => {
+                    tracing::error!(%error, "it is not known whether a step was stored");
+                    (Outcome::Doubtful, ControlError::Unknown(error.to_string()))
+                }
+            };
             for answer in answers {
-                answer(Err(ControlError::Store(error.to_string())));
+                answer(Err(problem.clone()));
             }
             self.ledger = step.ledger.take();
             if let Some(ledger) = &mut self.ledger {
                 ledger.rollback();
             }
-            return false;
+            return outcome;
         }
         self.ledger = step.ledger.take();
         if let Some(ledger) = &mut self.ledger {
@@ -221,29 +285,34 @@ impl Leader {
         }
         self.begun = true;
         self.wake_at = step.wake_at;
-        let now = self.clock.now();
-        self.names.update(&self.cluster, &step.cluster, &step.touched);
-        self.cluster = step.cluster;
-        self.published.store(Arc::new(self.cluster.clone()));
-        self.generation.send_replace(self.cluster.generation);
+        let now = self.shared.now();
+        let before = std::mem::replace(&mut self.cluster, step.cluster);
+        self.shared.publish(self.cluster.clone(), &step.touched);
         for answer in answers {
             answer(Ok(()));
         }
         for (node, order) in step.orders {
             self.send(&node, order);
         }
-        self.events.publish(now, step.events);
-        true
+        let events = if self.hub.is_followed() { step.events.clone() } else { Vec::new() };
+        let first_event = self.shared.events.publish(now, step.events);
+        self.hub.publish(Published {
+            before: Some(before),
+            after: self.cluster.clone(),
+            touched: step.touched,
+            events,
+            first_event,
+            at: now,
+        });
+        Outcome::Done
     }
 
     fn send(&mut self, node: &NodeId, order: Down) {
         // A node without a connection gets a snapshot when it comes back.
-        let Some(link) = self.links.get(node) else { return };
-        if let Err(error) = link.down.try_send(order) {
+        let Some(down) = self.attendance.down(node) else { return };
+        if let Err(error) = down.try_send(order) {
             tracing::warn!(%node, %error, "the agent does not take its orders; connection closed");
-            self.links.remove(node);
-            // The end of that connection is no news any more, so its time runs from here.
-            self.absent.insert(node.clone(), self.due());
+            self.attendance.disconnect(node);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub const VERSIONS_MAX: usize = 50;
 
 /// An app with its versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppRecord {
     /// The version wanted now.
     pub app: Arc<App>,

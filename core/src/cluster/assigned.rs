@@ -4,8 +4,8 @@
 //! version of an app, then for each instance its UUID, incarnation, time of the launch, host ports
 //! and goal (0 run, 1 restart, 2 stop for good). The earlier form, a list of objects, is read too.
 
-use crate::instance::{Goal, HostPorts, Instance};
-use crate::{AppId, InstanceId, Timestamp};
+use crate::instance::{Condition, Goal, HostPorts, Instance, Observed, Seat};
+use crate::{App, AppId, InstanceId, NodeId, Timestamp};
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
@@ -33,6 +33,42 @@ pub(super) struct AssignedInstance {
     pub(super) ports: HostPorts,
     #[serde(rename = "s")]
     pub(super) staged_at: Timestamp,
+}
+
+impl AssignedInstance {
+    pub(super) fn of(instance: &Instance) -> Option<Self> {
+        let seat = instance.seat.as_ref()?;
+        Some(Self {
+            instance: instance.id.clone(),
+            app: instance.app.id.clone(),
+            version: instance.app.version,
+            incarnation: instance.incarnation,
+            goal: instance.goal,
+            ports: seat.host_ports.clone(),
+            staged_at: instance.staged_at,
+        })
+    }
+
+    /// The instance as it is known without a report: staging, since it was given to the node, or
+    /// unreachable since the node was lost.
+    pub(super) fn seated(self, node: NodeId, app: Arc<App>, lost_since: Option<Timestamp>) -> Instance {
+        Instance {
+            // The path is shared with the definition.
+            id: InstanceId::new(&app.id, self.instance.uuid()),
+            app,
+            incarnation: self.incarnation,
+            goal: self.goal,
+            seat: Some(Seat { node, host_ports: self.ports }),
+            condition: if lost_since.is_some() { Condition::Unreachable } else { Condition::Staging },
+            since: lost_since.unwrap_or(self.staged_at),
+            staged_at: self.staged_at,
+            unreachable_since: lost_since,
+            inactive: false,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed::default(),
+        }
+    }
 }
 
 /// All instances of a document.
@@ -157,22 +193,6 @@ impl<'de> Visitor<'de> for Apps<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl AssignedInstance {
-    #[cfg(test)]
-    pub(super) fn of(instance: &Instance) -> Option<Self> {
-        let seat = instance.seat.as_ref()?;
-        Some(Self {
-            instance: instance.id.clone(),
-            app: instance.app.id.clone(),
-            version: instance.app.version,
-            incarnation: instance.incarnation,
-            goal: instance.goal,
-            ports: seat.host_ports.clone(),
-            staged_at: instance.staged_at,
-        })
     }
 }
 

@@ -18,6 +18,9 @@ struct World {
     seed: u64,
     wake_at: Option<Timestamp>,
     ledger: Option<Ledger>,
+    /// A follower's copy, and what it reads from the store.
+    replica: Cluster,
+    mirror: Mirror,
 }
 
 impl World {
@@ -30,6 +33,8 @@ impl World {
             seed: 1,
             wake_at: None,
             ledger: None,
+            replica: Cluster::default(),
+            mirror: Mirror::default(),
         };
         world.step(Draft::name_cluster);
         for number in 0..nodes {
@@ -53,6 +58,12 @@ impl World {
         if let Some(ledger) = &mut self.ledger {
             ledger.commit(step.cluster.generation);
         }
+        let delta = Delta::between(&self.cluster, &step.cluster, &step.touched, &step.events);
+        let (replica, events) = self.replica.with_delta(&super::replica_test::sent(&delta)).unwrap();
+        assert_eq!(format!("{events:?}"), format!("{:?}", step.events));
+        self.replica = replica;
+        let writes = step.writes.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
+        self.mirror.apply(writes, Timestamp::from_millis(self.now));
         for (key, value) in step.writes {
             match value {
                 Some(value) => self.store.insert(key, value),
@@ -216,6 +227,9 @@ impl World {
         assert!(self.cluster.draining.keys().all(|id| self.cluster.nodes.contains_key(id)));
         let (loaded, faults) = Cluster::load(self.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), self.now());
         assert_eq!(faults, []);
+        assert_eq!(self.mirror.faults(), []);
+        super::replica_test::assert_mirrors(&self.mirror, &loaded);
+        super::replica_test::assert_same(&self.replica, &self.cluster);
         assert_eq!(
             loaded.loads.iter().filter(|(_, load)| !load.instances.is_empty()).count(),
             self.cluster.loads.iter().filter(|(_, load)| !load.instances.is_empty()).count()
@@ -512,6 +526,7 @@ fn a_deployment_whose_removed_app_is_gone_ends_after_a_restart() {
     let waiting = vec![AppId::parse("/c").unwrap()];
     assert_eq!(pending(&world), waiting);
     world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
+    world.replica = world.cluster.clone();
     world.step(Draft::wake_all);
     assert_eq!(pending(&world), waiting, "the app that is gone is not waited for again");
     assert_eq!(world.cluster.instances_of(&waiting[0]).count(), 1);

@@ -7,8 +7,14 @@ use crate::{AppId, Timestamp};
 pub const ROOT: &str = "/orrery/v1/";
 /// Holds the epoch of the leader; compared in every transaction.
 pub const EPOCH_KEY: &str = "/orrery/v1/epoch";
+/// Says who leads: present for as long as the leader's lease lives.
+pub const LEADER_KEY: &str = "/orrery/v1/leader";
 
-pub(super) const CLUSTER_ID: &str = "/orrery/v1/cluster/id";
+/// Holds the id of the cluster, a JSON string.
+pub const CLUSTER_ID: &str = "/orrery/v1/cluster/id";
+/// Below it, a key for each controller that is there, with its lease.
+pub const CONTROLLERS: &str = "/orrery/v1/controllers/";
+
 pub(super) const BRAKE: &str = "/orrery/v1/cluster/brake";
 pub(super) const REPOSITORIES: &str = "/orrery/v1/repositories";
 pub(super) const APPS: &str = "/orrery/v1/apps";

@@ -16,17 +16,21 @@ mod draft_reports;
 mod draft_settle;
 #[cfg(test)]
 mod draft_test;
-mod drain_progress;
 mod draft_trust;
 #[cfg(test)]
 mod draft_trust_test;
+mod drain_progress;
 mod entropy;
 mod event;
 mod find_node;
 mod instances;
 mod keys;
 mod load;
+mod mirror;
 mod pending;
+mod replica;
+#[cfg(test)]
+mod replica_test;
 mod service_ports;
 
 pub use alarms::Alarms;
@@ -39,9 +43,11 @@ pub use entropy::Entropy;
 pub use event::Event;
 pub use find_node::FindNodeError;
 pub use instances::Instances;
-pub use keys::{EPOCH_KEY, ROOT};
+pub use keys::{CLUSTER_ID, CONTROLLERS, EPOCH_KEY, LEADER_KEY, ROOT};
 pub use load::LoadFault;
+pub use mirror::Mirror;
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
+pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::{Circumstances, Deployment};
@@ -142,6 +148,13 @@ impl Cluster {
             None => self.draining.remove(&id),
         };
         self.nodes.insert(id, node)
+    }
+
+    /// Forgets a node and keeps the indexes.
+    pub(crate) fn drop_node(&mut self, id: &NodeId) {
+        self.nodes.remove(id);
+        self.away.remove(id);
+        self.draining.remove(id);
     }
 
     /// What surrounds an app when it is planned.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub const COMPLETED_MAX: usize = 1000;
 
 /// The pause of an app that keeps failing (marathon.md 1.13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delay {
     /// Length of the current pause, milliseconds.
     pub pause_ms: i64,
@@ -21,7 +21,7 @@ pub struct Delay {
 }
 
 /// An app with instances that have no node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// Since when.
     pub since: Timestamp,
@@ -59,7 +59,7 @@ pub struct LastFailure {
 }
 
 /// An app that a running deployment has removed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RemovedApp {
     /// Its last definition.
     pub app: Arc<App>,

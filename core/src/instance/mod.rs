@@ -13,10 +13,11 @@ pub use ports::HostPorts;
 use crate::health::Health;
 use crate::node::NodeId;
 use crate::{App, AppId, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Where an incarnation runs: a decision of the scheduler, durable in the node's assignment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seat {
     /// The node.
     pub node: NodeId,

@@ -38,7 +38,7 @@ impl Default for BrakeSettings {
 }
 
 /// The brake while it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Since when.
     pub since: Timestamp,

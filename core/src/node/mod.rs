@@ -73,7 +73,7 @@ pub enum NodeStatus {
 }
 
 /// A node as the cluster sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// What it said when it joined.
     pub facts: NodeFacts,

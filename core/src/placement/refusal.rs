@@ -43,7 +43,7 @@ impl Reason {
 }
 
 /// Counted refusals of one attempt to place.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusals {
     /// Nodes looked at.
     pub nodes: u64,

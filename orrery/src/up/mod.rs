@@ -2,7 +2,7 @@
 
 mod agents;
 pub(crate) mod nodes;
-mod refuse;
+pub(crate) mod refuse;
 
 use crate::arguments::UpOptions;
 use crate::front::{self, FrontOptions};
@@ -21,6 +21,7 @@ use orrery_core::node::NodeStatus;
 use orrery_core::package::Repository;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
 use orrery_store::Embedded;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -58,9 +59,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let upstreams = (!options.dns_upstream.is_empty()).then(|| options.dns_upstream.clone());
     let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(options.dns_listen) }, zone.clone(), &stop).await?;
 
-    let builtin = tokio::task::spawn_blocking(universe::builtin).await?;
-    let catalog =
-        Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(&options)?]));
+    let catalog = catalog(&data, options.universe.as_deref()).await?;
     let leader = LeaderOptions {
         store,
         zone: zone.clone(),
@@ -177,14 +176,20 @@ pub(crate) fn raise_open_files() {
 }
 
 /// Reads the repositories before anybody asks.
-fn warm(catalog: &Arc<CatalogService>, handle: &Handle) {
+pub(crate) fn warm(catalog: &Arc<CatalogService>, handle: &Handle) {
     let (catalog, repositories) = (Arc::clone(catalog), repositories(&handle.cluster(), catalog));
     tokio::spawn(async move { drop(catalog.index(&repositories).await) });
 }
 
+/// The catalog, with its copies of repositories below `data`.
+pub(crate) async fn catalog(data: &Path, universe: Option<&str>) -> anyhow::Result<Arc<CatalogService>> {
+    let builtin = tokio::task::spawn_blocking(universe::builtin).await?;
+    Ok(Arc::new(CatalogService::new(data.join("repositories"), Arc::new(builtin), vec![default_repository(universe)?])))
+}
+
 /// The list of repositories while nobody has changed it.
-fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
-    let uri = match options.universe.as_deref() {
+fn default_repository(universe: Option<&str>) -> anyhow::Result<Repository> {
+    let uri = match universe {
         None => BUILTIN_URI.to_owned(),
         Some(uri) if uri.contains("://") || uri == BUILTIN_URI => uri.to_owned(),
         Some(path) => {
@@ -197,6 +202,6 @@ fn default_repository(options: &UpOptions) -> anyhow::Result<Repository> {
     Ok(Repository { name: "Universe".into(), uri })
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64))
 }

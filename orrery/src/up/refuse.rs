@@ -4,7 +4,11 @@ use crate::arguments::UpOptions;
 
 /// Names are answered for this machine only; the door itself asks for a login elsewhere.
 pub(crate) fn check(options: &UpOptions) -> anyhow::Result<()> {
-    let address = options.dns_listen;
+    names(options.dns_listen)
+}
+
+/// Names are answered for this machine only.
+pub(crate) fn names(address: std::net::SocketAddr) -> anyhow::Result<()> {
     anyhow::ensure!(
         address.ip().is_loopback(),
         "--dns-listen {address}: names are answered on loopback addresses only, because an open resolver is used for attacks; \

@@ -29,7 +29,7 @@ use self::tables::broken;
 use self::writer::{Command, Queued};
 use crate::store::{page_limit, whole_seconds};
 use crate::transaction::{validate_key, validate_prefix};
-use crate::{Entry, Error, LeaseId, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
+use crate::{Entry, Error, KeyRange, LeaseId, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
 
 /// Most writes that wait at once; further callers wait for their turn.
 const MAX_WAITING_WRITES: usize = 1024;
@@ -189,6 +189,13 @@ impl Store for Embedded {
         let shared = Arc::clone(&self.shared);
         let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
         blocking(move || read::range(&shared.snapshot()?, &prefix, at, page_limit(limit), start_after.as_deref())).await
+    }
+
+    async fn keys(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<KeyRange> {
+        validate_prefix(prefix)?;
+        let shared = Arc::clone(&self.shared);
+        let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
+        blocking(move || read::keys(&shared.snapshot()?, &prefix, at, page_limit(limit), start_after.as_deref())).await
     }
 
     async fn transact(&self, transaction: Transaction) -> Result<Revision> {

@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::tables::{self, Version, broken};
 use crate::prefix::{page_start, prefix_end, upper_bound};
-use crate::{Entry, Error, Event, MAX_RANGE_BYTES, Range, Result, Revision, WatchEvents};
+use crate::{Entry, Error, Event, KeyRange, MAX_RANGE_BYTES, Range, Result, Revision, WatchEvents};
 
 /// Most revisions that one step of a watch reads from history.
 const MAX_REPLAY_REVISIONS: u64 = 256;
@@ -49,6 +49,40 @@ pub(super) fn range(
         historic(read, &start, end.as_deref(), &mut page)?;
     }
     Ok(page.range)
+}
+
+/// Reads a page of keys without their values, now or at an older revision.
+pub(super) fn keys(
+    read: &ReadTransaction,
+    prefix: &str,
+    at: Option<Revision>,
+    limit: usize,
+    start_after: Option<&str>,
+) -> Result<KeyRange> {
+    let (current, _) = tables::bounds(read)?;
+    let revision = at.filter(|at| !at.is_none()).unwrap_or(current);
+    if revision != current {
+        // Rare, and the versions have to be walked anyway.
+        let Range { entries, revision, more } = range(read, prefix, at, limit, start_after)?;
+        let keys = entries.into_iter().map(|entry| (entry.key, entry.mod_revision)).collect();
+        return Ok(KeyRange { keys, revision, more });
+    }
+    let mut page = KeyRange { keys: Vec::new(), revision, more: false };
+    let start = page_start(prefix, start_after);
+    let end = prefix_end(prefix.as_bytes());
+    if end.as_ref().is_some_and(|end| *end <= start) {
+        return Ok(page);
+    }
+    let table = read.open_table(tables::CURRENT).map_err(broken)?;
+    for row in table.range::<&[u8]>((Bound::Included(start.as_slice()), upper_bound(end.as_deref()))).map_err(broken)? {
+        let (key, head) = row.map_err(broken)?;
+        if page.keys.len() >= limit {
+            page.more = true;
+            break;
+        }
+        page.keys.push((tables::key_text(key.value())?, Revision(head.value().1)));
+    }
+    Ok(page)
 }
 
 /// A page in the making.

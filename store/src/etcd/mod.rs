@@ -22,7 +22,7 @@ pub use self::options::{EtcdOptions, EtcdTls};
 use crate::prefix::{page_start, prefix_end};
 use crate::store::{page_limit, whole_seconds};
 use crate::transaction::{validate_key, validate_prefix};
-use crate::{Entry, Error, LeaseId, MAX_RANGE_BYTES, Range, Result, Revision, Store, Transaction, WatchStream};
+use crate::{Entry, Error, KeyRange, LeaseId, MAX_RANGE_BYTES, Range, Result, Revision, Store, Transaction, WatchStream};
 
 /// Entries asked for at once: few first, more when they turn out small.
 const FIRST_PAGE: usize = 64;
@@ -209,6 +209,28 @@ impl Store for Etcd {
             start = range.entries.last().map_or(first, |entry| crate::prefix::successor(entry.key.as_bytes()));
         }
         Ok(range)
+    }
+
+    async fn keys(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<KeyRange> {
+        validate_prefix(prefix)?;
+        let end = prefix_end(prefix.as_bytes());
+        let start = page_start(prefix, start_after);
+        let at = at.filter(|at| !at.is_none());
+        if end.as_ref().is_some_and(|end| *end <= start) {
+            let revision = self.revision().await.map(|latest| at.unwrap_or(latest))?;
+            return Ok(KeyRange { keys: Vec::new(), revision, more: false });
+        }
+        let options = GetOptions::new()
+            .with_range(end.unwrap_or_else(|| vec![0]))
+            .with_keys_only()
+            .with_limit(i64::try_from(page_limit(limit)).unwrap_or(i64::MAX))
+            .with_revision(wire(at.unwrap_or_default()));
+        let about = About { requested: at.unwrap_or_default(), ..self.about() };
+        // etcd's way to say "from the first key" is a single zero byte.
+        let first = if start.is_empty() { vec![0] } else { start };
+        let (mut answer, revision) = self.read(&first, options, about).await?;
+        let keys = answer.take_kvs().into_iter().map(|stored| entry(stored).map(|entry| (entry.key, entry.mod_revision)));
+        Ok(KeyRange { keys: keys.collect::<Result<_>>()?, revision: at.unwrap_or(revision), more: answer.more() })
     }
 
     async fn transact(&self, transaction: Transaction) -> Result<Revision> {

@@ -125,6 +125,30 @@ pub(crate) async fn pages_show_one_revision(Backend { store, .. }: Backend) {
     assert_eq!((whole.entries.len(), whole.more), (26, false), "a page that fits exactly is the last");
 }
 
+pub(crate) async fn keys_come_without_values(Backend { store, .. }: Backend) {
+    let first =
+        store.transact(Transaction::new().put("/k/a", "1").put("/k/b", "1").put("/k/c", "1").put("/l", "x")).await.unwrap();
+    let second = store.transact(Transaction::new().put("/k/b", "2").delete("/k/c")).await.unwrap();
+    let page = store.keys("/k/", None, 0, None).await.unwrap();
+    assert_eq!(page.keys, [("/k/a".to_owned(), first), ("/k/b".to_owned(), second)]);
+    assert_eq!((page.revision, page.more), (second, false));
+    let page = store.keys("/k/", Some(first), 2, None).await.unwrap();
+    assert_eq!((page.keys.len(), page.revision, page.more), (2, first, true));
+    let page = store.keys("/k/", Some(first), 2, Some("/k/b")).await.unwrap();
+    assert_eq!((page.keys, page.more), (vec![("/k/c".to_owned(), first)], false));
+    let page = store.keys("/k/", None, 1, None).await.unwrap();
+    assert_eq!((page.keys.len(), page.more), (1, true), "now, in pages");
+    let behind = store.keys("/k/", None, 0, Some("/z")).await.unwrap();
+    assert_eq!((behind.keys.len(), behind.more, behind.revision), (0, false, second));
+    let whole = orrery_store::list_keys(&*store, "").await.unwrap();
+    assert_eq!(whole.keys.len(), 3);
+    let future = store.keys("/k/", Some(second.next()), 0, None).await;
+    assert!(matches!(future, Err(Error::FutureRevision { .. })), "{future:?}");
+    store.compact(second).await.unwrap();
+    let compacted = store.keys("/k/", Some(first), 0, None).await;
+    assert!(matches!(compacted, Err(Error::Compacted { .. })), "{compacted:?}");
+}
+
 pub(crate) async fn old_revisions_stay_readable(Backend { store, .. }: Backend) {
     let first = put(&*store, "/a", "1").await;
     let second = store.transact(Transaction::new().put("/a", "2").put("/b", "2")).await.unwrap();

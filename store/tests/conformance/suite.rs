@@ -10,6 +10,7 @@ macro_rules! every_case {
             cases::a_failed_compare_writes_nothing,
             cases::prefixes_have_sharp_edges,
             cases::pages_show_one_revision,
+            cases::keys_come_without_values,
             cases::old_revisions_stay_readable,
             cases::compaction_forgets_only_what_was_superseded,
             cases::concurrent_writers_lose_no_update,

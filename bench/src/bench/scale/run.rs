@@ -56,7 +56,7 @@ struct Leading {
     handle: Handle,
     zone: ZoneHandle,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<Result<(), orrery_controller::StartError>>,
 }
 
 impl Leading {

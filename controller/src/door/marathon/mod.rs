@@ -73,7 +73,7 @@ impl Call {
     }
 
     async fn answer(self) -> Response {
-        let leader = HeaderValue::from_str(&format!("http://{}", self.door.facts.address)).ok();
+        let leader = self.door.handle.leader().and_then(|leader| HeaderValue::from_str(&leader.controller.url).ok());
         let mut response = self.dispatch().await;
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, no-store, must-revalidate"));

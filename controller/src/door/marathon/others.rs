@@ -23,11 +23,11 @@ pub(super) async fn queue(call: Call, rest: &str) -> Response {
 }
 
 pub(super) fn info(call: &Call) -> Response {
-    let leader = call.door.facts.address.to_string();
+    let leader = call.door.handle.leader().map(|leader| leader.controller.address.to_string());
     let framework = format!("{}-0001", call.door.handle.cluster().id);
     body::ok(&info_json(&InfoView {
-        leader: Some(&leader),
-        elected: true,
+        leader: leader.as_deref(),
+        elected: leader.is_some(),
         framework_id: &framework,
         hostname: &call.door.facts.address.ip().to_string(),
         http_port: call.door.facts.address.port(),
@@ -37,7 +37,11 @@ pub(super) fn info(call: &Call) -> Response {
 
 pub(super) fn leader(call: &Call) -> Response {
     match call.method {
-        Method::GET | Method::HEAD => body::ok(&json!({ "leader": call.door.facts.address.to_string() })),
+        Method::GET | Method::HEAD => match call.door.handle.leader() {
+            Some(leader) => body::ok(&json!({ "leader": leader.controller.address.to_string() })),
+            None => body::answer(StatusCode::NOT_FOUND, &json!({ "message": "There is no leader" })),
+        },
+        Method::DELETE if call.door.handle.abdicate() => body::ok(&json!({ "message": "Leadership abdicated" })),
         Method::DELETE => failed(error::unavailable("this cluster has one controller; there is nobody to hand leadership to")),
         _ => failed(error::wrong_method()),
     }

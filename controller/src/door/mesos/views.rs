@@ -49,7 +49,7 @@ fn json_bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// An answer and the generation of the snapshot it shows. The lock is held while an answer is built,
+/// An answer and the serial number of the snapshot it shows. The lock is held while an answer is built,
 /// so that it is built once.
 type Slot = tokio::sync::Mutex<Option<(u64, Bytes)>>;
 
@@ -77,13 +77,13 @@ impl Views {
     async fn bytes(&self, door: &Door, view: View) -> Option<Bytes> {
         let slot = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(view).or_default());
         let mut kept = slot.lock().await;
+        let serial = door.handle.serial();
         let cluster = door.handle.cluster();
-        if let Some((generation, bytes)) = kept.as_ref().filter(|(generation, _)| *generation >= cluster.generation) {
-            tracing::trace!(generation, ?view, "answered from memory");
+        if let Some((_, bytes)) = kept.as_ref().filter(|(kept, _)| *kept == serial) {
+            tracing::trace!(serial, ?view, "answered from memory");
             return Some(bytes.clone());
         }
         let facts = facts(door);
-        let generation = cluster.generation;
         let built = tokio::task::spawn_blocking(move || view.build(&facts, &cluster)).await;
         let bytes = match built {
             Ok(bytes) => Bytes::from(bytes?),
@@ -92,7 +92,7 @@ impl Views {
                 return None;
             }
         };
-        *kept = Some((generation, bytes.clone()));
+        *kept = Some((serial, bytes.clone()));
         Some(bytes)
     }
 }

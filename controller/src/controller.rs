@@ -1,0 +1,375 @@
+//! A controller: campaigns, leads, steps down and follows, for ever.
+
+use crate::election::{self, ControllerRecord, LeaderRecord, Tenure};
+use crate::handle::Handle;
+use crate::leader::{self, Office};
+use crate::mirror::StoreMirror;
+use crate::names::Names;
+use crate::peers::{NoPeers, Peers};
+use crate::shared::{Role, Shared};
+use crate::{Clock, Seeds, members, replica};
+use futures::StreamExt as _;
+use orrery_core::cluster::{LEADER_KEY, ROOT};
+use orrery_net::ZoneHandle;
+use orrery_store::Store;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Pause before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_millis(200);
+/// Candidates wait up to this long, so that they do not all run at once.
+const CAMPAIGN_JITTER_MS: u64 = 40;
+/// How often the leader's key is read itself while nothing is heard of the leader: a watch may lose
+/// its deletion.
+const LEADER_CHECK: Duration = Duration::from_secs(3);
+/// How long a leader that stepped down leaves the field to others.
+const ABDICATION_PAUSE: Duration = Duration::from_millis(500);
+/// Least pause between two states that are shown without a leader's stream.
+const SHOW_PAUSE: Duration = Duration::from_secs(1);
+
+/// Settings of a leader that is alone.
+pub struct LeaderOptions {
+    /// Where decisions are kept.
+    pub store: Arc<dyn Store>,
+    /// Names that the cluster publishes.
+    pub zone: ZoneHandle,
+    /// Address of the door, published as `leader.mesos`.
+    pub address: SocketAddr,
+    /// How long a node may be silent before it counts as lost.
+    pub node_timeout: Duration,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Seeds,
+}
+
+/// Settings of a controller among others.
+pub struct ControllerOptions {
+    /// Who it is.
+    pub me: ControllerRecord,
+    /// Where decisions are kept; all controllers of a cluster share it.
+    pub store: Arc<dyn Store>,
+    /// Names that the cluster publishes.
+    pub zone: ZoneHandle,
+    /// How long a node may be silent before it counts as lost.
+    pub silence_limit: Duration,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub entropy: Seeds,
+    /// Time to live of the leader's lease ([`crate::LEASE_TTL`]); `None` when nobody else can lead.
+    pub lease_ttl: Option<Duration>,
+    /// The way to the others.
+    pub peers: Arc<dyn Peers>,
+    /// Cluster that this controller belonged to before; on another one's store it refuses to start.
+    pub cluster_id: Option<String>,
+}
+
+/// Why a controller could not start, or had to stop.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// The store does not answer.
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] orrery_store::Error),
+    /// The store is that of another cluster.
+    #[error(
+        "this store belongs to cluster {found}, but this data directory to cluster {remembered}; check --store, or choose \
+         another --data-dir"
+    )]
+    OtherCluster {
+        /// Cluster of the store; `none yet` when it is empty.
+        found: String,
+        /// Cluster of the data directory.
+        remembered: String,
+    },
+    /// Another process leads on a store that only this one should use.
+    #[error("another process has taken over this store: {0}")]
+    Deposed(String),
+    /// The controller ended before it was ready.
+    #[error("the controller ended before it was ready")]
+    Ended,
+}
+
+/// Takes over leadership where nobody else can lead, and serves it.
+///
+/// # Errors
+/// [`StartError`] when the store cannot be read or written.
+pub async fn start(
+    options: LeaderOptions,
+    stop: CancellationToken,
+) -> Result<(Handle, JoinHandle<Result<(), StartError>>), StartError> {
+    let me = ControllerRecord { id: "alone".into(), url: format!("http://{}", options.address), address: options.address };
+    let options = ControllerOptions {
+        me,
+        store: options.store,
+        zone: options.zone,
+        silence_limit: options.node_timeout,
+        clock: options.clock,
+        entropy: options.entropy,
+        lease_ttl: None,
+        peers: Arc::new(NoPeers),
+        cluster_id: None,
+    };
+    start_controller(options, stop).await
+}
+
+/// Starts a controller; returns when it serves, as leader or follower. It runs until `stop`.
+///
+/// # Errors
+/// [`StartError`] when the store cannot be read or is another cluster's.
+pub async fn start_controller(
+    options: ControllerOptions,
+    stop: CancellationToken,
+) -> Result<(Handle, JoinHandle<Result<(), StartError>>), StartError> {
+    options.store.revision().await?;
+    let shared =
+        Arc::new(Shared::new(options.me.clone(), options.clock.clone(), Names::new(options.zone), Arc::clone(&options.peers)));
+    let controller = Controller {
+        alone: options.lease_ttl.is_none(),
+        lease_ttl: options.lease_ttl,
+        peers: options.peers,
+        cluster_id: options.cluster_id,
+        office: Office {
+            store: options.store,
+            shared: Arc::clone(&shared),
+            entropy: options.entropy,
+            silence_limit: options.silence_limit,
+            compacts: options.lease_ttl.is_some(),
+        },
+    };
+    let mut role = shared.role.subscribe();
+    let mut generation = shared.generation.subscribe();
+    let mut task = crate::surroundings::spawn(controller.run(stop));
+    loop {
+        let named = !shared.published().id.is_empty();
+        if named && *role.borrow_and_update() != Role::Starting {
+            return Ok((Handle { shared }, task));
+        }
+        tokio::select! {
+            biased;
+            ended = &mut task => return Err(ended.ok().and_then(Result::err).unwrap_or(StartError::Ended)),
+            _ = role.changed() => {}
+            _ = generation.changed() => {}
+        }
+    }
+}
+
+struct Controller {
+    office: Office,
+    lease_ttl: Option<Duration>,
+    alone: bool,
+    peers: Arc<dyn Peers>,
+    cluster_id: Option<String>,
+}
+
+impl Controller {
+    async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+        let members = (!self.alone).then(|| {
+            crate::surroundings::spawn(members::attend(
+                Arc::clone(&self.office.shared),
+                Arc::clone(&self.office.store),
+                stop.clone(),
+            ))
+        });
+        let result = self.serve(&stop).await;
+        if let Some(members) = members {
+            if result.is_err() {
+                members.abort();
+            }
+            // Its end is no news.
+            let _ = members.await;
+        }
+        tracing::info!("the controller has stopped");
+        result
+    }
+
+    async fn serve(&self, stop: &CancellationToken) -> Result<(), StartError> {
+        loop {
+            let (tenure, mirror) = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                won = self.follow() => won?,
+            };
+            let tenure = Arc::new(tenure);
+            let reason = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                reason = leader::lead(&self.office, Arc::clone(&tenure), mirror) => Some(reason),
+            };
+            self.office.shared.follow(None);
+            tenure.resign(&*self.office.store).await;
+            let Some(reason) = reason else { return Ok(()) };
+            tracing::warn!(epoch = tenure.record.epoch, reason, "no longer leading");
+            if self.alone {
+                return Err(StartError::Deposed(reason));
+            }
+            if reason == leader::ABDICATED {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(ABDICATION_PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    /// Follows until it has won an election; the mirror is exact then.
+    async fn follow(&self) -> Result<(Tenure, StoreMirror), StartError> {
+        let leader = watch::Sender::new(None);
+        let live = watch::Sender::new(false);
+        let (heard, whole) = (leader.subscribe(), live.subscribe());
+        let replica = replica::follow(Arc::clone(&self.office.shared), Arc::clone(&self.peers), heard, live);
+        tokio::select! {
+            biased;
+            won = self.stand(&leader, whole) => won,
+            () = replica, if !self.alone => Err(StartError::Ended),
+        }
+    }
+
+    /// Keeps the mirror, and stands for election whenever nobody leads.
+    async fn stand(
+        &self,
+        leader: &watch::Sender<Option<LeaderRecord>>,
+        mut live: watch::Receiver<bool>,
+    ) -> Result<(Tenure, StoreMirror), StartError> {
+        let (store, shared) = (&*self.office.store, &*self.office.shared);
+        loop {
+            let mut mirror = match StoreMirror::load(store, shared.now()).await {
+                Ok(mirror) => mirror,
+                Err(error) => {
+                    tracing::warn!(%error, "the store cannot be read; trying again");
+                    tokio::time::sleep(STORE_RETRY).await;
+                    continue;
+                }
+            };
+            self.check(&mirror)?;
+            shared.set_trust(&mirror.mirror().cluster().trust);
+            let Ok(mut changes) = store.watch(ROOT, mirror.next()).await else {
+                tokio::time::sleep(STORE_RETRY).await;
+                continue;
+            };
+            let mut check_at = Instant::now() + LEADER_CHECK;
+            // What the mirror knows is shown while there is no leader's stream, now and then.
+            let mut show_at = Some(Instant::now());
+            loop {
+                let present = mirror.leader().filter(|present| present.controller.id != shared.me.id && !self.alone).cloned();
+                leader.send_if_modified(|before| std::mem::replace(before, present.clone()) != present);
+                if present.is_none() {
+                    if !self.alone {
+                        shared.follow(None);
+                    }
+                    match self.campaign(&mut mirror).await {
+                        Some(tenure) => return Ok((tenure, mirror)),
+                        None => continue,
+                    }
+                }
+                shared.follow(present);
+                if *live.borrow_and_update() {
+                    show_at = None;
+                } else if show_at.is_some_and(|at| at <= Instant::now()) {
+                    let known = shared.published();
+                    shared.publish_anew(mirror.mirror().cluster().clone().with_observations_of(&known));
+                    show_at = None;
+                }
+                let show = show_at.unwrap_or(check_at).min(check_at);
+                tokio::select! {
+                    biased;
+                    batch = changes.next() => {
+                        let taken = match batch {
+                            Some(Ok(batch)) => {
+                                let trusts = batch.events.iter().any(|event| orrery_core::trust::Trust::default().entry(event.key(), None).is_some());
+                                let taken = mirror.take(batch, shared.now());
+                                if trusts {
+                                    shared.set_trust(&mirror.mirror().cluster().trust);
+                                }
+                                taken
+                            }
+                            Some(Err(error)) => Err(error),
+                            None => Err(orrery_store::Error::WatchLost { reason: "it has ended".into() }),
+                        };
+                        if let Err(error) = taken {
+                            tracing::info!(%error, "the store is listed again");
+                            if !error.needs_relist() {
+                                tokio::time::sleep(STORE_RETRY).await;
+                            }
+                            break;
+                        }
+                        if !*live.borrow() {
+                            show_at.get_or_insert_with(|| Instant::now() + SHOW_PAUSE);
+                        }
+                    }
+                    changed = live.changed() => {
+                        if changed.is_ok() && !*live.borrow() {
+                            show_at.get_or_insert_with(|| Instant::now() + SHOW_PAUSE);
+                        }
+                    }
+                    () = tokio::time::sleep_until(show) => {
+                        if check_at <= Instant::now() {
+                            check_at = Instant::now() + LEADER_CHECK;
+                            if !*live.borrow() && let Ok(entry) = store.get(LEADER_KEY).await {
+                                mirror.set_leader(entry.and_then(|entry| LeaderRecord::parse(&entry.value)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&self, mirror: &StoreMirror) -> Result<(), StartError> {
+        let found = &mirror.mirror().cluster().id;
+        match &self.cluster_id {
+            Some(remembered) if **remembered != **found => Err(StartError::OtherCluster {
+                found: if found.is_empty() { "none yet".into() } else { found.to_string() },
+                remembered: remembered.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs for leadership once; when it is won, the mirror is made exact.
+    async fn campaign(&self, mirror: &mut StoreMirror) -> Option<Tenure> {
+        let (store, shared) = (&*self.office.store, &*self.office.shared);
+        if !self.alone {
+            tokio::time::sleep(Duration::from_millis(self.office.entropy.next_seed() % CAMPAIGN_JITTER_MS)).await;
+        }
+        let tenure = match election::campaign(store, &shared.me, self.lease_ttl).await {
+            Ok(Some(tenure)) => tenure,
+            Ok(None) => {
+                if let Ok(entry) = store.get(LEADER_KEY).await {
+                    mirror.set_leader(entry.and_then(|entry| LeaderRecord::parse(&entry.value)));
+                }
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the election cannot be held; trying again");
+                tokio::time::sleep(STORE_RETRY).await;
+                return None;
+            }
+        };
+        let exact = async {
+            while let Err(error) = mirror.make_exact(store, shared.now()).await {
+                tracing::warn!(%error, "the store cannot be compared; trying again");
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+        };
+        let lost = tokio::select! {
+            biased;
+            reason = tenure.keep(store) => Some(reason),
+            () = exact => None,
+        };
+        match lost {
+            None => Some(tenure),
+            Some(reason) => {
+                tracing::warn!(reason, "leadership was lost before it began");
+                tenure.resign(store).await;
+                None
+            }
+        }
+    }
+}

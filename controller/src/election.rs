@@ -1,0 +1,170 @@
+//! Who leads: a key that lives as long as its writer's lease, and an epoch that every change compares.
+
+use orrery_core::cluster::{EPOCH_KEY, LEADER_KEY};
+use orrery_store::{Compare, Entry, Error, LeaseId, Revision, Store, Transaction};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Shortest lease of a leader. A store may grant more.
+pub const LEASE_TTL: Duration = Duration::from_secs(2);
+
+/// A controller as the others know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerRecord {
+    /// Lasting id.
+    pub id: String,
+    /// Where other controllers and agents reach its door.
+    pub url: String,
+    /// Address of its door, for names.
+    pub address: SocketAddr,
+}
+
+/// The value of [`LEADER_KEY`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderRecord {
+    /// Who leads.
+    #[serde(flatten)]
+    pub controller: ControllerRecord,
+    /// Since which epoch.
+    pub epoch: u64,
+}
+
+impl LeaderRecord {
+    /// Reads the value of [`LEADER_KEY`]; `None` when it cannot be understood.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(value).ok()
+    }
+}
+
+/// The right to lead, for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    pub(crate) record: LeaderRecord,
+    /// Revision of the epoch key, which every transaction compares.
+    pub(crate) fence: Revision,
+    /// `None`: nobody else can lead, and it never ends.
+    lease: Option<(LeaseId, Duration)>,
+    started: Instant,
+    /// Milliseconds after `started` until which it surely holds.
+    until: AtomicU64,
+}
+
+impl Tenure {
+    /// Whether it can end.
+    pub(crate) const fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// Whether it surely still holds, by our own clock.
+    pub(crate) fn holds(&self) -> bool {
+        Instant::now() < self.ends()
+    }
+
+    fn ends(&self) -> Instant {
+        let far = Duration::from_secs(60 * 60 * 24 * 365);
+        let until = self.lease.map_or(far, |_| Duration::from_millis(self.until.load(Ordering::SeqCst)));
+        if self.lease.is_none() { Instant::now() + far } else { self.started + until }
+    }
+
+    /// The lease was alive at `asked`. It ends a little early for us: clocks do not run alike.
+    fn extend(&self, asked: Instant) {
+        if let Some((_, ttl)) = self.lease {
+            let until = (asked - self.started) + ttl - ttl / 10;
+            self.until.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// Keeps the lease alive; returns, with the reason, when the right to lead has ended.
+    pub(crate) async fn keep(&self, store: &dyn Store) -> String {
+        let Some((lease, ttl)) = self.lease else { return std::future::pending().await };
+        let mut next = self.started + ttl / 3;
+        loop {
+            tokio::time::sleep_until(next.min(self.ends())).await;
+            let asked = Instant::now();
+            if asked >= self.ends() {
+                return "the lease may have ended".into();
+            }
+            // A member that hangs must not take the whole time: another may answer.
+            let answer = tokio::time::timeout_at(self.ends().min(asked + ttl / 3), store.keep_alive(lease)).await;
+            match answer {
+                Ok(Ok(())) => {
+                    self.extend(asked);
+                    next = asked + ttl / 3;
+                }
+                Ok(Err(error @ Error::LeaseNotFound { .. })) => return error.to_string(),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the leader's lease was not kept alive; trying again");
+                    next = Instant::now() + ttl / 20;
+                }
+                Err(_) => next = Instant::now(),
+            }
+        }
+    }
+
+    /// Gives leadership up, so that a successor need not wait for the lease to end.
+    pub(crate) async fn resign(&self, store: &dyn Store) {
+        self.until.store(0, Ordering::SeqCst);
+        if let Some((lease, ttl)) = self.lease
+            && !matches!(tokio::time::timeout(ttl, store.revoke(lease)).await, Ok(Ok(())))
+        {
+            tracing::warn!("the leader's lease could not be given back; it ends by itself");
+        }
+    }
+}
+
+fn epoch_of(entry: Option<&Entry>) -> u64 {
+    entry.and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse().ok()).unwrap_or(0)
+}
+
+fn unchanged(key: &str, entry: Option<&Entry>) -> Compare {
+    Compare::ModRevision { key: key.into(), revision: entry.map_or(Revision::NONE, |entry| entry.mod_revision) }
+}
+
+/// Tries to become the leader: raises the epoch, by which every earlier leader is fenced off, and
+/// writes who leads, both at once and only if nobody else does. `ttl`: `None` when nobody else can
+/// lead. Returns `None` when another one does.
+///
+/// # Errors
+/// The store cannot be asked; whether somebody leads now is unknown.
+pub(crate) async fn campaign(store: &dyn Store, me: &ControllerRecord, ttl: Option<Duration>) -> Result<Option<Tenure>, Error> {
+    let (epoch, leader) = (store.get(EPOCH_KEY).await?, store.get(LEADER_KEY).await?);
+    let present = leader.as_ref().and_then(|entry| LeaderRecord::parse(&entry.value));
+    // A key of our own is left from a life that has ended: only one process has our id.
+    if ttl.is_some() && leader.is_some() && present.as_ref().is_none_or(|present| present.controller.id != me.id) {
+        return Ok(None);
+    }
+    let record = LeaderRecord { controller: me.clone(), epoch: epoch_of(epoch.as_ref()) + 1 };
+    let started = Instant::now();
+    let lease = match ttl {
+        Some(ttl) => Some((store.grant(ttl).await?, ttl)),
+        None => None,
+    };
+    let mut transaction =
+        Transaction::new().compare(unchanged(EPOCH_KEY, epoch.as_ref())).put(EPOCH_KEY, record.epoch.to_string().into_bytes());
+    if let Some((lease, _)) = lease {
+        let value = serde_json::to_vec(&record).unwrap_or_default();
+        transaction = transaction.compare(unchanged(LEADER_KEY, leader.as_ref())).put_with_lease(LEADER_KEY, value, lease);
+    }
+    let fence = match store.transact(transaction).await {
+        Ok(revision) => Some(revision),
+        Err(Error::Conflict { .. }) => None,
+        Err(Error::Unavailable { reason }) => {
+            tracing::warn!(reason, "the election was not confirmed; looking who won");
+            let now = store.get(EPOCH_KEY).await?;
+            let leader = store.get(LEADER_KEY).await?.and_then(|entry| LeaderRecord::parse(&entry.value));
+            let ours = epoch_of(now.as_ref()) == record.epoch && (lease.is_none() || leader.as_ref() == Some(&record));
+            now.filter(|_| ours).map(|entry| entry.mod_revision)
+        }
+        Err(error) => return Err(error),
+    };
+    let tenure = Tenure { record, fence: fence.unwrap_or_default(), lease, started, until: AtomicU64::new(0) };
+    if fence.is_none() {
+        tenure.resign(store).await;
+        return Ok(None);
+    }
+    tenure.extend(started);
+    Ok(Some(tenure))
+}

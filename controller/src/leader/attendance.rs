@@ -1,0 +1,208 @@
+//! Which nodes are connected, and since when the others are silent.
+
+use crate::liveness::{Signs, Wakefulness};
+use imbl::{OrdMap, OrdSet};
+use orrery_core::NodeId;
+use orrery_core::assignment::Down;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Attendance of all nodes. Cloning costs a pointer, so that a dropped step is undone by the clone.
+#[derive(Clone)]
+pub(crate) struct Attendance {
+    /// Silence after which the tasks of a node count as lost.
+    limit: Duration,
+    awake: Arc<Mutex<Wakefulness>>,
+    nodes: OrdMap<NodeId, Presence>,
+    /// When to look at which node, earliest first.
+    due: OrdSet<(Instant, NodeId)>,
+    /// Nodes whose connection has ended since the last step.
+    disconnected: BTreeSet<NodeId>,
+}
+
+#[derive(Clone)]
+struct Presence {
+    link: Option<Link>,
+    /// When something was heard last, while there is no link.
+    heard: Instant,
+    due: Instant,
+}
+
+#[derive(Clone)]
+struct Link {
+    id: u64,
+    down: mpsc::Sender<Down>,
+    signs: Arc<Signs>,
+}
+
+impl Presence {
+    fn heard(&self) -> Instant {
+        self.link.as_ref().map_or(self.heard, |link| link.signs.heard().max(self.heard))
+    }
+}
+
+impl Attendance {
+    /// All `nodes` are expected and have their whole time from now on.
+    pub(crate) fn new<'a>(limit: Duration, awake: Arc<Mutex<Wakefulness>>, nodes: impl Iterator<Item = &'a NodeId>) -> Self {
+        let mut all = Self { limit, awake, nodes: OrdMap::new(), due: OrdSet::new(), disconnected: BTreeSet::new() };
+        let now = Instant::now();
+        for node in nodes {
+            all.expect(node, None, now);
+        }
+        all
+    }
+
+    fn expect(&mut self, node: &NodeId, link: Option<Link>, heard: Instant) {
+        let due = heard + self.limit;
+        if let Some(before) = self.nodes.insert(node.clone(), Presence { link, heard, due }) {
+            self.due.remove(&(before.due, node.clone()));
+        }
+        self.due.insert((due, node.clone()));
+    }
+
+    /// A node has registered on a new connection.
+    pub(crate) fn connect(&mut self, node: &NodeId, id: u64, down: mpsc::Sender<Down>, signs: Arc<Signs>) {
+        self.disconnected.remove(node);
+        self.expect(node, Some(Link { id, down, signs }), Instant::now());
+    }
+
+    /// The connection of a node has ended, or is ended by this. Its silence counts from the last sign.
+    pub(crate) fn disconnect(&mut self, node: &NodeId) {
+        let Some(presence) = self.nodes.get(node).filter(|presence| presence.link.is_some()) else { return };
+        let heard = presence.heard();
+        self.expect(node, None, heard);
+        self.disconnected.insert(node.clone());
+    }
+
+    /// Every connection is ended, and all `nodes` get their whole time from now on.
+    pub(crate) fn disconnect_all<'a>(&mut self, nodes: impl Iterator<Item = &'a NodeId>) {
+        let connected = self.nodes.iter().filter(|(_, presence)| presence.link.is_some()).map(|(node, _)| node.clone());
+        self.disconnected = connected.collect();
+        let now = Instant::now();
+        for node in nodes {
+            self.expect(node, None, now);
+        }
+        let stray: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, presence)| presence.link.is_some()).map(|(node, _)| node.clone()).collect();
+        for node in stray {
+            // Registered in a step that never was.
+            if let Some(presence) = self.nodes.remove(&node) {
+                self.due.remove(&(presence.due, node));
+            }
+        }
+    }
+
+    /// Whether `link` is the present connection of the node.
+    pub(crate) fn is_current(&self, node: &NodeId, link: u64) -> bool {
+        self.nodes.get(node).and_then(|presence| presence.link.as_ref()).is_some_and(|current| current.id == link)
+    }
+
+    /// The way to a connected node.
+    pub(crate) fn down(&self, node: &NodeId) -> Option<&mpsc::Sender<Down>> {
+        self.nodes.get(node)?.link.as_ref().map(|link| &link.down)
+    }
+
+    /// When to look next.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        if !self.disconnected.is_empty() {
+            return Some(Instant::now());
+        }
+        self.due.get_min().map(|(due, _)| *due)
+    }
+
+    /// Nodes whose connection has ended.
+    pub(crate) fn take_disconnected(&mut self) -> BTreeSet<NodeId> {
+        std::mem::take(&mut self.disconnected)
+    }
+
+    /// Nodes that have been silent for too long. They are not looked at again until they register.
+    pub(crate) fn take_silent(&mut self) -> Vec<NodeId> {
+        let now = Instant::now();
+        let since = {
+            let mut awake = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
+            if awake.pulse() {
+                tracing::warn!("this controller stood still; every node gets its whole time again");
+            }
+            awake.since()
+        };
+        let mut silent = Vec::new();
+        while let Some((due, node)) = self.due.get_min().filter(|(due, _)| *due <= now).cloned() {
+            self.due.remove(&(due, node.clone()));
+            let Some(presence) = self.nodes.get_mut(&node) else { continue };
+            let until = presence.heard().max(since) + self.limit;
+            if until > now {
+                presence.due = until;
+                self.due.insert((until, node));
+            } else {
+                self.nodes.remove(&node);
+                silent.push(node);
+            }
+        }
+        silent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(2_500);
+
+    fn node(number: u32) -> NodeId {
+        NodeId::parse(&format!("c-S{number}")).unwrap()
+    }
+
+    fn attendance(nodes: &[NodeId]) -> (Attendance, Arc<Mutex<Wakefulness>>) {
+        let awake = Arc::new(Mutex::new(Wakefulness::new()));
+        (Attendance::new(LIMIT, Arc::clone(&awake), nodes.iter()), awake)
+    }
+
+    async fn pass(awake: &Mutex<Wakefulness>, millis: u64) {
+        for _ in 0..millis / 50 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            awake.lock().unwrap().pulse();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_node_is_lost_once() {
+        let (mut all, awake) = attendance(&[node(0), node(1)]);
+        let signs = Arc::new(Signs::new());
+        all.connect(&node(1), 1, mpsc::channel(1).0, Arc::clone(&signs));
+        pass(&awake, 2_000).await;
+        assert!(all.take_silent().is_empty());
+        signs.note();
+        pass(&awake, 500).await;
+        assert_eq!(all.take_silent(), [node(0)], "the other one was heard");
+        pass(&awake, 2_000).await;
+        assert_eq!(all.take_silent(), [node(1)]);
+        assert_eq!((all.next(), all.down(&node(1)).is_some()), (None, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_from_the_last_sign_not_from_the_end_of_the_connection() {
+        let (mut all, awake) = attendance(&[]);
+        all.connect(&node(0), 7, mpsc::channel(1).0, Arc::new(Signs::new()));
+        pass(&awake, 1_000).await;
+        all.disconnect(&node(0));
+        assert_eq!(all.take_disconnected(), BTreeSet::from([node(0)]));
+        assert!(!all.is_current(&node(0), 7));
+        pass(&awake, 1_500).await;
+        assert_eq!(all.take_silent(), [node(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_stood_still_gives_the_whole_time_again() {
+        let (mut all, awake) = attendance(&[node(0)]);
+        pass(&awake, 1_000).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(all.take_silent().is_empty());
+        pass(&awake, 2_450).await;
+        assert!(all.take_silent().is_empty());
+        pass(&awake, 50).await;
+        assert_eq!(all.take_silent(), [node(0)]);
+    }
+}

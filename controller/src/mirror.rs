@@ -1,0 +1,119 @@
+//! What a follower reads from the store: the stored part of the cluster, kept in step.
+//!
+//! A watch is a hint: revisions must rise, and whatever is odd leads to a new list through the same
+//! code. Before a follower leads, keys and revisions are compared once and what differs is read again.
+
+use crate::election::LeaderRecord;
+use futures::StreamExt as _;
+use orrery_core::Timestamp;
+use orrery_core::cluster::{LEADER_KEY, Mirror, ROOT};
+use orrery_store::{Entry, Error, Event, Key, Revision, Store, WatchEvents};
+use std::collections::BTreeMap;
+
+/// Entries read one by one when the mirror is made exact; when more differ, all are listed.
+const READ_AGAIN_MAX: usize = 2_000;
+/// Reads at a time.
+const READS_AT_ONCE: usize = 32;
+
+/// The mirror with the coordinates of the store.
+pub(crate) struct StoreMirror {
+    mirror: Mirror,
+    /// When each entry was written.
+    revisions: BTreeMap<Key, Revision>,
+    /// Up to which revision it is complete.
+    at: Revision,
+    leader: Option<LeaderRecord>,
+}
+
+impl StoreMirror {
+    /// Reads everything.
+    pub(crate) async fn load(store: &dyn Store, now: Timestamp) -> Result<Self, Error> {
+        let list = orrery_store::list(store, ROOT).await?;
+        let mut loaded = Self { mirror: Mirror::default(), revisions: BTreeMap::new(), at: list.revision, leader: None };
+        let entries: Vec<(Key, Option<Entry>)> = list.entries.into_iter().map(|entry| (entry.key.clone(), Some(entry))).collect();
+        loaded.take_all(&entries, now);
+        for fault in loaded.mirror.faults() {
+            tracing::error!(%fault, "a stored entry cannot be read and is left alone");
+        }
+        Ok(loaded)
+    }
+
+    pub(crate) const fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The first revision that is not in it.
+    pub(crate) fn next(&self) -> Revision {
+        self.at.next()
+    }
+
+    /// Who leads, as far as it tells.
+    pub(crate) const fn leader(&self) -> Option<&LeaderRecord> {
+        self.leader.as_ref()
+    }
+
+    /// The leader's key was read apart from the watch.
+    pub(crate) fn set_leader(&mut self, leader: Option<LeaderRecord>) {
+        self.leader = leader;
+    }
+
+    fn take_all(&mut self, entries: &[(Key, Option<Entry>)], now: Timestamp) {
+        for (key, entry) in entries {
+            match entry {
+                Some(entry) => drop(self.revisions.insert(key.clone(), entry.mod_revision)),
+                None => drop(self.revisions.remove(key)),
+            }
+            if key == LEADER_KEY {
+                self.leader = entry.as_ref().and_then(|entry| LeaderRecord::parse(&entry.value));
+            }
+        }
+        let changes = entries.iter().map(|(key, entry)| (key.as_str(), entry.as_ref().map(|entry| entry.value.as_ref())));
+        self.mirror.apply(changes, now);
+    }
+
+    /// Takes in a batch of the watch.
+    ///
+    /// # Errors
+    /// [`Error::Regressed`]: it does not continue what is here; load again.
+    pub(crate) fn take(&mut self, batch: WatchEvents, now: Timestamp) -> Result<(), Error> {
+        if batch.revision <= self.at {
+            return Err(Error::Regressed { seen: self.at, received: batch.revision });
+        }
+        let entries: Vec<(Key, Option<Entry>)> = batch
+            .events
+            .into_iter()
+            .map(|event| match event {
+                Event::Put(entry) => (entry.key.clone(), Some(entry)),
+                Event::Delete { key, .. } => (key, None),
+            })
+            .collect();
+        self.take_all(&entries, now);
+        self.at = batch.revision;
+        Ok(())
+    }
+
+    /// Makes it exact, given that nobody else writes any more: whatever a watch has lost, delayed or
+    /// repeated is found by its revision and read again.
+    pub(crate) async fn make_exact(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), Error> {
+        let listed = orrery_store::list_keys(store, ROOT).await?;
+        let mut differing: Vec<Key> = Vec::new();
+        let mut gone: BTreeMap<&Key, Revision> = self.revisions.iter().map(|(key, revision)| (key, *revision)).collect();
+        for (key, revision) in &listed.keys {
+            if gone.remove(key) != Some(*revision) {
+                differing.push(key.clone());
+            }
+        }
+        let gone: Vec<(Key, Option<Entry>)> = gone.into_keys().map(|key| (key.clone(), None)).collect();
+        tracing::debug!(differ = differing.len(), gone = gone.len(), revision = listed.revision.0, "the mirror is made exact");
+        if differing.len() > READ_AGAIN_MAX {
+            *self = Self::load(store, now).await?;
+            return Ok(());
+        }
+        let reads = differing.into_iter().map(|key| async move { store.get(&key).await.map(|entry| (key, entry)) });
+        let read: Vec<Result<(Key, Option<Entry>), Error>> = futures::stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
+        let read: Vec<(Key, Option<Entry>)> = gone.into_iter().map(Ok).chain(read).collect::<Result<_, _>>()?;
+        self.take_all(&read, now);
+        self.at = self.at.max(listed.revision);
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The follower's side: applies what the leader publishes, exactly, and shows it.
+
+use super::frame::{Frame, FrameReader};
+use crate::election::LeaderRecord;
+use crate::peers::Peers;
+use crate::shared::Shared;
+use orrery_core::InstanceId;
+use orrery_core::cluster::{Cluster, ReplicaFault};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Silence of the leader after which its stream is opened again.
+const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+/// How long opening the stream may take.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause before the stream is opened again.
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
+
+/// The copy, and what of it is not shown yet.
+#[derive(Default)]
+pub(crate) struct Replica {
+    cluster: Cluster,
+    touched: BTreeSet<InstanceId>,
+    /// Begun anew: what is shown now is no base.
+    anew: bool,
+    /// The first snapshot is whole.
+    begun: bool,
+    /// Which state of the trust is shown.
+    trust: u64,
+}
+
+impl Replica {
+    /// Applies a frame; shows the state when it is whole.
+    fn take(&mut self, shared: &Shared, frame: &Frame) -> Result<(), ReplicaFault> {
+        let Frame::Step { delta, first_event, at } = frame else {
+            if self.begun && shared.trust().0 != self.trust {
+                self.show(shared);
+            }
+            return Ok(());
+        };
+        let (cluster, events) = self.cluster.with_delta(delta)?;
+        self.anew |= delta.after.is_none();
+        self.cluster = cluster;
+        self.touched.extend(delta.touched().cloned());
+        if !delta.more {
+            self.begun = true;
+            self.show(shared);
+        }
+        if *first_event > 0 {
+            shared.events.publish_from(*first_event, *at, events);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, shared: &Shared) {
+        let touched = std::mem::take(&mut self.touched);
+        (self.trust, self.cluster.trust) = shared.trust();
+        if std::mem::take(&mut self.anew) {
+            shared.publish_anew(self.cluster.clone());
+        } else {
+            shared.publish(self.cluster.clone(), &touched);
+        }
+    }
+}
+
+/// Follows whoever leads, for ever. `live` tells whether the stream is whole.
+pub(crate) async fn follow(
+    shared: Arc<Shared>,
+    peers: Arc<dyn Peers>,
+    mut leader: watch::Receiver<Option<LeaderRecord>>,
+    live: watch::Sender<bool>,
+) {
+    loop {
+        let record = leader.borrow_and_update().clone().filter(|record| record.controller.id != shared.me.id);
+        let Some(record) = record else {
+            live.send_replace(false);
+            if leader.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        tokio::select! {
+            biased;
+            changed = leader.wait_for(|now| now.as_ref() != Some(&record)) => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            reason = stream(&shared, &*peers, &record, &live) => {
+                tracing::info!(leader = record.controller.url, reason, "the leader's stream has ended; opening it again");
+            }
+        }
+        live.send_replace(false);
+        tokio::time::sleep(OPEN_PAUSE).await;
+    }
+}
+
+/// Follows one stream until it ends; says why.
+async fn stream(shared: &Shared, peers: &dyn Peers, leader: &LeaderRecord, live: &watch::Sender<bool>) -> String {
+    let opened = match tokio::time::timeout(OPEN_TIMEOUT, peers.replica(leader)).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return error.to_string(),
+        Err(_) => return "it cannot be opened in time".into(),
+    };
+    let mut frames = FrameReader::new(opened);
+    let mut replica = Replica::default();
+    loop {
+        let frame = match tokio::time::timeout(SILENCE_MAX, frames.next()).await {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return "the leader is silent".into(),
+        };
+        // A leader of an earlier epoch has nothing to say any more.
+        if let Err(fault) = replica.take(shared, &frame) {
+            return fault.to_string();
+        }
+        let partial = matches!(&frame, Frame::Step { delta, .. } if delta.more);
+        if !partial {
+            shared.note_leader();
+            live.send_if_modified(|live| !std::mem::replace(live, true));
+        }
+    }
+}
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replica").field("generation", &self.cluster.generation).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! `orrery controller`: one of several controllers on a shared etcd.
+
+mod identity;
+mod store;
+
+use crate::arguments::ControllerArguments;
+use crate::front::{self, FrontOptions};
+use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::signals::Signals;
+use crate::{announce, create_private, up};
+use anyhow::Context as _;
+use identity::Identity;
+use orrery_controller::door::{AgentDirectory, ClusterFacts, Door};
+use orrery_controller::trust::{ControllerUrls, SecureDial};
+use orrery_controller::{
+    Clock, ControllerOptions, ControllerRecord, Handle, HttpPeers, LEASE_TTL, Seeds, StartError, start_controller,
+};
+use orrery_net::{DnsConfig, ZoneHandle, serve};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Silence after which the tasks of a node count as lost.
+const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
+/// How often the list of controllers that agents are told is looked at.
+const URLS_INTERVAL: Duration = Duration::from_secs(5);
+/// How long open connections may take to end when the controller stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves until a signal asks to stop. Tasks run on; another controller takes over at once.
+pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::Result<ExitCode> {
+    up::refuse::names(arguments.dns_listen)?;
+    up::raise_open_files();
+    let data = arguments.data.path()?;
+    create_private(&data)?;
+    if let Some(running) = InstanceFile::read(&data) {
+        anyhow::bail!(
+            "orrery already runs on {} at {}; stop it with `orrery down` or choose another --data-dir",
+            data.display(),
+            running.url
+        );
+    }
+    let identity = Identity::open(&data)?;
+    let mut signals = Signals::new()?;
+    let stop = CancellationToken::new();
+    let store = Arc::new(store::connect(&arguments).await?);
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", arguments.listen)
+    })?;
+    let address = front::reachable(listener.local_addr()?);
+    let url = arguments.advertise.clone().unwrap_or_else(|| front::url_of(address));
+    let zone = ZoneHandle::new();
+    let upstreams = (!arguments.dns_upstream.is_empty()).then(|| arguments.dns_upstream.clone());
+    let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(arguments.dns_listen) }, zone.clone(), &stop).await?;
+    let catalog = up::catalog(&data, arguments.universe.as_deref()).await?;
+
+    // Known once there is an authority, which the first leader makes.
+    let (certificate, own) = watch::channel(None);
+    let options = ControllerOptions {
+        me: ControllerRecord { id: identity.id.clone(), url: url.clone(), address },
+        store,
+        zone: zone.clone(),
+        silence_limit: SILENCE_LIMIT,
+        clock: Clock::system(),
+        entropy: Seeds::random(),
+        lease_ttl: Some(LEASE_TTL),
+        peers: Arc::new(HttpPeers::new(&identity.id, Arc::new(SecureDial::new(own)))),
+        cluster_id: identity.cluster()?,
+    };
+    // A signal must end the wait for a store that does not answer, too.
+    let (handle, mut running) = tokio::select! {
+        started = start_controller(options, stop.clone()) => started?,
+        _ = signals.wait() => return Ok(ExitCode::SUCCESS),
+    };
+    let cluster_id = handle.cluster().id.to_string();
+    identity.remember(&cluster_id)?;
+    up::warm(&catalog, &handle);
+    let facts = ClusterFacts {
+        name: arguments.name.clone(),
+        address,
+        dns: dns.local_addr,
+        dns_upstreams: dns.upstreams.clone(),
+        started_at: up::now(),
+    };
+    let agents = Arc::new(AgentDirectory::default());
+    let urls = ControllerUrls::new(vec![url.clone()]);
+    let door = Door {
+        handle: handle.clone(),
+        catalog,
+        zone,
+        agents: Arc::clone(&agents),
+        facts: Arc::new(facts),
+        asset: crate::universe::asset,
+    };
+    let front = front::set_up(
+        FrontOptions {
+            listener,
+            data: data.clone(),
+            handle: handle.clone(),
+            agents,
+            name: identity.id.clone(),
+            names: host_of(&url).into_iter().collect(),
+            urls: urls.clone(),
+        },
+        &stop,
+    )?;
+    let mut source = front.keeper.own.clone();
+    tokio::spawn(async move {
+        loop {
+            let present = source.borrow_and_update().clone();
+            certificate.send_replace(present);
+            if source.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(tell_urls(handle.clone(), urls));
+    let guarded = front.guarded;
+    let serving = tokio::spawn(front.serve(door, stop.clone()));
+    front::established(&handle).await?;
+
+    let own = InstanceFile {
+        kind: Kind::Controller,
+        pid: std::process::id().cast_signed(),
+        started_ticks: started_ticks(std::process::id().cast_signed()).unwrap_or_default(),
+        url: url.clone(),
+        dns: dns.local_addr.to_string(),
+        cluster_id,
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    tracing::info!(%url, dns = %dns.local_addr, "serving");
+    announce(&format!("ready {url}"));
+    if let Some(hint) = front::password_hint(&data).filter(|_| guarded) {
+        announce(&format!("log in with `dcos auth login`: {hint}"));
+    }
+
+    let ended = tokio::select! {
+        _ = signals.wait() => None,
+        ended = &mut running => Some(ended),
+    };
+    stop.cancel();
+    let result = match ended {
+        Some(ended) => ended,
+        // First of all leadership is given up, so that a successor stands at once.
+        None => running.await,
+    };
+    // A connection that does not end in time is cut with the process.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, serving).await;
+    InstanceFile::remove(&data);
+    result.map_err(anyhow::Error::from)?.map_err(|error: StartError| anyhow::anyhow!("the controller has stopped: {error}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps what agents are told of the controllers in step.
+async fn tell_urls(handle: Handle, urls: ControllerUrls) {
+    let mut role = handle.role();
+    loop {
+        role.borrow_and_update();
+        urls.set(handle.controllers().into_iter().map(|controller| controller.url).collect());
+        tokio::select! {
+            changed = role.changed() => if changed.is_err() { return },
+            // Controllers that come and go change no role.
+            () = tokio::time::sleep(URLS_INTERVAL) => {}
+        }
+    }
+}
+
+/// The host of a URL.
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split('/').next()?.rsplit_once(':').map_or(rest, |(host, _)| host);
+    Some(host.to_owned()).filter(|host| host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('['))
+}
