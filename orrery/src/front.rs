@@ -19,8 +19,8 @@ use tower::ServiceExt as _;
 pub(crate) const PASSWORD_FILE: &str = "admin-password";
 /// File with which commands on a controller's machine act, below its data directory.
 pub(crate) const OPERATOR_FILE: &str = "operator.json";
-/// How long the first leader may take to make the authority.
-const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the first leader may take to make the authority, and a controller its certificate.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Life of certificates in seconds, for tests of rotation.
 const LIFETIME_VARIABLE: &str = "ORRERY_CERTIFICATE_SECONDS";
 
@@ -86,6 +86,13 @@ pub(crate) fn set_up(options: FrontOptions, stop: &CancellationToken) -> anyhow:
 }
 
 impl Front {
+    /// Waits until there is a certificate: from then on everything works that needs one.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        let ready = tokio::time::timeout(READY_TIMEOUT, self.keeper.tls.wait_for(Option::is_some)).await;
+        let ready = ready.map_err(anyhow::Error::from).and_then(|ready| ready.map(drop).map_err(Into::into));
+        ready.context("the controller has no certificate in time; the log says why")
+    }
+
     /// Answers until `stop`, then until open requests have ended.
     pub(crate) async fn serve(self, door: Door, stop: CancellationToken) {
         let routes = router(door);
@@ -170,7 +177,7 @@ pub(crate) fn authority(handle: &Handle) -> Option<String> {
 pub(crate) async fn established(handle: &Handle) -> anyhow::Result<()> {
     let mut generation = handle.generation();
     let established = async { while authority(handle).is_none() && generation.changed().await.is_ok() {} };
-    let waited = tokio::time::timeout(ESTABLISH_TIMEOUT, established).await;
+    let waited = tokio::time::timeout(READY_TIMEOUT, established).await;
     waited.context("the cluster's certificate authority was not made in time; the log says why")
 }
 

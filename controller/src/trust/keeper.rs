@@ -140,8 +140,6 @@ impl Work {
             let authority = Authority::from_pem(&record.certificate, record.key.reveal()).map_err(|error| error.to_string())?;
             let own = self.certify(&authority, &cluster.id, &self.options.name, now)?;
             let config = server_config(&own).map_err(|error| error.to_string())?;
-            self.tls.send_replace(Some(config));
-            self.own.send_replace(Some(Arc::new(own)));
             if let Some(path) = &self.options.operator_file {
                 let operator = self.certify(&authority, &cluster.id, "operator", now)?;
                 let text = serde_json::json!({
@@ -149,6 +147,8 @@ impl Work {
                 });
                 write_private(path, text.to_string().as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
             }
+            self.tls.send_replace(Some(config));
+            self.own.send_replace(Some(Arc::new(own)));
             let lifetime = i64::try_from(self.options.lifetime.as_millis()).unwrap_or(i64::MAX / 4);
             self.renew_at = Some(now.plus_millis(lifetime / 3 * 2));
             self.authority = Some(record);

@@ -97,7 +97,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         asset: universe::asset,
     };
     let url = front::url_of(address);
-    let front = front::set_up(
+    let mut front = front::set_up(
         FrontOptions {
             listener,
             data: data.clone(),
@@ -109,9 +109,10 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         },
         &stop,
     )?;
+    front::established(&handle).await?;
+    front.ready().await?;
     let guarded = front.guarded;
     let serving = tokio::spawn(front.serve(door, stop.clone()));
-    front::established(&handle).await?;
 
     let own = InstanceFile {
         kind: Kind::Cluster,
