@@ -35,6 +35,8 @@ struct Arguments {
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What the parts under test complain about belongs beside their figures.
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
     if let Some(apps) = arguments.dns_server {
         return match bench::serve_dns(apps) {
             Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ use orrery_core::instance::Condition;
 use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
 use orrery_core::{Scalar, TaskId, Timestamp};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 const ORDERS_LIMIT: usize = 8_192;
 /// Reports waiting for the leader.
 const REPORTS_LIMIT: usize = 64;
+/// Before an agent that was cut off connects again.
+const REJOIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 /// Orders taken at a time.
 const ORDERS_BATCH: usize = 1_024;
 
@@ -24,6 +27,8 @@ const ORDERS_BATCH: usize = 1_024;
 pub(super) struct Seen {
     /// Messages, snapshots included.
     pub(super) messages: AtomicU64,
+    /// Connections that have ended.
+    pub(super) connections: AtomicU64,
     /// Tasks they were told to run by messages of change.
     pub(super) runs: AtomicU64,
     /// Bytes of the messages as JSON; only counted while `weighs` is set.
@@ -46,17 +51,25 @@ impl Fleet {
     pub(super) fn connect(handle: &Handle, count: u32) -> anyhow::Result<Self> {
         let mut fleet = Self { seen: Arc::default(), began: std::time::Instant::now(), agents: Vec::new() };
         for number in 0..count {
-            let agent = fleet.agent(handle, facts(number)?, Vec::new());
+            let agent = fleet.agent(handle, facts(number)?);
             fleet.agents.push(agent);
         }
         Ok(fleet)
     }
 
-    fn agent(&self, handle: &Handle, facts: NodeFacts, tasks: Vec<TaskReport>) -> JoinHandle<()> {
-        let (down, orders) = mpsc::channel(ORDERS_LIMIT);
-        let (up, reports) = mpsc::channel(REPORTS_LIMIT);
-        handle.attach(AgentLink { down, up: reports });
-        tokio::spawn(serve(facts, tasks, orders, up, Arc::clone(&self.seen), self.began))
+    fn agent(&self, handle: &Handle, facts: NodeFacts) -> JoinHandle<()> {
+        let (handle, seen, began) = (handle.clone(), Arc::clone(&self.seen), self.began);
+        tokio::spawn(async move {
+            let mut tasks = BTreeMap::new();
+            loop {
+                let (down, orders) = mpsc::channel(ORDERS_LIMIT);
+                let (up, reports) = mpsc::channel(REPORTS_LIMIT);
+                handle.attach(AgentLink { down, up: reports });
+                serve(facts.clone(), &mut tasks, orders, up, &seen, began).await;
+                seen.connections.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(REJOIN_PAUSE).await;
+            }
+        })
     }
 
     /// Cuts an agent's connection.
@@ -75,13 +88,14 @@ impl Drop for Fleet {
 
 async fn serve(
     facts: NodeFacts,
-    tasks: Vec<TaskReport>,
+    tasks: &mut BTreeMap<TaskId, Timestamp>,
     mut orders: mpsc::Receiver<Down>,
     up: mpsc::Sender<Up>,
-    seen: Arc<Seen>,
+    seen: &Seen,
     began: std::time::Instant,
 ) {
-    let registration = Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts), tasks };
+    let known = tasks.iter().map(|(task, at)| running(task, *at)).collect();
+    let registration = Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts), tasks: known };
     if up.send(registration).await.is_err() {
         return;
     }
@@ -97,13 +111,23 @@ async fn serve(
         for order in batch.drain(..) {
             match order {
                 Down::Snapshot { assignments, .. } => {
-                    reports.extend(assignments.iter().map(|assignment| running(assignment, at)));
+                    for task in assignments.iter().map(Assignment::task_id) {
+                        if let Entry::Vacant(vacant) = tasks.entry(task) {
+                            reports.push(running(vacant.key(), at));
+                            vacant.insert(at);
+                        }
+                    }
                 }
                 Down::Run { assignment, .. } => {
                     runs += 1;
-                    reports.push(running(&assignment, at));
+                    let task = assignment.task_id();
+                    reports.push(running(&task, at));
+                    tasks.insert(task, at);
                 }
-                Down::Stop { task, .. } => reports.push(stopped(task, at)),
+                Down::Stop { task, .. } => {
+                    tasks.remove(&task);
+                    reports.push(stopped(task, at));
+                }
                 Down::Forget { .. } | Down::Dismiss { .. } => {}
             }
         }
@@ -117,9 +141,8 @@ async fn serve(
     }
 }
 
-fn running(assignment: &Assignment, at: Timestamp) -> TaskReport {
-    let task = assignment.task_id();
-    let container = assignment.instance.uuid().to_string();
+fn running(task: &TaskId, at: Timestamp) -> TaskReport {
+    let container = task.instance().uuid().to_string();
     let sandbox = format!("/var/lib/orrery/agent/slaves/S0/frameworks/f/executors/{task}/runs/{container}");
     TaskReport {
         condition: Condition::Running,
@@ -127,7 +150,7 @@ fn running(assignment: &Assignment, at: Timestamp) -> TaskReport {
         started_at: Some(at),
         container: Some(container),
         sandbox: Some(sandbox),
-        ..blank(task, at)
+        ..blank(task.clone(), at)
     }
 }
 

@@ -27,6 +27,10 @@ const NODE_TIMEOUT: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Idle time measured.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long a cluster may stand still before the bench says what it waits for.
+const PROGRESS: Duration = Duration::from_secs(3);
+/// Time for aborted agents to be gone.
+const SETTLING: Duration = Duration::from_millis(500);
 /// Writers and time of etcd's own rate.
 const ETCD_WRITERS: usize = 256;
 const ETCD_TIME: Duration = Duration::from_secs(3);
@@ -79,12 +83,33 @@ impl Leading {
         let mut generation = self.handle.generation();
         let reached = async {
             while !wanted(&self.handle.cluster()) {
-                generation.changed().await?;
+                let changed = tokio::time::timeout(PROGRESS, generation.changed()).await;
+                let Ok(changed) = changed else {
+                    tell(&self.handle.cluster(), what);
+                    continue;
+                };
+                changed?;
             }
             anyhow::Ok(())
         };
         tokio::time::timeout(PATIENCE, reached).await.with_context(|| format!("waited too long until {what}"))?
     }
+}
+
+/// Says what a cluster that does not move waits for.
+#[expect(clippy::print_stderr, reason = "beside the figures")]
+fn tell(cluster: &Cluster, what: &str) {
+    let mut conditions = std::collections::BTreeMap::<Condition, usize>::new();
+    for instance in cluster.instances.values() {
+        *conditions.entry(instance.condition).or_default() += 1;
+    }
+    let (active, deployments, unsettled) = (active(cluster), cluster.deployments.len(), cluster.unsettled.len());
+    let pending = cluster.pending.values().next();
+    eprintln!(
+        "still waiting until {what}: generation {}, instances {conditions:?}, {active} nodes active, {deployments} deployments, \
+         {unsettled} apps unsettled, pending {pending:?}",
+        cluster.generation
+    );
 }
 
 fn app(number: u32, instances: u32) -> anyhow::Result<App> {
@@ -140,6 +165,10 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     let steps = store.revision().await?.0 - revision.0;
     report.add(figure("etcd transactions for it", steps as f64, "transactions"));
     drop(cluster);
+    let cut = fleet.seen.connections.load(Ordering::Relaxed);
+    if cut > 0 {
+        report.note(&format!("the leader cut {cut} connections while the tasks started; the agents came back"));
+    }
     eprintln!("running after {elapsed:?}, {cpu:.1} µs CPU a task");
 
     // Idle.
@@ -161,7 +190,10 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     lose(report, &figure, &leading, &fleet).await?;
 
     let Leading { handle, zone, stop, task } = leading;
+    let before = memory::living();
     drop(fleet);
+    tokio::time::sleep(SETTLING).await;
+    let own = before - memory::living();
     stop.cancel();
     task.await?;
     let before = memory::living();
@@ -169,7 +201,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     let names = before - memory::living();
     drop(handle);
     report.add(figure("memory: published names", names as f64 / f64::from(tasks), "B/task"));
-    let per_task = (with_all - after_join - names) as f64 / f64::from(tasks);
+    let per_task = (with_all - after_join - names - own) as f64 / f64::from(tasks);
     let per_agent = (after_join - before_all) as f64 / f64::from(agents);
     report.add(figure("memory: all else that grew with the tasks", per_task, "B/task").goal(Goal::AtMost(400.0)));
     report.add(figure("memory: all that grew with the agents, their own state included", per_agent, "B/agent"));
