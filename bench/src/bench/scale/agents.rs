@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 const ORDERS_LIMIT: usize = 8_192;
 /// Reports waiting for the leader.
 const REPORTS_LIMIT: usize = 64;
+/// Between signs of life, as a real agent gives them.
+const SIGN_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 /// Before an agent that was cut off connects again.
 const REJOIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 /// Orders taken at a time.
@@ -100,7 +102,17 @@ async fn serve(
         return;
     }
     let mut batch = Vec::new();
-    while orders.recv_many(&mut batch, ORDERS_BATCH).await > 0 {
+    let mut signs = tokio::time::interval(SIGN_INTERVAL);
+    loop {
+        tokio::select! {
+            received = orders.recv_many(&mut batch, ORDERS_BATCH) => if received == 0 { return },
+            _ = signs.tick() => {
+                if up.send(Up::Heartbeat).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        }
         seen.messages.fetch_add(batch.len() as u64, Ordering::Relaxed);
         if seen.weighs.load(Ordering::Relaxed) {
             let bytes: usize = batch.iter().map(|order| serde_json::to_vec(order).map_or(0, |bytes| bytes.len() + 4)).sum();
