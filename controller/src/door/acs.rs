@@ -1,7 +1,7 @@
 //! `/acs/api/v1`: logins and users, as far as clients need them to log in (platform.md 5, IAM).
 
-use super::body;
 use super::gate::{COOKIE, Gate};
+use super::{body, forward};
 use crate::handle::ControlError;
 use crate::trust::{LoginError, PASSWORD_BYTES_MAX, hash_password, wall_clock};
 use axum::Router;
@@ -23,12 +23,16 @@ const PASSWORD_LETTERS_MIN: usize = 5;
 const DESCRIPTION_BYTES_MAX: usize = 1_024;
 
 pub(crate) fn routes(gate: Gate) -> Router {
+    let users = Router::new()
+        .route("/acs/api/v1/users", get(list))
+        .route("/acs/api/v1/users/{uid}", get(show).put(create).patch(change).delete(remove))
+        .layer(axum::middleware::from_fn_with_state(gate.handle.clone(), forward::to_leader));
+    // Any controller can say who somebody is.
     Router::new()
         .route("/acs/api/v1/auth/login", post(login))
         .route("/acs/api/v1/auth/logout", get(logout))
         .route("/acs/api/v1/auth/providers", get(providers))
-        .route("/acs/api/v1/users", get(list))
-        .route("/acs/api/v1/users/{uid}", get(show).put(create).patch(change).delete(remove))
+        .merge(users)
         .with_state(gate)
 }
 

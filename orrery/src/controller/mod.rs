@@ -95,7 +95,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         facts: Arc::new(facts),
         asset: crate::universe::asset,
     };
-    let front = front::set_up(
+    let mut front = front::set_up(
         FrontOptions {
             listener,
             data: data.clone(),
@@ -118,9 +118,9 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         }
     });
     tokio::spawn(tell_urls(handle.clone(), urls));
+    front.ready().await?;
     let guarded = front.guarded;
     let serving = tokio::spawn(front.serve(door, stop.clone()));
-    front::established(&handle).await?;
 
     let own = InstanceFile {
         kind: Kind::Controller,
