@@ -214,7 +214,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     report.add(figure("cold start: store read, first step done", clock.elapsed().as_secs_f64(), "s").goal(Goal::AtMost(3.0)));
     anyhow::ensure!(leading.handle.cluster().instances.len() == tasks as usize, "tasks are missing after the restart");
     leading.stop.cancel();
-    leading.task.await?;
+    leading.task.await??;
     Ok(())
 }
 
