@@ -21,6 +21,7 @@ mod package_describe;
 mod package_install;
 mod package_repo;
 mod package_uninstall;
+mod quota;
 mod service;
 mod task;
 mod task_log;
@@ -81,6 +82,8 @@ pub(crate) enum Command {
     Node(node::NodeArgs),
     /// Find, install and remove packages
     Package(package::PackageArgs),
+    /// Limit what groups may take of the cluster
+    Quota(quota::QuotaArgs),
     /// See the services of the cluster
     Service(service::ServiceArgs),
     /// See tasks, their logs and their files
@@ -113,6 +116,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Outcome {
         Command::Marathon(args) => marathon::run(context, args).await,
         Command::Node(args) => node::run(context, args).await,
         Command::Package(args) => package::run(context, args).await,
+        Command::Quota(args) => quota::run(context, args).await,
         Command::Service(args) => service::run(context, args).await,
         Command::Task(args) => task::run(context, args).await,
         Command::Validate(args) => apply::validate(context, args).await,

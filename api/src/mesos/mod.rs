@@ -19,7 +19,7 @@ pub(crate) mod view_test;
 
 pub use framework::{framework_id, frameworks};
 pub use metrics::metrics_snapshot;
-pub use roles::{quota, roles};
+pub use roles::{Limits, quota, read_quota, read_weights, roles, weights};
 pub use slave::slaves;
 pub use state::{flags, state, state_summary, version};
 pub use task::{TASKS_LIMIT_DEFAULT, TaskOrder, TaskQuery, tasks};

@@ -331,7 +331,7 @@ fn frameworks_and_roles() {
     assert_eq!(at(&roles, "/roles/1/quota/limit"), &json!({}));
     assert_eq!(at(&roles, "/roles/1/frameworks"), &json!(["c1-0001"]));
     assert_eq!(at(&roles, "/roles/0/allocated/cpus"), 0.0);
-    assert_eq!(quota(), json!({"infos": []}));
+    assert_eq!(quota(&Cluster::default()), json!({"infos": [], "configs": []}));
 }
 
 #[test]

@@ -68,6 +68,9 @@ async fn dispatch(
     let Ok(Query(query)) = query else {
         return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": "the query of the address cannot be read" }));
     };
+    if path == "weights" && method == Method::PUT {
+        return operator::put_weights(&door, body).await;
+    }
     if method != Method::GET && method != Method::HEAD {
         return if is_served(path) { wrong_method("GET, HEAD") } else { not_found(path) };
     }
@@ -91,8 +94,8 @@ async fn dispatch(
             Ok(query) => body::ok(&mesos::tasks(&cluster(), &query)),
             Err(message) => body::answer(StatusCode::BAD_REQUEST, &json!({ "message": message })),
         },
-        "quota" => body::ok(&mesos::quota()),
-        "weights" => body::ok(&json!([])),
+        "quota" => body::ok(&mesos::quota(&cluster())),
+        "weights" => body::ok(&mesos::weights(&cluster())),
         "maintenance/schedule" => body::ok(&json!({})),
         "maintenance/status" => body::ok(&maintenance_status(&cluster())),
         "metrics/snapshot" => metrics(State(door)).await,

@@ -23,6 +23,9 @@ pub enum EditError {
     /// There is no such version of the app.
     #[error("App '{0}' does not exist in version {1}")]
     NoVersion(AppId, Timestamp),
+    /// A weight or quota cannot be.
+    #[error("{0}")]
+    Role(String),
     /// There is no such deployment.
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, Step};
 use super::draft_lost::earlier;
+use super::draft_roles::{TURN_SEATS, Turn};
 use super::instances::Calm;
 use super::pending::Pending;
 use super::{Event, assigned, keys};
@@ -10,6 +11,8 @@ use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::placement::Refusals;
 use crate::{App, AppId, InstanceId, Timestamp};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
@@ -42,14 +45,7 @@ impl Draft {
             if apps.is_empty() {
                 break;
             }
-            while let Some(id) = apps.pop_first() {
-                full = self.touched.len() >= most;
-                if full {
-                    break;
-                }
-                let at = self.settle_app(&id);
-                self.cluster.alarms.set(&id, at);
-            }
+            full = self.settle_in_turns(&mut apps, most);
             self.dirty_apps.append(&mut apps);
             if full {
                 break;
@@ -81,21 +77,50 @@ impl Draft {
         }
     }
 
+    /// Plans these apps, the next by [`Turn`] first; tells whether the step is full before all had their
+    /// turn. While several roles want something each turn gives a few seats.
+    fn settle_in_turns(&mut self, apps: &mut BTreeSet<AppId>, most: usize) -> bool {
+        let total = self.contended(apps);
+        let basis = total.as_ref();
+        let seats = if total.is_some() { TURN_SEATS } else { usize::MAX };
+        let mut turns: BinaryHeap<Reverse<Turn>> = apps.iter().map(|id| Reverse(self.turn(id, basis))).collect();
+        while let Some(Reverse(turn)) = turns.pop() {
+            if self.touched.len() >= most {
+                return true;
+            }
+            let now = self.turn(&turn.3, basis);
+            if now > turn {
+                turns.push(Reverse(now));
+                continue;
+            }
+            let id = turn.3;
+            let (at, again) = self.settle_app(&id, seats);
+            self.cluster.alarms.set(&id, at);
+            if again {
+                turns.push(Reverse(self.turn(&id, basis)));
+            } else {
+                apps.remove(&id);
+            }
+        }
+        false
+    }
+
     /// Looks again at apps that wait for room.
     fn wake_waiting(&mut self) {
         self.dirty_apps.extend(self.cluster.pending.keys().cloned());
         self.dirty_apps.extend(self.cluster.stranded.keys().cloned());
     }
 
-    /// Plans one app; returns when it must be looked at again.
-    fn settle_app(&mut self, id: &AppId) -> Option<Timestamp> {
+    /// Plans one app and gives it at most `seats` seats; returns when it must be looked at again, and
+    /// whether it wants another turn now.
+    fn settle_app(&mut self, id: &AppId, seats: usize) -> (Option<Timestamp>, bool) {
         let app = self.cluster.app(id).cloned();
         if let Some(app) = &app
             && self.cluster.draining.is_empty()
             && let Some(calm) = self.cluster.instances.calm(app)
         {
             self.settle_calm(app, calm);
-            return None;
+            return (None, false);
         }
         let mut next = self.expire_unreachable(id);
         let instances: Vec<Arc<Instance>> = self.cluster.instances_of(id).cloned().collect();
@@ -105,7 +130,7 @@ impl Draft {
         let plan = plan(app.as_deref(), &references, &around);
         let deadlines = references.iter().filter_map(|instance| around.drain_of(instance)?.deadline);
         next = earlier(next, deadlines.filter(|deadline| *deadline > self.now).min());
-        let mut more = false;
+        let (mut more, mut again) = (false, false);
         let mut killed = !plan.kill.is_empty();
         for (instance, reason) in &plan.kill {
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
@@ -118,7 +143,8 @@ impl Draft {
                 self.put_instance(Self::scheduled(id, app, self.now));
             }
             let held_back = plan.launch - launch;
-            let seated = self.seat(app, held_back, blocked);
+            let (seated, left) = self.seat(app, held_back, blocked, seats);
+            again = left && seated > 0;
             more = held_back > 0 && seated > 0;
             killed |= self.stop_if_room(app, &plan.kill_if_room);
         }
@@ -135,7 +161,7 @@ impl Draft {
         } else if more {
             self.dirty_apps.insert(id.clone());
         }
-        next
+        (next, again)
     }
 
     /// Settles an app that has nothing to launch, to stop or to give up, without looking at its
@@ -185,9 +211,9 @@ impl Draft {
     }
 
     /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
-    /// many. `held_back` are the instances that wait to be created. While an earlier step of the
+    /// many, and whether more might get one in another turn. `held_back` are the instances that wait to be created. While an earlier step of the
     /// deployment `blocked` the app, what waited before the change goes on waiting.
-    fn seat(&mut self, app: &Arc<App>, held_back: u32, blocked: bool) -> usize {
+    fn seat(&mut self, app: &Arc<App>, held_back: u32, blocked: bool, most: usize) -> (usize, bool) {
         let held_back = held_back as usize;
         let mut waiting: Vec<Arc<Instance>> = self
             .cluster
@@ -205,17 +231,21 @@ impl Draft {
             self.note_pending(app, rest.len() + held_back, None);
             waiting = ready;
             if waiting.is_empty() {
-                return 0;
+                return (0, false);
             }
         }
         if waiting.is_empty() {
             if !paused {
                 self.cluster.pending.remove(&app.id);
             }
-            return 0;
+            return (0, false);
         }
-        let (seats, refusals) = self.find_seats(app, waiting.len());
+        let wanted = waiting.len().min(most);
+        let (allowed, over_quota) = self.within_quota(app, wanted);
+        let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
         let found = seats.len();
+        let left = found == wanted && found < waiting.len();
+        let refusals = refusals.or(over_quota);
         for (instance, seat) in waiting.iter().zip(seats) {
             let node = seat.node.clone();
             let launched = self.put_instance(Instance {
@@ -234,7 +264,7 @@ impl Draft {
         if !paused {
             self.note_pending(app, waiting.len() - found + held_back, refusals);
         }
-        found
+        (found, left)
     }
 
     fn launch(&mut self, instance: &Arc<Instance>, node: crate::NodeId) {

@@ -25,6 +25,13 @@ pub(super) const ASSIGNMENTS: &str = "/orrery/v1/assignments/";
 pub(super) const NODES: &str = "/orrery/v1/nodes/";
 pub(super) const FAILURES: &str = "/orrery/v1/failures";
 
+/// Names may hold `/`, which is fine in keys: nothing is below a role.
+pub(super) const ROLES: &str = "/orrery/v1/roles/";
+
+pub(super) fn role(name: &str) -> String {
+    format!("{ROLES}{name}")
+}
+
 pub(super) fn app(id: &AppId) -> String {
     format!("{APPS}{id}")
 }

@@ -7,6 +7,7 @@ use super::{Cluster, LastFailure, keys, service_ports};
 use crate::deployment::Deployment;
 use crate::node::{Node, NodeDocument, NodeId, NodeRecord, NodeStatus};
 use crate::package::{PackageInstance, Repository};
+use crate::role::Role;
 use crate::{App, AppId, InstanceId, Timestamp};
 use imbl::Vector;
 use serde::de::DeserializeOwned;
@@ -83,6 +84,11 @@ impl Mirror {
                 (Some(app), _) => self.put_app(Arc::new(app)),
                 (None, Ok(id)) => self.drop_app(&id, value.is_some()),
                 (None, Err(_)) => {}
+            }
+        } else if let Some(name) = key.strip_prefix(keys::ROLES) {
+            match self.read::<Role>(key, value) {
+                Some(role) => drop(self.cluster.roles.insert(role.name.as_str().into(), Arc::new(role))),
+                None => drop(self.cluster.roles.remove(name)),
             }
         } else if let Some(id) = key.strip_prefix(keys::PACKAGES) {
             match (self.read::<PackageInstance>(key, value), AppId::parse(id)) {

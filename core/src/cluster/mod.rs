@@ -13,6 +13,7 @@ mod draft_lost;
 mod draft_nodes;
 mod draft_packages;
 mod draft_reports;
+mod draft_roles;
 mod draft_settle;
 #[cfg(test)]
 mod draft_test;
@@ -31,6 +32,8 @@ mod pending;
 mod replica;
 #[cfg(test)]
 mod replica_test;
+#[cfg(test)]
+mod role_test;
 mod service_ports;
 
 pub use alarms::Alarms;
@@ -107,6 +110,8 @@ pub struct Cluster {
     pub repositories: Option<Vector<Repository>>,
     /// Who is trusted.
     pub trust: Trust,
+    /// Roles somebody has decided something about.
+    pub roles: OrdMap<Arc<str>, Arc<crate::role::Role>>,
     /// Service ports in use.
     pub service_ports: OrdMap<u16, AppId>,
     /// Tasks that ended, oldest first, at most [`pending::COMPLETED_MAX`].
@@ -123,6 +128,11 @@ impl Cluster {
     /// The definition of an app.
     pub fn app(&self, id: &AppId) -> Option<&Arc<crate::App>> {
         self.apps.get(id).map(|record| &record.app)
+    }
+
+    /// The role an app is charged to.
+    pub fn role_of<'a>(&self, app: &'a crate::App) -> &'a str {
+        crate::role::role_of(app, &self.roles)
     }
 
     /// Instances of an app, by id.

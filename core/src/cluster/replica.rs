@@ -12,6 +12,7 @@ use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Node, NodeId, RetiredNode};
 use crate::package::{PackageInstance, Repository};
 use crate::placement::Refusals;
+use crate::role::Role;
 use crate::{App, AppId, InstanceId, Timestamp};
 use event::SentEvent;
 use imbl::ordmap::DiffItem;
@@ -86,6 +87,8 @@ pub struct Delta {
     failures: Changed<AppId, Arc<LastFailure>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     packages: Changed<AppId, Arc<PackageInstance>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Changed<Arc<str>, Arc<Role>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     repositories: Option<Vec<Repository>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -191,6 +194,7 @@ impl Delta {
             pending: changes(&before.pending, &after.pending),
             failures: changes(&before.failures, &after.failures),
             packages: changes(&before.packages, &after.packages),
+            roles: changes(&before.roles, &after.roles),
             repositories: (before.repositories != after.repositories)
                 .then(|| after.repositories.iter().flatten().cloned().collect()),
             service_ports: changes(&before.service_ports, &after.service_ports),
@@ -302,6 +306,7 @@ impl Cluster {
         take(&mut next.pending, &delta.pending);
         take(&mut next.failures, &delta.failures);
         take(&mut next.packages, &delta.packages);
+        take(&mut next.roles, &delta.roles);
         if let Some(repositories) = &delta.repositories {
             next.repositories = Some(repositories.iter().cloned().collect());
         }

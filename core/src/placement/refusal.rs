@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are Marathon's words")]
 pub enum Reason {
+    /// The quota of the app's role is used up; no node was asked. Ours.
+    QuotaReached,
     UnfulfilledRole,
     UnfulfilledConstraint,
     NoCorrespondingReservationFound,
@@ -26,7 +28,8 @@ pub enum Reason {
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::QuotaReached,
         Self::UnfulfilledRole,
         Self::UnfulfilledConstraint,
         Self::NoCorrespondingReservationFound,

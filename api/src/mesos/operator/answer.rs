@@ -60,9 +60,9 @@ pub fn answer(kind: CallType, facts: &MasterFacts, cluster: &Cluster, now: Times
         CallType::GetExecutors => views::executors(),
         CallType::GetTasks => views::tasks(cluster),
         CallType::GetRoles => views::roles(cluster),
-        CallType::GetWeights => json!({ "weight_infos": [] }),
+        CallType::GetWeights => json!({ "weight_infos": crate::mesos::weights(cluster) }),
         CallType::GetMaster => views::master(facts),
-        CallType::GetQuota => json!({ "status": { "infos": [], "configs": [] } }),
+        CallType::GetQuota => json!({ "status": crate::mesos::quota(cluster) }),
         _ => return None,
     };
     let mut answer = Map::new();

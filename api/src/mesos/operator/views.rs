@@ -161,7 +161,8 @@ pub(super) fn roles(cluster: &Cluster) -> Value {
     let role = |role: crate::mesos::roles::RoleUse<'_>| {
         let frameworks: Vec<Value> = role.has_framework.then(|| id(&framework)).into_iter().collect();
         let resources = role.allocated.list(ANY_ROLE, Some(role.name));
-        json!({ "name": role.name, "weight": 1.0, "frameworks": frameworks, "resources": resources })
+        let weight = cluster.roles.get(role.name).map_or(1.0, |role| role.weight.to_f64());
+        json!({ "name": role.name, "weight": weight, "frameworks": frameworks, "resources": resources })
     };
     json!({ "roles": role_uses(cluster).into_iter().map(role).collect::<Vec<_>>() })
 }

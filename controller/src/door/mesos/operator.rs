@@ -8,12 +8,13 @@ use crate::handle::ControlError;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use orrery_api::mesos::framework_id;
 use orrery_api::mesos::operator::{self, Call, CallType, Media};
+use orrery_api::mesos::{self, framework_id};
 use orrery_core::NodeId;
 use orrery_core::cluster::{Decommission, EditError};
 use orrery_core::node::AfterDrain;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Longest grace period, seconds (a year).
 const GRACE_SECONDS_MAX: i64 = 366 * 86_400;
@@ -58,6 +59,21 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
             let content_type = HeaderValue::from_static(wanted.content_type());
             (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
         }
+        CallType::UpdateQuota => match mesos::read_quota(&call.arguments) {
+            Ok((limits, force)) => changed(door.handle.edit(move |draft| draft.update_quota(limits, force)).await),
+            Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+        },
+        CallType::RemoveQuota => match call.argument("role").map(str::to_owned) {
+            Some(role) => changed(door.handle.edit(move |draft| draft.update_quota(vec![(role, BTreeMap::new())], true)).await),
+            None => refuse(StatusCode::BAD_REQUEST, "Expecting 'remove_quota' to be present"),
+        },
+        CallType::UpdateWeights => {
+            let weights = call.arguments.get("weight_infos").unwrap_or(&serde_json::Value::Null);
+            match mesos::read_weights(weights) {
+                Ok(weights) => changed(door.handle.edit(move |draft| draft.update_weights(weights)).await),
+                Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+            }
+        }
         CallType::Teardown => teardown(door, &call),
         CallType::DrainAgent | CallType::DeactivateAgent | CallType::ReactivateAgent | CallType::MarkAgentGone => {
             agent_call(door, &call).await
@@ -66,6 +82,30 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
             let message = format!("{} is not served by this cluster", call.kind.word());
             refuse(StatusCode::NOT_IMPLEMENTED, &message)
         }
+    }
+}
+
+/// `PUT /weights`.
+pub(super) async fn put_weights(door: &Door, body: Body) -> Response {
+    let bytes = match body::read(body).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let Ok(list) = serde_json::from_slice(&bytes) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
+    };
+    match mesos::read_weights(&list) {
+        Ok(weights) => changed(door.handle.edit(move |draft| draft.update_weights(weights)).await),
+        Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
+    }
+}
+
+/// The answer to a change: nothing, or why not.
+fn changed(result: Result<(), ControlError>) -> Response {
+    match result {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(ControlError::Edit(error)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

@@ -46,6 +46,7 @@ use crate::app::{App, Operator, Selector};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Seat};
 use crate::node::{Node, NodeId};
+use crate::role::Usage;
 use crate::{AppId, InstanceId};
 use census::Censuses;
 use changes::Changes;
@@ -66,6 +67,8 @@ pub struct Ledger {
     tallies: Map<AppId, Tally>,
     /// Whose instances are where, for affinities.
     censuses: Censuses,
+    /// What each role takes.
+    usage: Usage,
     changes: Changes,
     /// Nodes by role.
     main: View,
@@ -181,6 +184,7 @@ impl Ledger {
             let index = tally.config(app.version_info.last_config_change_at, follows_first(app));
             tally.configs[index].count(Some(id), slot, more, &self.fields);
         }
+        self.usage.seat(app, more);
         self.censuses.seat(app, slot, more, &self.fields, self.changes.end());
         if !more {
             tally.tidy();
@@ -242,6 +246,11 @@ impl Ledger {
         }
     }
 
+    /// What each role takes.
+    pub const fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
     /// Operations so far.
     pub const fn cost(&self) -> Cost {
         self.cost
@@ -277,6 +286,7 @@ impl Ledger {
         }
         tallies.sort();
         lines.extend(tallies);
+        lines.push(format!("{:?}", self.usage));
         lines
     }
 }

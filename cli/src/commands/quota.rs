@@ -1,0 +1,147 @@
+//! `dcos quota`: how much of the cluster roles and groups may take.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::error::{Error, Outcome};
+use crate::marathon::{list, text};
+use crate::output::{Align, Table, print_line};
+
+/// Resources a quota may limit, as options and as Mesos calls them.
+const RESOURCES: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
+
+/// Arguments of `dcos quota`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  dcos quota create dev --cpu 8 --mem 16384
+  dcos quota list
+  dcos quota update dev --cpu 4 --force
+  dcos quota delete dev")]
+pub(crate) struct QuotaArgs {
+    #[command(subcommand)]
+    command: QuotaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum QuotaCommand {
+    /// Limit what a group may take
+    Create(LimitArgs),
+    /// Change the limits of a group; what is not named stays
+    Update(LimitArgs),
+    /// Show the quota of a group
+    Get {
+        /// Group or role
+        name: String,
+    },
+    /// List all quotas
+    List,
+    /// Remove the limits of a group
+    Delete {
+        /// Group or role
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Group or role
+    name: String,
+    /// CPUs
+    #[arg(long)]
+    cpu: Option<f64>,
+    /// Memory, MiB
+    #[arg(long)]
+    mem: Option<f64>,
+    /// Disk, MiB
+    #[arg(long)]
+    disk: Option<f64>,
+    /// GPUs
+    #[arg(long)]
+    gpu: Option<f64>,
+    /// Also when the group takes more already
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs `dcos quota`.
+pub(crate) async fn run(context: &Context, args: QuotaArgs) -> Outcome {
+    let roles = context.client()?.get("/mesos/roles").await?;
+    let quotas: Vec<&Value> = list(&roles, "roles").iter().map(|role| &role["quota"]).filter(|quota| is_set(quota)).collect();
+    let find = |name: &str| quotas.iter().copied().find(|quota| text(quota, "role") == name.trim_matches('/'));
+    let missing = |name: &str| Error::not_found(format!("group {name} has no quota")).fix("see all: dcos quota list");
+    match args.command {
+        QuotaCommand::Create(limits) => {
+            if find(&limits.name).is_some() {
+                let message = format!("group {} has a quota already", limits.name);
+                return Err(Error::general(message).fix("change it: dcos quota update"));
+            }
+            set(context, &limits, Map::new()).await
+        }
+        QuotaCommand::Update(limits) => {
+            let before = find(&limits.name).ok_or_else(|| missing(&limits.name))?;
+            let before = before["limit"].as_object().cloned().unwrap_or_default();
+            set(context, &limits, before).await
+        }
+        QuotaCommand::Get { name } => {
+            let quota = find(&name).ok_or_else(|| missing(&name))?;
+            show(context, &[quota], quota)
+        }
+        QuotaCommand::List => show(context, &quotas, &json!(quotas)),
+        QuotaCommand::Delete { name } => {
+            find(&name).ok_or_else(|| missing(&name))?;
+            update(context, &name, &Map::new(), true).await
+        }
+    }
+}
+
+fn is_set(quota: &Value) -> bool {
+    quota["limit"].as_object().is_some_and(|limit| !limit.is_empty())
+}
+
+async fn set(context: &Context, args: &LimitArgs, mut limits: Map<String, Value>) -> Outcome {
+    for (name, amount) in RESOURCES.into_iter().zip([args.cpu, args.mem, args.disk, args.gpu]) {
+        if let Some(amount) = amount {
+            limits.insert(name.to_owned(), json!(amount));
+        }
+    }
+    if limits.is_empty() {
+        return Err(Error::usage("a quota limits something".to_owned()).fix("name at least one of --cpu, --mem, --disk, --gpu"));
+    }
+    update(context, &args.name, &limits, args.force).await
+}
+
+async fn update(context: &Context, name: &str, limits: &Map<String, Value>, force: bool) -> Outcome {
+    let limits: Map<String, Value> = limits.iter().map(|(name, amount)| (name.clone(), json!({ "value": amount }))).collect();
+    let configs = json!([{ "role": name.trim_matches('/'), "limits": limits }]);
+    let call = json!({ "type": "UPDATE_QUOTA", "update_quota": { "force": force, "quota_configs": configs } });
+    context.client()?.checked(Method::POST, "/mesos/api/v1", Some(&call)).await?;
+    Ok(0)
+}
+
+fn show(context: &Context, quotas: &[&Value], structured: &Value) -> Outcome {
+    if context.structured() {
+        context.print(structured)?;
+        return Ok(0);
+    }
+    if quotas.is_empty() {
+        print_line("There are no quotas; set one: dcos quota create")?;
+        return Ok(0);
+    }
+    let columns = ["NAME", "CPU", "MEM", "DISK", "GPU"];
+    let mut table = Table::new(&columns.map(|name| (name, Align::Left)));
+    for quota in quotas {
+        let used = |name: &str| {
+            let limit = quota["limit"].get(name).and_then(Value::as_f64);
+            let consumed = quota["consumed"].get(name).and_then(Value::as_f64).unwrap_or(0.0);
+            limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{consumed} of {limit}"))
+        };
+        let mut row = vec![text(quota, "role").to_owned()];
+        row.extend(RESOURCES.map(used));
+        table.push(row);
+    }
+    table.print("There are no quotas.")?;
+    Ok(0)
+}

@@ -1,0 +1,149 @@
+//! What operators decide about roles: weights and quotas.
+
+use super::draft::{Draft, EditError};
+use super::keys;
+use crate::Scalar;
+use crate::placement::{Ledger, Reason, Refusals};
+use crate::role::{QuotaReached, ROLES_MAX, Role, name_fault};
+use crate::{App, AppId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Seats an app of one role gets in a turn while other roles wait as well.
+pub(super) const TURN_SEATS: usize = 64;
+/// Milliseconds of waiting that count as one step of priority.
+const AGEING_MS: i64 = 60_000;
+/// Most steps of priority that waiting is worth: more than any priority given.
+const AGEING_MAX: i64 = 2_001;
+
+/// Who is next: least share of the role by its weight, then highest priority, ageing included, then
+/// who has waited longest, then the id.
+pub(super) type Turn = (i128, i64, Timestamp, AppId);
+
+impl Draft {
+    /// Sets the limits of roles, replacing those they had; empty ones remove the quota. All or nothing.
+    ///
+    /// # Errors
+    /// [`EditError::Role`] for a wrong name or limit, for too many roles and, without `force`, for a
+    /// limit below what the role takes now.
+    pub fn update_quota(&mut self, limits: Vec<(String, BTreeMap<String, Scalar>)>, force: bool) -> Result<(), EditError> {
+        let mut changed = self.cluster.roles.clone();
+        for (name, limits) in &limits {
+            self.check_role(name)?;
+            if name == crate::role::ANY_ROLE {
+                return Err(EditError::Role("the default role * cannot have a quota; give one to a role or group".into()));
+            }
+            if let Some((resource, _)) = limits.iter().find(|(_, limit)| **limit < Scalar::ZERO) {
+                return Err(EditError::Role(format!("the limit of {resource} of role {name} is below 0")));
+            }
+            let mut role = changed.get(name.as_str()).map_or_else(|| Role::new(name.clone()), |role| (**role).clone());
+            role.limits.clone_from(limits);
+            changed.insert(name.as_str().into(), Arc::new(role));
+        }
+        let cluster = &self.cluster;
+        let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
+        for (name, limits) in limits.iter().filter(|_| !force) {
+            let used = ledger.usage().of_role(name, &changed);
+            if let Some((resource, limit)) = limits.iter().find(|(name, limit)| used.get(name) > i128::from(limit.thousandths()))
+            {
+                let used = Scalar::from_thousandths(i64::try_from(used.get(resource)).unwrap_or(i64::MAX));
+                let message = format!("role {name} takes {used} {resource}, more than the limit of {limit}; lower it by force");
+                return Err(EditError::Role(message));
+            }
+        }
+        for (name, _) in limits {
+            if let Some(role) = changed.get(name.as_str()) {
+                self.put_role((**role).clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the weights of roles. All or nothing.
+    ///
+    /// # Errors
+    /// [`EditError::Role`] for a wrong name or weight.
+    pub fn update_weights(&mut self, weights: Vec<(String, Scalar)>) -> Result<(), EditError> {
+        for (name, weight) in &weights {
+            self.check_role(name)?;
+            if !weight.is_positive() {
+                return Err(EditError::Role(format!("the weight of role {name} must be above 0")));
+            }
+        }
+        for (name, weight) in weights {
+            let role = self.cluster.roles.get(name.as_str()).map_or_else(|| Role::new(name), |role| (**role).clone());
+            self.put_role(Role { weight, ..role });
+        }
+        Ok(())
+    }
+
+    fn check_role(&self, name: &str) -> Result<(), EditError> {
+        if let Some(fault) = name_fault(name) {
+            return Err(EditError::Role(fault));
+        }
+        if self.cluster.roles.len() >= ROLES_MAX && !self.cluster.roles.contains_key(name) {
+            return Err(EditError::Role(format!("there are {ROLES_MAX} roles with weights or quotas, the most there may be")));
+        }
+        Ok(())
+    }
+
+    fn put_role(&mut self, role: Role) {
+        let key = keys::role(&role.name);
+        if role.is_default() {
+            self.cluster.roles.remove(role.name.as_str());
+            self.delete(key);
+        } else {
+            self.write(key, &role);
+            self.cluster.roles.insert(role.name.as_str().into(), Arc::new(role));
+        }
+        // Who waited for room in a quota may go on.
+        self.capacity_freed = true;
+    }
+
+    /// How many of `count` tasks of `app` quotas allow, and why not all.
+    pub(super) fn within_quota(&mut self, app: &App, count: usize) -> (usize, Option<Refusals>) {
+        if self.cluster.roles.is_empty() {
+            return (count, None);
+        }
+        let cluster = &self.cluster;
+        let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
+        let Some(QuotaReached { allowed, role, resource, limit, lack }) = ledger.usage().quota(app, count, &cluster.roles) else {
+            return (count, None);
+        };
+        let nodes = cluster.nodes.len() as u64;
+        let refusals = Refusals {
+            nodes,
+            by_reason: BTreeMap::from([(Reason::QuotaReached, nodes)]),
+            details: BTreeMap::from([(format!("quota of role {role}: {limit} {resource}"), nodes)]),
+            hint: Some(format!("it would fit with {lack} more {resource} in the quota of role {role}")),
+        };
+        (allowed, Some(refusals))
+    }
+
+    /// When it is an app's turn.
+    pub(super) fn turn(&self, id: &AppId, total: Option<&crate::role::Amounts>) -> Turn {
+        let since = self.cluster.pending.get(id).map_or(self.now, |pending| pending.since);
+        let aged = (self.now.millis_since(since) / AGEING_MS).clamp(0, AGEING_MAX);
+        let Some(app) = self.cluster.app(id) else { return (0, i64::MIN, since, id.clone()) };
+        let usage = self.ledger.as_ref().map(Ledger::usage).zip(total);
+        let share = usage.map_or(0, |(usage, total)| usage.weighted_share(app, total, &self.cluster.roles));
+        (share, -(i64::from(app.placement.priority) + aged), since, id.clone())
+    }
+
+    /// What the cluster has to share out, when more than one role wants some of it.
+    pub(super) fn contended(&mut self, apps: &std::collections::BTreeSet<AppId>) -> Option<crate::role::Amounts> {
+        let roles = &self.cluster.roles;
+        let wanting = apps.iter().filter_map(|id| self.cluster.app(id));
+        let wanting = wanting.filter(|app| self.cluster.instances.calm(app).is_none());
+        let mut wanted = wanting.map(|app| crate::role::role_of(app, roles));
+        let first = wanted.next()?;
+        if wanted.all(|role| role == first) {
+            return None;
+        }
+        let mut total = crate::role::Amounts::default();
+        self.cluster.nodes.values().for_each(|node| total.add_node(&node.facts.resources));
+        let cluster = &self.cluster;
+        self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
+        Some(total)
+    }
+}

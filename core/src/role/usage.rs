@@ -1,0 +1,241 @@
+//! What each role takes, kept up to date seat by seat.
+
+use super::{Role, lineage, role_of, top_group};
+use crate::node::Resources;
+use crate::{App, Scalar};
+use imbl::OrdMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Sums of resources, scalars in thousandths; wide, so that nothing overflows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// CPUs, memory, disk and GPUs.
+    columns: [i128; 4],
+    /// Resources with names of their own; what comes to nothing is absent.
+    custom: BTreeMap<String, i128>,
+}
+
+const NAMES: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
+
+impl Amounts {
+    /// What one task of `app` takes.
+    pub fn of_task(app: &App) -> Self {
+        let mut amounts = Self::default();
+        amounts.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, 1);
+        amounts
+    }
+
+    fn add(&mut self, custom: &BTreeMap<String, Scalar>, scalars: [Scalar; 3], gpus: u32, sign: i128) {
+        for (column, scalar) in self.columns.iter_mut().zip(scalars) {
+            *column += i128::from(scalar.thousandths()) * sign;
+        }
+        self.columns[3] += i128::from(gpus) * 1000 * sign;
+        for (name, amount) in custom {
+            let sum = self.custom.entry(name.clone()).or_default();
+            *sum += i128::from(amount.thousandths()) * sign;
+            if *sum == 0 {
+                self.custom.remove(name);
+            }
+        }
+    }
+
+    /// Adds what a node offers.
+    pub fn add_node(&mut self, resources: &Resources) {
+        self.add(&resources.custom, [resources.cpus, resources.mem, resources.disk], resources.gpus, 1);
+    }
+
+    fn merge(&mut self, other: &Self, sign: i128) {
+        for (column, more) in self.columns.iter_mut().zip(other.columns) {
+            *column += more * sign;
+        }
+        for (name, more) in &other.custom {
+            *self.custom.entry(name.clone()).or_default() += more * sign;
+        }
+    }
+
+    /// Thousandths of a resource.
+    pub fn get(&self, name: &str) -> i128 {
+        match NAMES.iter().position(|have| *have == name) {
+            Some(column) => self.columns[column],
+            None => self.custom.get(name).copied().unwrap_or(0),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns == [0; 4] && self.custom.is_empty()
+    }
+
+    /// The largest share of any of cpus, memory, disk and GPUs in `total`, in millionths.
+    fn dominant_share(&self, total: &Self) -> i128 {
+        let shares = self.columns.iter().zip(total.columns).filter(|(_, all)| *all > 0);
+        shares.map(|(used, all)| used.max(&0).saturating_mul(1_000_000) / all).max().unwrap_or(0)
+    }
+}
+
+/// What tasks with a seat take, by who is charged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// By the role an app names.
+    by_role: BTreeMap<String, Amounts>,
+    /// Of apps that name none, by their top-level group.
+    by_group: BTreeMap<String, Amounts>,
+    /// Sum of `by_group`.
+    unnamed: Amounts,
+}
+
+/// Why fewer tasks may start than wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaReached {
+    /// Tasks that may start.
+    pub allowed: usize,
+    /// The role whose quota is reached.
+    pub role: String,
+    /// The resource.
+    pub resource: String,
+    /// Its limit.
+    pub limit: Scalar,
+    /// How much more of it the next task would need.
+    pub lack: Scalar,
+}
+
+impl Usage {
+    /// A task of `app` took or gave up its seat.
+    pub fn seat(&mut self, app: &App, more: bool) {
+        let (map, key) = match &app.role {
+            Some(role) => (&mut self.by_role, role.as_str()),
+            None => (&mut self.by_group, top_group(app)),
+        };
+        let sign = if more { 1 } else { -1 };
+        if app.role.is_none() {
+            self.unnamed.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, sign);
+        }
+        if !map.contains_key(key) {
+            map.insert(key.to_owned(), Amounts::default());
+        }
+        let Some(amounts) = map.get_mut(key) else { return };
+        amounts.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, sign);
+        if amounts.is_empty() {
+            map.remove(key);
+        }
+    }
+
+    /// What a role and those below it take.
+    pub fn of_role(&self, role: &str, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Amounts {
+        let mut sum = Amounts::default();
+        let from = self
+            .by_role
+            .range::<str, _>((Bound::Included(role), Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(role));
+        for (_, amounts) in from.filter(|(name, _)| name.len() == role.len() || name.as_bytes()[role.len()] == b'/') {
+            sum.merge(amounts, 1);
+        }
+        let has_quota = |name: &str| roles.get(name).is_some_and(|role| !role.limits.is_empty());
+        if role == super::ANY_ROLE {
+            sum.merge(&self.unnamed, 1);
+            let charged = roles.values().filter(|role| !role.limits.is_empty());
+            charged.filter_map(|role| self.by_group.get(&role.name)).for_each(|amounts| sum.merge(amounts, -1));
+        } else if let Some(amounts) = self.by_group.get(role).filter(|_| has_quota(role)) {
+            sum.merge(amounts, 1);
+        }
+        sum
+    }
+
+    /// The dominant share of the role of `app` in `total` by its weight: who has least is next
+    /// (dominant resource fairness).
+    pub fn weighted_share(&self, app: &App, total: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> i128 {
+        let role = role_of(app, roles);
+        let weight = roles.get(role).map_or(1000, |role| i128::from(role.weight.thousandths()).max(1));
+        self.of_role(role, roles).dominant_share(total).saturating_mul(1000) / weight
+    }
+
+    /// How many of `count` tasks the quotas of the app's role and of those above it allow, when not all.
+    pub fn quota(&self, app: &App, count: usize, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Option<QuotaReached> {
+        let need = Amounts::of_task(app);
+        let mut reached: Option<QuotaReached> = None;
+        for name in lineage(role_of(app, roles)) {
+            let Some(role) = roles.get(name).filter(|role| !role.limits.is_empty()) else { continue };
+            let used = self.of_role(name, roles);
+            for (resource, limit) in &role.limits {
+                let each = need.get(resource);
+                if each <= 0 {
+                    continue;
+                }
+                let room = i128::from(limit.thousandths()) - used.get(resource);
+                let allowed = usize::try_from((room / each).max(0)).unwrap_or(usize::MAX);
+                if allowed < count && reached.as_ref().is_none_or(|reached| allowed < reached.allowed) {
+                    let lack = each.saturating_mul(allowed as i128 + 1) - room;
+                    let lack = Scalar::from_thousandths(i64::try_from(lack).unwrap_or(i64::MAX));
+                    let (role, resource) = (name.to_owned(), resource.clone());
+                    reached = Some(QuotaReached { allowed, role, resource, limit: *limit, lack });
+                }
+            }
+        }
+        reached
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AppId;
+
+    fn app(id: &str, role: Option<&str>, cpus: i64) -> App {
+        let mut app = App::new(AppId::parse(id).unwrap());
+        app.cpus = Scalar::from_units(cpus);
+        app.role = role.map(Into::into);
+        app
+    }
+
+    fn roles(list: &[(&str, i64, i64)]) -> OrdMap<Arc<str>, Arc<Role>> {
+        let role = |(name, cpus, weight): &(&str, i64, i64)| {
+            let limits = (*cpus > 0).then(|| ("cpus".to_owned(), Scalar::from_units(*cpus))).into_iter().collect();
+            let role = Role { name: (*name).into(), weight: Scalar::from_units(*weight), limits };
+            (Arc::from(*name), Arc::new(role))
+        };
+        list.iter().map(role).collect()
+    }
+
+    #[test]
+    fn children_are_charged_to_their_parents() {
+        let roles = roles(&[("eng", 10, 1), ("eng/prod", 8, 1)]);
+        let mut usage = Usage::default();
+        let prod = app("/a", Some("eng/prod"), 2);
+        (0..3).for_each(|_| usage.seat(&prod, true));
+        usage.seat(&app("/b", Some("engine"), 50), true);
+        assert_eq!(usage.of_role("eng", &roles).get("cpus"), 6_000);
+        // Four cpus are left in eng, two in eng/prod.
+        assert_eq!(usage.quota(&app("/c", Some("eng"), 2), 2, &roles), None);
+        let reached = usage.quota(&prod, 5, &roles).unwrap();
+        assert_eq!((reached.allowed, reached.role.as_str(), reached.lack), (1, "eng/prod", Scalar::from_units(2)));
+        // An app in the group of the same name is charged once the role has a quota.
+        usage.seat(&app("/eng/web", None, 4), true);
+        let reached = usage.quota(&app("/eng/web", None, 1), 1, &roles).unwrap();
+        assert_eq!((reached.allowed, reached.role.as_str(), reached.lack), (0, "eng", Scalar::ONE));
+        (0..3).for_each(|_| usage.seat(&prod, false));
+        assert_eq!(usage.of_role("eng/prod", &roles), Amounts::default());
+    }
+
+    #[test]
+    fn who_has_least_by_weight_is_next() {
+        let roles = roles(&[("heavy", 0, 4)]);
+        let mut total = Amounts::default();
+        total.add(&BTreeMap::new(), [Scalar::from_units(100), Scalar::from_units(100_000), Scalar::ZERO], 0, 1);
+        let mut usage = Usage::default();
+        usage.seat(&app("/a", Some("heavy"), 20), true);
+        usage.seat(&app("/b", Some("light"), 10), true);
+        let share = |role: &str| usage.weighted_share(&app("/x", Some(role), 1), &total, &roles);
+        assert_eq!((share("heavy"), share("light"), share("new")), (50_000, 100_000, 0));
+    }
+
+    #[test]
+    fn names_of_roles() {
+        for name in ["*", "eng", "eng/prod"] {
+            assert_eq!(super::super::name_fault(name), None, "{name}");
+        }
+        for name in ["", "a b", "/a", "a/", "a//b", "-a", ".", "a/../b", "*/a"] {
+            assert!(super::super::name_fault(name).is_some(), "{name}");
+        }
+    }
+}
