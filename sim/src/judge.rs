@@ -4,10 +4,10 @@
 use crate::trace::Trace;
 use orrery_core::app::SINGLE_INSTANCE_LABEL;
 use orrery_core::assignment::Assignment;
-use orrery_core::cluster::{Cluster, ROOT};
+use orrery_core::cluster::{CONTROLLERS, Cluster, EPOCH_KEY, LEADER_KEY, ROOT};
 use orrery_core::instance::{Condition, Goal};
 use orrery_core::{AppId, NodeId, TaskId, Timestamp};
-use orrery_store::{Event, Revision};
+use orrery_store::{Event, Operation, Revision, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,6 +63,8 @@ struct Inner {
     /// Tasks that ever had a process.
     ever: BTreeSet<TaskId>,
     revision: u64,
+    /// Who wrote the epoch last: nobody else may decide anything.
+    ruler: String,
 }
 
 /// A living process.
@@ -137,6 +139,29 @@ impl Judge {
         }
         for what in objections {
             self.object(what);
+        }
+    }
+
+    /// A transaction of `by` has happened.
+    pub fn wrote(&self, by: &str, transaction: &Transaction) {
+        let keys: Vec<&str> = transaction
+            .operations
+            .iter()
+            .map(|operation| match operation {
+                Operation::Put { key, .. } | Operation::Delete { key } => key.as_str(),
+                Operation::DeletePrefix { prefix } => prefix.as_str(),
+            })
+            .collect();
+        let decides = keys.iter().any(|key| *key != LEADER_KEY && !key.starts_with(CONTROLLERS));
+        let ruler = {
+            let mut inner = self.lock();
+            if keys.contains(&EPOCH_KEY) {
+                by.clone_into(&mut inner.ruler);
+            }
+            inner.ruler.clone()
+        };
+        if decides && ruler != by {
+            self.object(format!("{by} wrote {keys:?} although {ruler} had raised the epoch"));
         }
     }
 

@@ -123,10 +123,13 @@ impl Network {
         token
     }
 
-    async fn pass(&self, from: Place, to: Place, chance: &mut Chance) {
-        let slow = self.lock().slow;
-        let delay = if chance.hits(slow) { chance.millis(200, 1_500) } else { chance.millis(0, 4) };
+    /// Waits until something sent now has arrived.
+    pub async fn arrive(&self, from: Place, to: Place, delay: std::time::Duration) {
         tokio::time::sleep(delay).await;
+        self.until_open(from, to).await;
+    }
+
+    async fn until_open(&self, from: Place, to: Place) {
         loop {
             let changed = self.changed.notified();
             if !self.is_blocked(from, to) {
@@ -134,6 +137,13 @@ impl Network {
             }
             changed.await;
         }
+    }
+
+    async fn pass(&self, from: Place, to: Place, chance: &mut Chance) {
+        let slow = self.lock().slow;
+        let delay = if chance.hits(slow) { chance.millis(200, 1_500) } else { chance.millis(0, 4) };
+        tokio::time::sleep(delay).await;
+        self.until_open(from, to).await;
     }
 
     /// Carries messages in order from one end to the other until either end closes or the

@@ -67,6 +67,11 @@ impl Process {
         self.inner.lock().stopped = true;
     }
 
+    /// Whether it is stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.inner.lock().stopped
+    }
+
     /// `SIGCONT`.
     pub fn resume(&self) {
         let waiting = {

@@ -13,6 +13,9 @@ const REPORT_BATCH_MAX: usize = 512;
 /// Longest pause between two messages up.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
+/// How often it looks whether it is time to leave.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// How an agent behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentSettings {
@@ -26,6 +29,8 @@ pub struct Link {
     pub down: mpsc::Receiver<Down>,
     /// Reports.
     pub up: mpsc::Sender<Up>,
+    /// Whether signs of life come from the other end now; they are not messages of their own.
+    pub heard: Box<dyn Fn() -> bool + Send>,
 }
 
 /// Opens connections, each time to the next controller.
@@ -58,6 +63,9 @@ pub async fn run_agent(machine: Machine, settings: AgentSettings, mut dial: impl
                 let _ = link.up.try_send(Up::Register { protocol: PROTOCOL_VERSION, facts, tasks });
             }
         }
+        if link.as_ref().is_some_and(|open| (open.heard)()) {
+            heard = now;
+        }
         if let Some(open) = &link
             && (!flush(&machine, open, &mut spoke) || heard + settings.silence <= now)
         {
@@ -68,7 +76,7 @@ pub async fn run_agent(machine: Machine, settings: AgentSettings, mut dial: impl
         }
         let own = machine.lock().next_deadline();
         let next = match &link {
-            Some(_) => Some((spoke + HEARTBEAT).min(heard + settings.silence)),
+            Some(_) => Some((spoke + HEARTBEAT).min((heard + settings.silence).max(now + LOOK))),
             None => Some(redial),
         };
         // There is always one.

@@ -4,6 +4,7 @@
 use super::cell::{Cell, check_text, check_ttl};
 use super::watch;
 use crate::chance::Chance;
+use crate::judge::Judge;
 use crate::planted::Planted;
 use crate::trace::Trace;
 use async_trait::async_trait;
@@ -70,14 +71,24 @@ pub struct Client {
     /// The highest revision any answer has shown: a read that shows less is refused, as by the
     /// etcd backend. Each process begins anew.
     seen: Arc<AtomicU64>,
+    judge: Judge,
     trace: Trace,
     planted: Planted,
 }
 
 impl Client {
-    /// A client called `name` under the given weather, which others may change.
-    pub fn new(name: &str, cell: Cell, weather: Arc<Mutex<Weather>>, chance: Chance, trace: Trace, planted: Planted) -> Self {
-        Self { name: name.into(), cell, weather, chance: Arc::new(Mutex::new(chance)), seen: Arc::default(), trace, planted }
+    /// A client called `name`, whose `way` to the store has a weather that others may change.
+    pub fn new(
+        name: &str,
+        cell: Cell,
+        way: (Arc<Mutex<Weather>>, Chance),
+        judge: Judge,
+        trace: Trace,
+        planted: Planted,
+    ) -> Self {
+        let (weather, chance) = way;
+        let chance = Arc::new(Mutex::new(chance));
+        Self { name: name.into(), cell, weather, chance, seen: Arc::default(), judge, trace, planted }
     }
 
     fn weather(&self) -> Weather {
@@ -213,12 +224,15 @@ impl Store for Client {
             }
         }
         let name = Arc::clone(&self.name);
-        let trace = self.trace.clone();
+        let (judge, trace) = (self.judge.clone(), self.trace.clone());
         let revision = self
             .call(format!("transact {}", transaction.operations.len()), move |cell| {
                 let result = cell.change(|history| history.transact(&transaction));
                 match &result {
-                    Ok(revision) => trace.note(&name, format_args!("store: committed {revision}")),
+                    Ok(revision) => {
+                        trace.note(&name, format_args!("store: committed {revision}"));
+                        judge.wrote(&name, &transaction);
+                    }
                     Err(error) => trace.note(&name, format_args!("store: {error}")),
                 }
                 result

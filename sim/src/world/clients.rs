@@ -3,6 +3,7 @@
 use super::World;
 use crate::chance::Chance;
 use crate::judge::{REQUEST_LABEL, Wish};
+use crate::network::Place;
 use orrery_controller::ControlError;
 use orrery_core::app::{HealthCheck, SINGLE_INSTANCE_LABEL, UnreachableStrategy};
 use orrery_core::cluster::{AppEdit, Draft, EditError, KillRequest};
@@ -35,20 +36,38 @@ pub(crate) async fn run(world: World, number: usize, requests: Arc<AtomicU64>) {
             continue;
         };
         let controller = chance.below(world.plan.controllers as u64) as usize;
-        let handle = world.controllers()[controller].handle();
-        if let Some(handle) = handle {
+        let way = world.leader_through(controller);
+        if let Some((leader, handle)) = way {
             world.judge.submitted(serial, &id, wish);
-            match tokio::time::timeout(PATIENCE, handle.edit(edit)).await {
+            let (here, there) = (Place::Controller(controller), Place::Controller(leader));
+            let request = world.request(here, there, chance.millis(0, 8), handle.edit(edit));
+            match tokio::time::timeout(PATIENCE, request).await {
                 Ok(Ok(changed)) => {
                     world.judge.acknowledged(serial, changed);
                     first = false;
                 }
-                Ok(Err(ControlError::Edit(error))) => world.judge.refused(serial, &error.to_string()),
+                Ok(Err(error @ (ControlError::Edit(_) | ControlError::Store(_) | ControlError::NotLeading))) => {
+                    world.judge.refused(serial, &error.to_string());
+                }
                 Ok(Err(error)) => world.judge.unknown(serial, &error.to_string()),
                 Err(_) => world.judge.unknown(serial, "no answer in time"),
             }
         }
         tokio::time::sleep(chance.millis(200, 6_000)).await;
+    }
+}
+
+impl World {
+    /// A request that a controller hands on to another one, and its answer.
+    async fn request<T>(&self, here: Place, there: Place, delay: Duration, request: impl Future<Output = T>) -> T {
+        if here != there {
+            self.network.arrive(here, there, delay).await;
+        }
+        let answer = request.await;
+        if here != there {
+            self.network.arrive(there, here, delay).await;
+        }
+        answer
     }
 }
 

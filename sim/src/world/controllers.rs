@@ -1,18 +1,20 @@
 //! Controllers: the real code, in processes that may stop and die.
 
 use super::World;
+use super::peers::SimulatedPeers;
 use crate::judge::Judge;
+use crate::network::Place;
 use crate::process::Process;
 use crate::store::{Client, Weather};
-use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
+use orrery_controller::{Clock, ControllerOptions, ControllerRecord, Handle, LEASE_TTL, Seeds, start_controller};
 use orrery_core::Timestamp;
 use orrery_net::ZoneHandle;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a node may be away before it counts as lost.
-const NODE_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long a node may be silent before it counts as lost.
+const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
 /// Pause before a controller that could not start tries again.
 const START_AGAIN: Duration = Duration::from_millis(300);
 
@@ -37,10 +39,25 @@ impl Controller {
     pub(crate) fn set_weather(&self, change: impl FnOnce(&mut Weather)) {
         change(&mut self.weather.lock().unwrap_or_else(PoisonError::into_inner));
     }
+
+    /// Whether it runs: neither dead nor stopped.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !process.is_stopped())
+    }
+}
+
+/// The id of controller `number`.
+fn id(number: usize) -> String {
+    format!("controller-{number}")
+}
+
+/// The number of a controller by its id.
+pub(crate) fn number_of(id: &str) -> Option<usize> {
+    id.strip_prefix("controller-")?.parse().ok()
 }
 
 impl World {
-    /// Starts controller `number`.
+    /// Starts controller `number`, if it does not live.
     pub(crate) fn start_controller(&self, number: usize) {
         let mut controllers = self.controllers();
         let slot = &mut controllers[number];
@@ -48,39 +65,41 @@ impl World {
             return;
         }
         slot.lives += 1;
-        let name = format!("controller-{number}");
-        let life = format!("{name}/{}", slot.lives);
-        self.trace.note(&name, format_args!("starts"));
+        let life = format!("{}/{}", id(number), slot.lives);
+        self.trace.note(&life, format_args!("starts"));
         let chance = self.chance.split(&life);
-        let store = Client::new(
-            &name,
-            self.cell.clone(),
-            Arc::clone(&slot.weather),
-            chance.split("store"),
-            self.trace.clone(),
-            self.plan.planted,
-        );
+        let way = (Arc::clone(&slot.weather), chance.split("store"));
+        let store = Client::new(&life, self.cell.clone(), way, self.judge.clone(), self.trace.clone(), self.plan.planted);
         let clock = Clock::starting_at(self.wall());
         let seeds = Seeds::repeating(chance.clone().next());
-        let handle = Arc::clone(&slot.handle);
+        let handle = Arc::new(Mutex::new(None));
+        slot.handle = Arc::clone(&handle);
         let judge = self.judge.clone();
-        *handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let me = ControllerRecord {
+            id: id(number),
+            url: format!("simulated://{number}"),
+            address: ([10, 1, 0, number as u8], 8080).into(),
+        };
+        let peers = Arc::new(SimulatedPeers::new(self.clone(), number, chance.split("peers")));
         slot.process = Some(Process::start(async move {
-            let stop = CancellationToken::new();
             loop {
-                let options = LeaderOptions {
+                let options = ControllerOptions {
+                    me: me.clone(),
                     store: Arc::new(store.clone()),
                     zone: ZoneHandle::new(),
-                    address: ([127, 0, 0, 1], 8080).into(),
-                    node_timeout: NODE_TIMEOUT,
+                    silence_limit: SILENCE_LIMIT,
                     clock: clock.clone(),
                     entropy: seeds.clone(),
+                    lease_ttl: Some(LEASE_TTL),
+                    peers: Arc::clone(&peers) as _,
+                    cluster_id: None,
                 };
-                match start(options, stop.clone()).await {
-                    Ok((leading, task)) => {
-                        tokio::spawn(read(leading.clone(), name.clone(), judge.clone()));
-                        *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(leading);
-                        let _ = task.await;
+                match start_controller(options, CancellationToken::new()).await {
+                    Ok((serving, task)) => {
+                        tokio::spawn(read(serving.clone(), life.clone(), judge.clone()));
+                        *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
+                        let ended = task.await;
+                        judge.object(format!("{life} ended: {ended:?}"));
                     }
                     Err(_) => tokio::time::sleep(START_AGAIN).await,
                 }
@@ -90,7 +109,7 @@ impl World {
 
     /// Kills controller `number`: its connections end, as far as the network lets that be known.
     pub(crate) fn kill_controller(&self, number: usize) {
-        self.trace.note(&format!("controller-{number}"), format_args!("is killed"));
+        self.trace.note(&id(number), format_args!("is killed"));
         let mut controllers = self.controllers();
         let slot = &mut controllers[number];
         if let Some(process) = slot.process.take() {
@@ -98,7 +117,18 @@ impl World {
         }
         *slot.handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
         drop(controllers);
-        self.network.reset_all(crate::network::Place::Controller(number));
+        self.network.reset_all(Place::Controller(number));
+    }
+
+    /// The way to whoever leads by the belief of controller `number`, through it.
+    pub(crate) fn leader_through(&self, number: usize) -> Option<(usize, Handle)> {
+        let controllers = self.controllers();
+        let asked = controllers[number].handle()?;
+        if asked.leads() {
+            return Some((number, asked));
+        }
+        let leader = number_of(&asked.leader()?.controller.id).filter(|leader| *leader != number)?;
+        Some((leader, controllers[leader].handle()?))
     }
 
     /// The wall clock of this world.
@@ -111,8 +141,11 @@ impl World {
 /// Looks at everything a controller publishes.
 async fn read(handle: Handle, name: String, judge: Judge) {
     let mut generation = handle.generation();
-    while generation.changed().await.is_ok() {
+    loop {
         generation.borrow_and_update();
         judge.published(&name, &handle.cluster());
+        if generation.changed().await.is_err() {
+            return;
+        }
     }
 }

@@ -5,8 +5,9 @@ use crate::chance::Chance;
 use crate::machine::{AgentSettings, Dial, Link, Machine, Nature, run_agent};
 use crate::network::Place;
 use crate::planted::Planted;
+use crate::process::Process;
 use orrery_controller::AgentLink;
-use orrery_controller::surroundings::enter;
+use orrery_controller::surroundings::{enter, spawn_within};
 use orrery_core::assignment::{Down, Up};
 use orrery_core::node::{NodeFacts, PortRanges, Resources};
 use orrery_core::{NodeId, Scalar};
@@ -60,8 +61,8 @@ impl World {
     }
 }
 
-/// An agent that hears nothing for this long turns to another controller.
-const SILENCE: Duration = Duration::from_secs(3600);
+/// An agent that hears nothing for this long turns to another controller (ADR 4).
+const SILENCE: Duration = Duration::from_secs(3);
 
 struct Dialer {
     world: World,
@@ -72,33 +73,100 @@ struct Dialer {
 
 impl Dial for Dialer {
     async fn dial(&mut self) -> Option<Link> {
-        let controller = self.next % self.world.plan.controllers;
+        let asked = self.next % self.world.plan.controllers;
         self.next += 1;
-        let (here, there) = (Place::Machine(self.number), Place::Controller(controller));
-        let network = &self.world.network;
-        if network.is_blocked(here, there) || network.is_blocked(there, here) {
+        let here = Place::Machine(self.number);
+        let mut path = vec![here, Place::Controller(asked)];
+        tokio::time::sleep(self.chance.millis(1, 5)).await;
+        let (leader, handle) = self.world.leader_through(asked)?;
+        if leader != asked {
+            path.push(Place::Controller(leader));
+        }
+        if !self.world.is_open(&path) {
             // The connection cannot be set up; the agent waits for it in vain.
             tokio::time::sleep(self.chance.millis(500, 1_500)).await;
             return None;
         }
-        tokio::time::sleep(self.chance.millis(1, 5)).await;
-        let (handle, surroundings) = {
+        let (relay, office) = {
             let controllers = self.world.controllers();
-            let slot = &controllers[controller];
-            (slot.handle()?, slot.process.as_ref()?.surroundings())
+            let of = |number: usize| controllers[number].process.as_ref().map(Process::surroundings);
+            (of(asked)?, of(leader)?)
         };
-        let reset = network.connect(here, there);
         let (to_leader, up) = mpsc::channel(LINK_CAPACITY);
         let (to_agent, down) = mpsc::channel(LINK_CAPACITY);
-        let mut chance = self.chance.split(&format!("link {}", self.next));
+        let chance = self.chance.split(&format!("link {}", self.next));
         let planted = self.world.plan.planted;
-        let mut uplink = chance.split("up");
-        let up_sender = network
-            .pipe((here, there), LINK_CAPACITY, to_leader, reset.clone(), move |message| spoil_up(planted, &mut uplink, message));
-        let down_sender =
-            network.pipe((there, here), LINK_CAPACITY, to_agent, reset, move |message| spoil_down(planted, &mut chance, message));
-        enter(&surroundings, || handle.attach(AgentLink { down: down_sender, up }));
-        Some(Link { down, up: up_sender })
+        let (mut uplink, mut downlink) = (chance.split("up"), chance.split("down"));
+        let network = &self.world.network;
+        let last = [path[path.len() - 2], path[path.len() - 1]];
+        let reset = network.connect(last[0], last[1]);
+        let mut up_sender = network.pipe((last[0], last[1]), LINK_CAPACITY, to_leader, reset.clone(), move |message| {
+            spoil_up(planted, &mut uplink, message)
+        });
+        let spoil = move |message| spoil_down(planted, &mut downlink, message);
+        let down_sender = if path.len() == 3 {
+            // A follower passes on what comes, for as long as it runs.
+            let first = network.connect(here, path[1]);
+            let (at_follower, from_leader) = mpsc::channel(LINK_CAPACITY);
+            let onward = network.pipe((path[1], here), LINK_CAPACITY, to_agent, first.clone(), |message| vec![message]);
+            let (to_follower, from_agent) = mpsc::channel(LINK_CAPACITY);
+            let toward_leader = up_sender;
+            up_sender = network.pipe((here, path[1]), LINK_CAPACITY, to_follower, first, |message| vec![message]);
+            spawn_within(&relay, pass_on(from_leader, onward, from_agent, toward_leader));
+            network.pipe((last[1], last[0]), LINK_CAPACITY, at_follower, reset, spoil)
+        } else {
+            network.pipe((last[1], last[0]), LINK_CAPACITY, to_agent, reset, spoil)
+        };
+        enter(&office, || handle.attach(AgentLink { down: down_sender, up }));
+        let world = self.world.clone();
+        Some(Link { down, up: up_sender, heard: Box::new(move || world.is_heard(&path)) })
+    }
+}
+
+/// Carries both directions until either ends.
+async fn pass_on(
+    mut from_leader: mpsc::Receiver<Down>,
+    to_agent: mpsc::Sender<Down>,
+    mut from_agent: mpsc::Receiver<Up>,
+    to_leader: mpsc::Sender<Up>,
+) {
+    let down = async {
+        while let Some(message) = from_leader.recv().await {
+            if to_agent.send(message).await.is_err() {
+                return;
+            }
+        }
+    };
+    let up = async {
+        while let Some(message) = from_agent.recv().await {
+            if to_leader.send(message).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = down => {}
+        () = up => {}
+        () = to_agent.closed() => {}
+        () = to_leader.closed() => {}
+    }
+}
+
+impl World {
+    /// Whether messages pass a path both ways.
+    fn is_open(&self, path: &[Place]) -> bool {
+        path.windows(2).all(|hop| !self.network.is_blocked(hop[0], hop[1]) && !self.network.is_blocked(hop[1], hop[0]))
+    }
+
+    /// Whether signs of life come down a path: it is open, and all who pass them on run.
+    fn is_heard(&self, path: &[Place]) -> bool {
+        let controllers = self.controllers();
+        let runs = |place: &Place| match place {
+            Place::Controller(number) => controllers[*number].is_running(),
+            Place::Machine(_) => true,
+        };
+        path.iter().all(runs) && path.windows(2).all(|hop| !self.network.is_blocked(hop[1], hop[0]))
     }
 }
 

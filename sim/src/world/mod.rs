@@ -5,6 +5,7 @@ mod clients;
 mod controllers;
 mod faults;
 mod machines;
+mod peers;
 mod plan;
 mod settle;
 

@@ -93,7 +93,7 @@ impl Plan {
         let rates = rates.collect();
         Self {
             seed,
-            controllers: 1,
+            controllers: if chance.hits(850) { 3 } else { 1 },
             machines: chance.between(3, 7) as usize,
             apps: chance.between(2, 5) as usize,
             seconds: chance.between(20, 60),

@@ -91,13 +91,50 @@ impl World {
                 return Some(format!("{} keeps {kept} tasks of which {alive} live", slot.machine.id()));
             }
         }
-        let views: Vec<_> =
-            self.controllers().iter().filter_map(super::Controller::handle).map(|handle| handle.cluster()).collect();
-        if views.is_empty() {
-            return Some("no controller serves".into());
+        let handles: Vec<_> = self.controllers().iter().filter_map(super::Controller::handle).collect();
+        let leading: Vec<_> = handles.iter().filter(|handle| handle.leads()).collect();
+        let [leader] = leading[..] else {
+            return Some(format!("{} of {} controllers lead", leading.len(), self.plan.controllers));
+        };
+        if handles.len() < self.plan.controllers {
+            return Some(format!("{} of {} controllers serve", handles.len(), self.plan.controllers));
         }
-        views.iter().find_map(|view| difference(view, &truth))
+        let (view, shown) = (leader.cluster(), whole(&leader.cluster()));
+        for handle in &handles {
+            if let Some(stale) = handle.stale_for() {
+                return Some(format!("a controller is stale for {stale:?}"));
+            }
+            let other = handle.cluster();
+            if other.generation != view.generation {
+                return Some(format!("a follower shows generation {}, the leader {}", other.generation, view.generation));
+            }
+            let other = whole(&other);
+            if other != shown {
+                let apart = other.bytes().zip(shown.bytes()).take_while(|(one, two)| one == two).count().saturating_sub(80);
+                let part = |text: &str| text.chars().skip(apart).take(200).collect::<String>();
+                return Some(format!("a follower shows …{}…, the leader …{}…", part(&other), part(&shown)));
+            }
+        }
+        difference(&view, &truth)
     }
+}
+
+/// All that a follower must show as the leader does.
+fn whole(cluster: &Cluster) -> String {
+    format!(
+        "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        cluster.id,
+        cluster.generation,
+        cluster.apps,
+        cluster.instances,
+        cluster.nodes,
+        cluster.deployments,
+        cluster.pending,
+        cluster.by_app,
+        cluster.service_ports,
+        cluster.delays,
+        cluster.failures
+    )
 }
 
 /// Where a controller's view is not what the store and the machines say.
