@@ -50,14 +50,15 @@ async fn attend_once(shared: &Shared, store: &dyn Store, lease: &mut Option<Leas
 }
 
 async fn follow(shared: &Shared, store: &dyn Store, lease: &mut Option<LeaseId>) -> Result<std::convert::Infallible, Error> {
-    let lease = match *lease {
-        Some(lease) => lease,
-        None => *lease.insert(store.grant(MEMBER_TTL).await?),
-    };
-    let value = serde_json::to_vec(&shared.me).unwrap_or_default();
     let key = format!("{CONTROLLERS}{}", shared.me.id);
-    if store.get(&key).await?.is_none_or(|entry| entry.value != value) {
-        store.transact(Transaction::new().put_with_lease(key, value, lease)).await?;
+    let value = serde_json::to_vec(&shared.me).unwrap_or_default();
+    let (lease, fresh) = match *lease {
+        Some(lease) => (lease, false),
+        None => (*lease.insert(store.grant(MEMBER_TTL).await?), true),
+    };
+    // The key of an earlier life looks the same, but ends with that life's lease.
+    if fresh || store.get(&key).await?.is_none_or(|entry| entry.value != value) {
+        store.transact(Transaction::new().put_with_lease(key.clone(), value, lease)).await?;
     }
     let list = orrery_store::list(store, CONTROLLERS).await?;
     let read = |entry: &Entry| Some((entry.key.clone(), serde_json::from_slice::<ControllerRecord>(&entry.value).ok()?));
@@ -75,6 +76,9 @@ async fn follow(shared: &Shared, store: &dyn Store, lease: &mut Option<LeaseId>)
                 for event in batch.events {
                     match &event {
                         Event::Put(entry) => known.extend(read(entry)),
+                        Event::Delete { key: gone, .. } if *gone == key => {
+                            return Err(Error::WatchLost { reason: "this controller's own key is gone".into() });
+                        }
                         Event::Delete { key, .. } => drop(known.remove(key)),
                     }
                 }

@@ -4,7 +4,7 @@
 use crate::trace::Trace;
 use orrery_core::app::SINGLE_INSTANCE_LABEL;
 use orrery_core::assignment::Assignment;
-use orrery_core::cluster::{CONTROLLERS, Cluster, EPOCH_KEY, LEADER_KEY, ROOT};
+use orrery_core::cluster::{CONTROLLERS, Cluster, EPOCH_KEY, LEADER_KEY, Mirror, ROOT};
 use orrery_core::instance::{Condition, Goal};
 use orrery_core::{AppId, NodeId, TaskId, Timestamp};
 use orrery_store::{Event, Operation, Revision, Transaction};
@@ -54,7 +54,10 @@ struct Shown {
 struct Inner {
     violations: Vec<String>,
     /// The store's state, read as a controller would.
+    mirror: Mirror,
     truth: Cluster,
+    /// The last revision that changed more than who is there.
+    decided: u64,
     apps: BTreeMap<AppId, Shown>,
     requests: BTreeMap<u64, Request>,
     /// Tasks that were ever assigned to a node, in the store.
@@ -75,6 +78,8 @@ struct Process {
     ports: Vec<u16>,
     /// Of an app that has one holder at a time.
     single: bool,
+    /// It was told to stop: whoever gets its port may come a little early, fails, and comes again.
+    stopping: bool,
 }
 
 /// The judge. Clones are the same one.
@@ -110,6 +115,27 @@ impl Judge {
         self.lock().truth.clone()
     }
 
+    /// The last revision that changed anything but which controllers are there.
+    pub fn decided(&self) -> u64 {
+        self.lock().decided
+    }
+
+    /// Whether what was read change by change equals what is read at once.
+    pub fn check_reading(&self, state: &crate::store::State) {
+        let entries = state.entries.values().map(|entry| (entry.key.as_str(), entry.value.as_ref()));
+        let (loaded, faults) = Cluster::load(entries, Timestamp::from_millis(0));
+        let text = |cluster: &Cluster| {
+            format!("{:?} {:?} {:?} {:?}", cluster.apps, cluster.instances, cluster.deployments, cluster.loads)
+        };
+        let truth = self.truth();
+        if text(&loaded) != text(&truth) {
+            self.object(format!("the store reads as {}, change by change as {}", text(&loaded), text(&truth)));
+        }
+        for fault in faults {
+            self.object(format!("the store does not load: {fault}"));
+        }
+    }
+
     /// Living processes and where they live.
     pub fn living(&self) -> BTreeMap<TaskId, NodeId> {
         self.lock().living.iter().map(|(task, process)| (task.clone(), process.node.clone())).collect()
@@ -122,14 +148,18 @@ impl Judge {
             let mut inner = self.lock();
             let inner = &mut *inner;
             inner.revision = revision.0;
+            if state.events.iter().any(|event| !event.key().starts_with(CONTROLLERS)) {
+                inner.decided = revision.0;
+            }
             let below = |event: &Event, what: &str| event.key().strip_prefix(ROOT).is_some_and(|key| key.starts_with(what));
             let concerns = |what: &[&str]| state.events.iter().any(|event| what.iter().any(|what| below(event, what)));
-            if concerns(&["apps", "assignments", "nodes", "versions", "deployments"]) {
-                let entries = state.entries.values().map(|entry| (entry.key.as_str(), entry.value.as_ref()));
-                let (truth, faults) = Cluster::load(entries, Timestamp::from_millis(0));
-                objections.extend(faults.iter().map(|fault| format!("revision {revision} does not load: {fault}")));
-                inner.truth = truth;
-            }
+            let changes = state.events.iter().map(|event| match event {
+                Event::Put(entry) => (entry.key.as_str(), Some(entry.value.as_ref())),
+                Event::Delete { key, .. } => (key.as_str(), None),
+            });
+            inner.mirror.apply(changes, Timestamp::from_millis(0));
+            objections.extend(inner.mirror.faults().iter().map(|fault| format!("revision {revision} does not load: {fault}")));
+            inner.truth = inner.mirror.cluster().clone();
             if concerns(&["assignments", "nodes"]) {
                 inner.check_nodes(&mut objections);
             }
@@ -175,6 +205,7 @@ impl Judge {
             ports: container.ports.iter().filter_map(|port| port.host_port).collect(),
             single: container.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true")
                 || container.volumes.iter().any(|volume| volume.persistent.is_some()),
+            stopping: false,
         };
         let mut objections = Vec::new();
         {
@@ -187,7 +218,7 @@ impl Judge {
                     Some("two of one identity".to_owned())
                 } else if new.single && process.app == new.app {
                     Some(format!("two holders of {}", new.app))
-                } else if process.node == *node {
+                } else if process.node == *node && !process.stopping {
                     let port = new.ports.iter().find(|port| process.ports.contains(port));
                     port.map(|port| format!("both hold port {port}"))
                 } else {
@@ -218,6 +249,9 @@ impl Judge {
             let of = of.filter(|instance| instance.incarnation == task.incarnation()).cloned();
             of.is_some_and(|instance| instance.node() == Some(node) && instance.goal == Goal::Running)
         };
+        if let Some(process) = self.lock().living.get_mut(task) {
+            process.stopping = true;
+        }
         if wanted {
             self.object(format!("{node} was told to stop {task} ({because}), which the store still wants to run there"));
         }

@@ -8,7 +8,9 @@ pub mod network;
 pub mod planted;
 pub mod process;
 pub mod store;
+mod sweep;
 pub mod trace;
 pub mod world;
 
+pub use sweep::sweep;
 pub use world::{Plan, Verdict, simulate};

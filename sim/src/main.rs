@@ -1,49 +1,61 @@
-//! Runs simulations from the command line.
+//! Runs simulations from the command line: `cargo x sim`.
 
 use clap::Parser;
-use orrery_sim::{Plan, simulate};
+use orrery_sim::{Plan, simulate, sweep};
+use std::process::ExitCode;
 
 /// Simulates the control plane.
 #[derive(Debug, Parser)]
+#[command(name = "cargo x sim")]
 struct Arguments {
     /// Seeds to run, from `--seed` on.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
     /// The first seed.
-    #[arg(long)]
-    seed: Option<u64>,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Print the whole trace of `--seed` and run nothing else.
     #[arg(long)]
     trace: bool,
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let first = arguments.seed.unwrap_or(1);
     if arguments.trace {
-        let plan = Plan::of(first);
-        println!("{plan:#?}");
-        let verdict = simulate(plan, true);
-        verdict.lines.iter().for_each(|line| println!("{line}"));
-        println!("hash {:016x}, {} events, {} virtual ms", verdict.hash, verdict.events, verdict.millis);
-        return code(verdict.violations.is_empty());
+        return trace(arguments.seed);
     }
-    let mut failed = 0;
-    for seed in first..first + arguments.seeds {
-        let began = std::time::Instant::now();
-        let verdict = simulate(Plan::of(seed), false);
-        if !verdict.violations.is_empty() {
+    let (mut failed, mut millis, mut events) = (0, 0, 0);
+    let began = std::time::Instant::now();
+    sweep(arguments.seed..arguments.seed.saturating_add(arguments.seeds), Plan::of, |verdict| {
+        millis += verdict.millis;
+        events += verdict.events;
+        if let Some(what) = verdict.violations.first() {
             failed += 1;
-            println!("seed {seed}: {}", verdict.violations[0].chars().take(300).collect::<String>());
+            println!("seed {}: {}", verdict.seed, what.chars().take(400).collect::<String>());
         }
-        if arguments.seeds <= 20 {
-            println!("seed {seed}: {} events, {} virtual ms, {:?}", verdict.events, verdict.millis, began.elapsed());
-        }
-    }
-    println!("{} seeds, {failed} with violations", arguments.seeds);
+        true
+    });
+    let took = began.elapsed().as_secs_f64();
+    let virtual_seconds = millis as f64 / 1_000.0;
+    println!(
+        "{} seeds, {failed} with violations; {events} events, {virtual_seconds:.0} virtual seconds in {took:.1} s ({:.0} times real time)",
+        arguments.seeds,
+        virtual_seconds / took
+    );
     code(failed == 0)
 }
 
-fn code(good: bool) -> std::process::ExitCode {
-    if good { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
+fn trace(seed: u64) -> ExitCode {
+    let plan = Plan::of(seed);
+    println!("{plan:#?}");
+    let verdict = simulate(plan, true);
+    for line in &verdict.lines {
+        println!("{line}");
+    }
+    println!("hash {:016x}, {} events, {} virtual ms", verdict.hash, verdict.events, verdict.millis);
+    code(verdict.violations.is_empty())
+}
+
+fn code(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

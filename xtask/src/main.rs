@@ -15,6 +15,7 @@ mod licence;
 mod lint;
 mod policy;
 mod requirements;
+mod sim;
 mod test;
 mod text;
 mod workspace;
@@ -34,6 +35,8 @@ Orrery's developer commands
   cargo x bench [NAME…] [--json]   release build, then race the peers
   cargo x fuzz [TARGET] [--seconds N]
                                    fuzz one target, or each in turn (default 60 seconds)
+  cargo x sim [--seeds N] [--seed S [--trace]]
+                                   simulate the control plane on virtual time; replay a seed
   cargo x build [--release]        build `orrery` and `dcos`
   cargo x setup                    install the Debian packages that tests and benches use
   cargo x help                     this text
@@ -60,6 +63,7 @@ fn dispatch(name: &str, arguments: &[String]) -> Result<()> {
         "lint" => lint::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "build" => binaries::build_command(arguments),
+        "sim" => sim::run(arguments),
         "setup" => requirements::setup(arguments),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

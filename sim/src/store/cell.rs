@@ -2,6 +2,7 @@
 
 use super::history::{History, State, under};
 use super::watch;
+use crate::trace::Trace;
 use async_trait::async_trait;
 use orrery_store::{
     Entry, Error, LEASE_TTL, LeaseId, MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Range, Result, Revision, Store,
@@ -27,6 +28,7 @@ struct Inner {
     changed: Arc<Notify>,
     leases_changed: tokio::sync::Notify,
     observer: Mutex<Option<Observer>>,
+    trace: Mutex<Option<Trace>>,
 }
 
 impl std::fmt::Debug for Cell {
@@ -44,14 +46,16 @@ impl Cell {
                 changed: Arc::default(),
                 leases_changed: tokio::sync::Notify::new(),
                 observer: Mutex::new(None),
+                trace: Mutex::new(None),
             }),
         };
         tokio::spawn(expire(Arc::downgrade(&cell.inner)));
         cell
     }
 
-    /// Calls `observer` with every revision from now on.
-    pub fn observe(&self, observer: Observer) {
+    /// Calls `observer` with every revision from now on, and notes in `trace` which leases end.
+    pub fn observe(&self, observer: Observer, trace: Trace) {
+        *self.inner.trace.lock().unwrap_or_else(PoisonError::into_inner) = Some(trace);
         *self.inner.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(observer);
     }
 
@@ -135,7 +139,10 @@ async fn expire(cell: std::sync::Weak<Inner>) {
         let Some(inner) = cell.upgrade() else { return };
         let next = inner.history.lock().unwrap_or_else(PoisonError::into_inner).next_end();
         if next.is_some_and(|end| end <= Instant::now()) {
-            inner.change(|history| history.expire(Instant::now()));
+            let ended = inner.change(|history| history.expire(Instant::now()));
+            if let Some(trace) = inner.trace.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+                trace.note("store", format_args!("leases {ended:?} end"));
+            }
             continue;
         }
         let changed = inner.leases_changed.notified();

@@ -93,7 +93,7 @@ async fn run(plan: Plan, whole: bool) -> Verdict {
     let judge = Judge::new(trace.clone());
     let cell = Cell::start();
     let witness = judge.clone();
-    cell.observe(Box::new(move |revision, state| witness.revision(revision, state)));
+    cell.observe(Box::new(move |revision, state| witness.revision(revision, state)), trace.clone());
     let world = World {
         chance: chance.clone(),
         network: Network::new(chance.split("network")),

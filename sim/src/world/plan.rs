@@ -94,9 +94,9 @@ impl Plan {
         Self {
             seed,
             controllers: if chance.hits(850) { 3 } else { 1 },
-            machines: chance.between(3, 7) as usize,
-            apps: chance.between(2, 5) as usize,
-            seconds: chance.between(20, 60),
+            machines: chance.between(3, 6) as usize,
+            apps: chance.between(2, 4) as usize,
+            seconds: chance.between(10, 40),
             rates,
             crashes: if chance.hits(500) { 0 } else { chance.between(1, 250) as u32 },
             sickens: if chance.hits(500) { 0 } else { chance.between(1, 60) as u32 },

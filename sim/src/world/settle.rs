@@ -10,7 +10,9 @@ use tokio::time::Instant;
 /// Virtual time within which the cluster must be where it should be.
 const CONVERGENCE: Duration = Duration::from_secs(90);
 /// How long nothing may be written after that.
-const REST: Duration = Duration::from_secs(20);
+const REST: Duration = Duration::from_secs(10);
+/// How long requests from before may still take effect.
+const LAST_REQUESTS: Duration = Duration::from_secs(12);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -35,6 +37,8 @@ impl World {
                 None => self.start_controller(number),
             }
         }
+        // Clients still wait for answers, and what they asked for may still happen.
+        tokio::time::sleep(LAST_REQUESTS).await;
         let deadline = Instant::now() + CONVERGENCE;
         loop {
             tokio::time::sleep(LOOK).await;
@@ -51,14 +55,21 @@ impl World {
             }
         }
         self.trace.note("world", format_args!("all is as it should be"));
-        let before = self.cell.latest();
+        self.judge.check_reading(&self.cell.now());
+        let before = self.judge.decided();
         tokio::time::sleep(REST).await;
-        let after = self.cell.latest();
+        let after = self.judge.decided();
         if before != after {
             self.judge.object(format!("an idle cluster wrote: revision {before} became {after}"));
         }
         if let Some(what) = self.unrest() {
             self.judge.object(format!("what was right did not stay so: {what}"));
+        }
+        for handle in self.controllers().iter().filter_map(super::Controller::handle) {
+            let known = handle.controllers().len();
+            if known != self.plan.controllers {
+                self.judge.object(format!("a controller knows {known} of {} controllers", self.plan.controllers));
+            }
         }
     }
 
