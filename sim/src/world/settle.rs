@@ -133,7 +133,7 @@ impl World {
 /// All that a follower must show as the leader does.
 fn whole(cluster: &Cluster) -> String {
     format!(
-        "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         cluster.id,
         cluster.generation,
         cluster.apps,
@@ -141,7 +141,6 @@ fn whole(cluster: &Cluster) -> String {
         cluster.nodes,
         cluster.deployments,
         cluster.pending,
-        cluster.by_app,
         cluster.service_ports,
         cluster.delays,
         cluster.failures
