@@ -1,6 +1,7 @@
 //! Runs simulations from the command line: `cargo x sim`.
 
 use clap::Parser;
+use orrery_sim::planted::Planted;
 use orrery_sim::{Plan, simulate, sweep};
 use std::process::ExitCode;
 
@@ -14,6 +15,9 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Plant each bug of the list in turn, and tell how many seeds it takes to find it.
+    #[arg(long)]
+    planted: bool,
     /// Print the whole trace of `--seed` and run nothing else.
     #[arg(long)]
     trace: bool,
@@ -21,6 +25,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.planted {
+        return planted(arguments.seed, arguments.seeds);
+    }
     if arguments.trace {
         return trace(arguments.seed);
     }
@@ -43,6 +50,28 @@ fn main() -> ExitCode {
         virtual_seconds / took
     );
     code(failed == 0)
+}
+
+fn planted(first: u64, seeds: u64) -> ExitCode {
+    let mut all = true;
+    for bug in Planted::ALL {
+        let (mut tried, mut found) = (0, None);
+        sweep(
+            first..first.saturating_add(seeds),
+            |seed| Plan::with_bug(seed, bug),
+            |verdict| {
+                tried += 1;
+                found = found.take().or_else(|| verdict.violations.first().map(|what| (verdict.seed, what.clone())));
+                found.is_none()
+            },
+        );
+        all &= found.is_some();
+        match found {
+            Some((seed, what)) => println!("{bug:?}: caught after {tried} seeds, by seed {seed}: {what:.160}"),
+            None => println!("{bug:?}: NOT caught within {tried} seeds"),
+        }
+    }
+    code(all)
 }
 
 fn trace(seed: u64) -> ExitCode {

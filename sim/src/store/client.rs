@@ -78,14 +78,7 @@ pub struct Client {
 
 impl Client {
     /// A client called `name`, whose `way` to the store has a weather that others may change.
-    pub fn new(
-        name: &str,
-        cell: Cell,
-        way: (Arc<Mutex<Weather>>, Chance),
-        judge: Judge,
-        trace: Trace,
-        planted: Planted,
-    ) -> Self {
+    pub fn new(name: &str, cell: Cell, way: (Arc<Mutex<Weather>>, Chance), judge: Judge, trace: Trace, planted: Planted) -> Self {
         let (weather, chance) = way;
         let chance = Arc::new(Mutex::new(chance));
         Self { name: name.into(), cell, weather, chance, seen: Arc::default(), judge, trace, planted }

@@ -103,4 +103,19 @@ impl Plan {
             planted: Planted::Nothing,
         }
     }
+
+    /// The plan of a seed with a planted bug: small, and with those faults that show such bugs best.
+    pub fn with_bug(seed: u64, planted: Planted) -> Self {
+        let rates = match planted {
+            Planted::NoFencing | Planted::AgentIgnoresEpoch | Planted::StaleTakeover => vec![
+                (Fault::ControllerPause, 12),
+                (Fault::StoreFlaky, 12),
+                (Fault::StorePartition, 12),
+                (Fault::ControllerCrash, 4),
+            ],
+            Planted::DuplicatesKept => vec![(Fault::MachineCut, 16), (Fault::AgentCrash, 4)],
+            _ => vec![(Fault::AgentCrash, 10), (Fault::Reset, 10), (Fault::MachineCut, 4), (Fault::ControllerCrash, 4)],
+        };
+        Self { machines: 3, apps: 3, seconds: 30, rates, crashes: 200, sickens: 20, controllers: 3, planted, ..Self::of(seed) }
+    }
 }
