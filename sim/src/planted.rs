@@ -23,8 +23,6 @@ pub enum Planted {
     DuplicatesKept,
     /// Old reports are told again as news.
     ReplayedReports,
-    /// The agent obeys deposed leaders.
-    AgentIgnoresEpoch,
     /// A task counts as ended while its process still lives.
     EndedEarly,
     /// What is known of a launch is told of the next one.
@@ -43,7 +41,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::NoFencing,
         Self::AcknowledgedBeforeKept,
         Self::LaunchedTwice,
@@ -52,7 +50,6 @@ impl Planted {
         Self::IncompleteSnapshot,
         Self::DuplicatesKept,
         Self::ReplayedReports,
-        Self::AgentIgnoresEpoch,
         Self::EndedEarly,
         Self::StaleObservation,
         Self::StaleTakeover,

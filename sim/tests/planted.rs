@@ -1,7 +1,7 @@
 //! Bugs that are planted are found.
 
 use orrery_sim::planted::Planted;
-use orrery_sim::{Plan, sweep};
+use orrery_sim::{Plan, simulate, sweep};
 
 /// Seeds within which each must be found.
 const SEEDS: u64 = 200;
@@ -24,7 +24,12 @@ fn every_planted_bug_is_caught() {
             },
         );
         match found {
-            Some((seed, what)) => println!("{bug:?}: caught after {tried} seeds, by seed {seed}: {:.160}", what),
+            Some((seed, what)) => {
+                // The bug it is, and not the storm.
+                let clean = simulate(Plan { planted: Planted::Nothing, ..Plan::with_bug(seed, bug) }, false);
+                assert_eq!(clean.violations, Vec::<String>::new(), "seed {seed} fails without {bug:?} as well");
+                println!("{bug:?}: caught after {tried} seeds, by seed {seed}: {what:.160}");
+            }
             None => missed.push(bug),
         }
     }

@@ -361,7 +361,7 @@ impl Inner {
     /// Whether an order of `epoch` counts.
     fn admits(&mut self, epoch: u64) -> bool {
         let newest = self.epoch.max(epoch);
-        let counts = epoch >= self.epoch || self.planted == Planted::AgentIgnoresEpoch;
+        let counts = epoch >= self.epoch;
         if !counts {
             self.note(&format!("ignores an order of epoch {epoch}, newest is {newest}"));
         }

@@ -107,7 +107,7 @@ impl Plan {
     /// The plan of a seed with a planted bug: small, and with those faults that show such bugs best.
     pub fn with_bug(seed: u64, planted: Planted) -> Self {
         let rates = match planted {
-            Planted::NoFencing | Planted::AgentIgnoresEpoch | Planted::StaleTakeover => vec![
+            Planted::NoFencing | Planted::StaleTakeover => vec![
                 (Fault::ControllerPause, 12),
                 (Fault::StoreFlaky, 12),
                 (Fault::StorePartition, 12),
