@@ -87,6 +87,9 @@ pub enum StartError {
         /// Cluster of the data directory.
         remembered: String,
     },
+    /// The cluster is elsewhere, or not all here yet.
+    #[error("the store is closed: {0}")]
+    Closed(crate::backup::Closed),
     /// Another process leads on a store that only this one should use.
     #[error("another process has taken over this store: {0}")]
     Deposed(String),
@@ -126,7 +129,9 @@ pub async fn start_controller(
     options: ControllerOptions,
     stop: CancellationToken,
 ) -> Result<(Handle, JoinHandle<Result<(), StartError>>), StartError> {
-    options.store.revision().await?;
+    if let Some(closed) = crate::backup::closed(&*options.store).await? {
+        return Err(StartError::Closed(closed));
+    }
     let shared =
         Arc::new(Shared::new(options.me.clone(), options.clock.clone(), Names::new(options.zone), Arc::clone(&options.peers)));
     let controller = Controller {
@@ -262,6 +267,9 @@ impl Controller {
                 if present.is_none() {
                     if !self.alone {
                         shared.follow(None);
+                    }
+                    if let Ok(Some(closed)) = crate::backup::closed(store).await {
+                        return Err(StartError::Closed(closed));
                     }
                     match self.campaign(&mut mirror).await {
                         Some(tenure) => return Ok((tenure, mirror)),

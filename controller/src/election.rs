@@ -142,8 +142,10 @@ pub(crate) async fn campaign(store: &dyn Store, me: &ControllerRecord, ttl: Opti
         Some(ttl) => Some((store.grant(ttl).await?, ttl)),
         None => None,
     };
-    let mut transaction =
-        Transaction::new().compare(unchanged(EPOCH_KEY, epoch.as_ref())).put(EPOCH_KEY, record.epoch.to_string().into_bytes());
+    let mut transaction = Transaction::new()
+        .compare(unchanged(EPOCH_KEY, epoch.as_ref()))
+        .expect_absent(crate::backup::CLOSED_KEY)
+        .put(EPOCH_KEY, record.epoch.to_string().into_bytes());
     if let Some((lease, _)) = lease {
         let value = serde_json::to_vec(&record).unwrap_or_default();
         transaction = transaction.compare(unchanged(LEADER_KEY, leader.as_ref())).put_with_lease(LEADER_KEY, value, lease);

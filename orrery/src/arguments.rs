@@ -28,15 +28,17 @@ pub(crate) enum Command {
     Agent(Box<AgentOptions>),
     /// Make, list and revoke join tokens, with which machines become nodes.
     Token(TokenOptions),
-    /// Look into the store of a cluster that is stopped.
+    /// Look into the store of a cluster that is stopped, or move it.
     Store(StoreOptions),
+    /// Save and restore a cluster.
+    Backup(BackupOptions),
 }
 
 /// Data directory of the cluster.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DataDirectory {
     /// Where the cluster keeps everything [default: $XDG_DATA_HOME/orrery or ~/.local/share/orrery].
-    #[arg(long, value_name = "DIR", env = "ORRERY_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "ORRERY_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
 }
 
@@ -128,21 +130,8 @@ pub(crate) struct ControllerArguments {
     /// The etcd that all controllers of the cluster share.
     #[arg(long, value_name = "etcd://HOST:PORT,…")]
     pub(crate) store: String,
-    /// User of the store.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) store_user: Option<String>,
-    /// File with the user's password.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store_password_file: Option<PathBuf>,
-    /// Authority that signed the store's certificates, PEM; turns TLS on.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store_ca: Option<PathBuf>,
-    /// Our certificate for the store, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store_certificate: Option<PathBuf>,
-    /// Its key, PEM.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) store_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArguments,
     /// Address of the HTTP door; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
@@ -187,10 +176,32 @@ pub(crate) struct StatusOptions {
     pub(crate) json: bool,
 }
 
+/// How to reach an etcd.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EtcdArguments {
+    /// User of the etcd.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) store_user: Option<String>,
+    /// File with the user's password.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store_password_file: Option<PathBuf>,
+    /// Authority that signed the etcd's certificates, PEM; turns TLS on.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store_ca: Option<PathBuf>,
+    /// Our certificate for the etcd, PEM.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store_key: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct StoreOptions {
     #[command(flatten)]
     pub(crate) data: DataDirectory,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArguments,
     #[command(subcommand)]
     pub(crate) command: StoreCommand,
 }
@@ -202,6 +213,73 @@ pub(crate) enum StoreCommand {
         /// Only keys that begin with this.
         #[arg(default_value = "/")]
         prefix: String,
+    },
+    /// Move a cluster from its data directory to an etcd, or back.
+    #[command(after_help = "Examples:
+  orrery store migrate --data-dir DIR --to etcd://e1:2379,e2:2379,e3:2379
+  orrery store migrate --data-dir DIR --from etcd://e1:2379,e2:2379,e3:2379")]
+    Migrate {
+        /// The etcd it goes to.
+        #[arg(long, value_name = "etcd://HOST:PORT,…", conflicts_with = "from")]
+        to: Option<String>,
+        /// The etcd it comes from.
+        #[arg(long, value_name = "etcd://HOST:PORT,…")]
+        from: Option<String>,
+        /// Replace what the target holds, if that is this cluster too.
+        #[arg(long, value_name = "CLUSTER ID")]
+        force: Option<String>,
+    },
+    /// Open a store again that was closed by a move.
+    Reopen {
+        /// The etcd, instead of the data directory.
+        #[arg(long, value_name = "etcd://HOST:PORT,…")]
+        store: Option<String>,
+        /// The cluster that it holds.
+        #[arg(long, value_name = "CLUSTER ID")]
+        force: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orrery backup create cluster.backup                  of the cluster in the data directory, also while it runs
+  orrery backup create cluster.backup --store etcd://e1:2379,e2:2379
+  orrery backup verify cluster.backup
+  orrery backup restore cluster.backup --data-dir DIR")]
+pub(crate) struct BackupOptions {
+    #[command(flatten)]
+    pub(crate) data: DataDirectory,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArguments,
+    #[command(subcommand)]
+    pub(crate) command: BackupCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupCommand {
+    /// Write everything the cluster has decided to a file.
+    Create {
+        /// A new file.
+        file: PathBuf,
+        /// The etcd, instead of the data directory.
+        #[arg(long, value_name = "etcd://HOST:PORT,…")]
+        store: Option<String>,
+    },
+    /// Check every byte and every entry of a backup.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Fill a store from a backup. Its controllers must be stopped.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// The etcd, instead of the data directory.
+        #[arg(long, value_name = "etcd://HOST:PORT,…")]
+        store: Option<String>,
+        /// Replace what the store holds, if that is this cluster too.
+        #[arg(long, value_name = "CLUSTER ID")]
+        force: Option<String>,
     },
 }
 

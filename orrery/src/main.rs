@@ -3,11 +3,13 @@
 mod agent;
 mod arguments;
 mod attach;
+mod backup;
 mod controller;
 mod daemon;
 mod down;
 mod front;
 mod instance_file;
+mod location;
 mod logging;
 mod signals;
 mod status;
@@ -67,6 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Agent(options) => agent::run(&options),
         Command::Token(options) => token_command::run(&options),
         Command::Store(options) => store_command::run(options),
+        Command::Backup(options) => backup::run(options),
     }
 }
 

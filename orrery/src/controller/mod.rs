@@ -57,6 +57,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(arguments.dns_listen) }, zone.clone(), &stop).await?;
     let catalog = up::catalog(&data, arguments.universe.as_deref()).await?;
 
+    crate::backup::socket::serve(&data, store.clone(), stop.clone())?;
     // Known once there is an authority, which the first leader makes.
     let (certificate, own) = watch::channel(None);
     let options = ControllerOptions {

@@ -60,6 +60,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let dns = serve(DnsConfig { upstreams, ..DnsConfig::new(options.dns_listen) }, zone.clone(), &stop).await?;
 
     let catalog = catalog(&data, options.universe.as_deref()).await?;
+    crate::backup::socket::serve(&data, store.clone(), stop.clone())?;
     let leader = LeaderOptions {
         store,
         zone: zone.clone(),

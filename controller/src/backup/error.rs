@@ -1,0 +1,49 @@
+//! What can go wrong with a copy.
+
+use orrery_store::Error as StoreError;
+
+/// A copy was refused, or did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file cannot be read or written.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// It is no backup, or not whole.
+    #[error("this is no whole backup: {0}")]
+    Damaged(String),
+    /// A store cannot be read or written.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// There is nothing to copy.
+    #[error("there is no cluster in it: a store that no controller has led on has nothing to copy")]
+    Nothing,
+    /// The target holds something.
+    #[error("the target is not empty: it holds {0}; with --force {0} its content is replaced, if that is the same cluster")]
+    NotEmpty(String),
+    /// The target, or what was named, is another cluster.
+    #[error("the target and the origin are not the same cluster: the origin is {origin}, {what} {other}")]
+    OtherCluster {
+        /// Cluster id of what is copied.
+        origin: String,
+        /// What names the other one.
+        what: &'static str,
+        /// The other id.
+        other: String,
+    },
+    /// Somebody writes to a store that is being copied to.
+    #[error("somebody else writes to the target; stop its controllers and try again")]
+    Busy,
+    /// The origin was moved before.
+    #[error("this store was closed: {0}; `orrery store reopen` opens it again")]
+    Closed(String),
+    /// What was read back is not what was written.
+    #[error("what the target holds is not what was copied; it stays closed, try again")]
+    Differs,
+}
+
+impl BackupError {
+    /// Whether another attempt may succeed: the history of the store was compacted meanwhile.
+    pub fn is_compacted(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Compacted { .. }))
+    }
+}

@@ -1,0 +1,145 @@
+//! Where a cluster's store is: in a data directory, or an etcd.
+
+use crate::arguments::{DataDirectory, EtcdArguments};
+use crate::instance_file::InstanceFile;
+use crate::store_command::STORE_FILE;
+use anyhow::Context as _;
+use orrery_core::Timestamp;
+use orrery_store::{Embedded, Etcd, EtcdOptions, EtcdTls, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a call may take: pages of a backup are large.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A place for a store.
+pub(crate) enum Location {
+    Directory(PathBuf),
+    Etcd { endpoints: Vec<String>, options: EtcdOptions },
+}
+
+/// An open store.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl Location {
+    /// `store`, when given, else the data directory.
+    pub(crate) fn of(data: &DataDirectory, store: Option<&str>, etcd: &EtcdArguments) -> anyhow::Result<Self> {
+        match store {
+            Some(store) => Self::etcd(store, etcd),
+            None => Ok(Self::Directory(data.path()?)),
+        }
+    }
+
+    pub(crate) fn etcd(store: &str, arguments: &EtcdArguments) -> anyhow::Result<Self> {
+        let (endpoints, options) = etcd(store, arguments, CALL_TIMEOUT)?;
+        Ok(Self::Etcd { endpoints, options })
+    }
+
+    /// Opens the store, making an empty one where there is none.
+    pub(crate) async fn open(&self) -> anyhow::Result<Opened> {
+        match self {
+            Self::Directory(data) => {
+                if let Some(running) = InstanceFile::read(data) {
+                    anyhow::bail!("a cluster runs on {} at {}; stop it with `orrery down` first", data.display(), running.url);
+                }
+                crate::create_private(data)?;
+                let path = data.join(STORE_FILE);
+                let store = Embedded::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+                Ok(Opened { store: Arc::new(store) })
+            }
+            Self::Etcd { endpoints, options } => {
+                let store = Etcd::connect(endpoints, options).await.context("the store cannot be used")?;
+                Ok(Opened { store: Arc::new(store) })
+            }
+        }
+    }
+
+    /// Opens a store that must be there.
+    pub(crate) async fn open_existing(&self) -> anyhow::Result<Opened> {
+        if let Self::Directory(data) = self {
+            let path = data.join(STORE_FILE);
+            anyhow::ensure!(path.exists(), "there is no store at {}", path.display());
+        }
+        self.open().await
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Directory(data) => data.display().to_string(),
+            Self::Etcd { endpoints, .. } => format!("etcd {}", endpoints.join(", ")),
+        }
+    }
+}
+
+/// The members of `etcd://HOST:PORT,…` and how to reach them.
+pub(crate) fn etcd(store: &str, arguments: &EtcdArguments, timeout: Duration) -> anyhow::Result<(Vec<String>, EtcdOptions)> {
+    let tls = match (&arguments.store_ca, &arguments.store_certificate, &arguments.store_key) {
+        (None, None, None) => None,
+        (Some(authority), certificate, key) => {
+            let identity = match (certificate, key) {
+                (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+                (None, None) => None,
+                _ => anyhow::bail!("--store-certificate and --store-key belong together"),
+            };
+            Some(EtcdTls { authority: read(authority)?, identity, server_name: None })
+        }
+        _ => anyhow::bail!("--store-certificate needs --store-ca, the authority that signed the store's own certificate"),
+    };
+    let user = match (&arguments.store_user, &arguments.store_password_file) {
+        (Some(user), Some(file)) => Some((user.clone(), String::from_utf8_lossy(&read(file)?).trim_end().to_owned())),
+        (None, None) => None,
+        _ => anyhow::bail!("--store-user and --store-password-file belong together"),
+    };
+    let endpoints = endpoints(store, tls.is_some())?;
+    Ok((endpoints, EtcdOptions { tls, user, timeout }))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// `etcd://HOST:PORT,HOST:PORT` as addresses of its members.
+fn endpoints(store: &str, tls: bool) -> anyhow::Result<Vec<String>> {
+    let scheme = if tls { "https" } else { "http" };
+    let members = store.strip_prefix("etcd://");
+    let members = members
+        .ok_or_else(|| anyhow::anyhow!("{store}: only etcd://HOST:PORT[,HOST:PORT…] can be shared by several controllers"))?;
+    let members: Vec<&str> = members.split(',').map(|member| member.trim().trim_end_matches('/')).collect();
+    for member in &members {
+        let port = member.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>().is_ok()));
+        anyhow::ensure!(port == Some((true, true)), "\"{member}\" is not HOST:PORT");
+    }
+    Ok(members.into_iter().map(|member| format!("{scheme}://{member}")).collect())
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The time.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(since_1970().as_millis() as i64)
+}
+
+/// Seconds since 1970.
+pub(crate) fn seconds() -> u64 {
+    since_1970().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_the_store() {
+        assert_eq!(endpoints("etcd://a:2379,[::1]:1/", false).unwrap(), ["http://a:2379", "http://[::1]:1"]);
+        assert_eq!(endpoints("etcd://a:2379", true).unwrap(), ["https://a:2379"]);
+        for wrong in ["a:2379", "etcd://", "etcd://a", "etcd://a:x", "etcd://:1", "etcd://a:1,,b:1"] {
+            assert!(endpoints(wrong, false).is_err(), "{wrong}");
+        }
+    }
+}
