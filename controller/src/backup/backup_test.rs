@@ -87,8 +87,10 @@ async fn cluster() -> Embedded {
         ("/elsewhere", "not ours"),
     ])
     .await;
-    for number in 0..400 {
-        store.transact(Transaction::new().put(format!("/orrery/v1/apps/a{number}"), vec![7; 4000])).await.unwrap();
+    for part in 0..4 {
+        let apps = (0..100).map(|number| format!("/orrery/v1/apps/a{part}-{number}"));
+        let all = apps.fold(Transaction::new(), |transaction, app| transaction.put(app, vec![7; 4000]));
+        store.transact(all).await.unwrap();
     }
     store
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod apps;
 mod artifacts;
+mod backup;
 mod bad_input;
 mod clients;
 mod commands;
