@@ -6,7 +6,7 @@ use crate::leader::{self, Office};
 use crate::mirror::StoreMirror;
 use crate::names::Names;
 use crate::peers::{NoPeers, Peers};
-use crate::shared::{Role, Shared};
+use crate::shared::Shared;
 use crate::{Clock, Seeds, members, replica};
 use futures::StreamExt as _;
 use orrery_core::cluster::{LEADER_KEY, ROOT};
@@ -121,7 +121,7 @@ pub async fn start(
     start_controller(options, stop).await
 }
 
-/// Starts a controller; returns when it serves, as leader or follower. It runs until `stop`.
+/// Starts a controller; returns when it serves, as leader or as follower of one. It runs until `stop`.
 ///
 /// # Errors
 /// [`StartError`] when the store cannot be read or is another cluster's.
@@ -152,7 +152,7 @@ pub async fn start_controller(
     let mut task = crate::surroundings::spawn(controller.run(stop));
     loop {
         let named = !shared.published().id.is_empty();
-        if named && *role.borrow_and_update() != Role::Starting {
+        if named && role.borrow_and_update().leader().is_some() {
             return Ok((Handle { shared }, task));
         }
         tokio::select! {
