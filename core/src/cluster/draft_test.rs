@@ -746,6 +746,7 @@ fn a_drain_empties_a_node_and_survives_a_new_leader() {
     let mut world = world_with(3, app("/a", 6, 100));
     world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Deactivate)).unwrap();
     world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
+    world.replica = world.cluster.clone();
     world.ledger = None;
     (0..3).for_each(|number| world.come_back(number));
     world.step(Draft::wake_all);

@@ -199,3 +199,36 @@ fn attributes_by_the_thousand_cost_only_when_named() {
         assert_eq!(refusals.unwrap().by_reason, BTreeMap::from([(Reason::UnfulfilledConstraint, 50)]), "{pattern}");
     }
 }
+
+/// Apps of forty equal tasks of random shapes take at most 2 % more machine than the scarcer resource
+/// alone would need, and what is left over on the nodes in use is counted.
+#[test]
+fn packing_leaves_little_over() {
+    let mut ledger = Ledger::default();
+    let size = |number: u32| i64::from(number % 3) + 1;
+    for number in 0..2_000 {
+        let mut node = node(number);
+        node.facts.resources.cpus = Scalar::from_units(24 * size(number));
+        node.facts.resources.mem = Scalar::from_units(98_304 * size(number));
+        ledger.upsert_node(&Arc::new(node));
+    }
+    let mut entropy = crate::cluster::Entropy::new(3);
+    let (mut cpus, mut mem, mut used) = (0, 0, std::collections::BTreeSet::new());
+    for number in 0..1_500 {
+        let mut app = app(number, None);
+        app.cpus = Scalar::from_thousandths(50 + (entropy.next_number() % 40).pow(2).cast_signed());
+        app.mem = Scalar::from_units(64 + (entropy.next_number() % 80).pow(2).cast_signed());
+        let (seats, refusals) = ledger.place_batch(&app, 40, Strategy::Binpack, 0);
+        assert_eq!((seats.len(), refusals), (40, None));
+        take(&mut ledger, &app, &seats, true);
+        cpus += 40 * app.cpus.thousandths();
+        mem += 40 * app.mem.thousandths();
+        used.extend(seats.into_iter().map(|seat| seat.node));
+    }
+    let sizes: BTreeMap<NodeId, i64> = (0..2_000).map(|number| (node(number).facts.id, size(number))).collect();
+    let units: i64 = used.iter().map(|id| sizes[id]).sum();
+    let least = (cpus as f64 / 24_000.0).max(mem as f64 / 98_304_000.0);
+    let above = units as f64 / least - 1.0;
+    println!("{units} units where {least:.1} is the least: {:.2} % above", above * 100.0);
+    assert!(above <= 0.02, "{units} units, {above}");
+}
