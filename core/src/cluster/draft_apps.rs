@@ -339,7 +339,7 @@ impl Draft {
                     let app = self.cluster.app(id)?;
                     // What is stopping for good has been scaled away before.
                     let is_counted = |id: &&InstanceId| {
-                        self.cluster.instances.get(*id).is_some_and(|instance| instance.goal != Goal::Decommissioned)
+                        self.cluster.instances.get(id).is_some_and(|instance| instance.goal != Goal::Decommissioned)
                     };
                     let fewer = killed.iter().filter(is_counted).count() as u32;
                     Some(AppEdit::Scale(id.clone(), app.instances.saturating_sub(fewer)))

@@ -820,6 +820,35 @@ fn a_node_that_shrinks_under_its_tasks_keeps_them_and_gets_no_more() {
     assert_eq!((running, step.cluster.pending[&AppId::parse("/a").unwrap()].count), (2, 1));
 }
 
+/// Two tasks that end in one step may each get the port that the other had.
+#[test]
+fn tasks_of_one_node_may_exchange_their_ports() {
+    let mut world = World::new(1);
+    let mut narrow = facts(0);
+    narrow.resources.ports = PortRanges::new([(31000, 31001)]);
+    let node = narrow.id.clone();
+    world.step(|draft| draft.register(narrow, Vec::new()));
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let ports = |world: &World| -> Vec<Vec<u16>> {
+        world.cluster.instances.values().map(|instance| instance.seat.as_ref().unwrap().host_ports.to_vec()).collect()
+    };
+    let mut exchanged = 0;
+    for _ in 0..40 {
+        let before = ports(&world);
+        world.now += 100_000;
+        let tasks: Vec<TaskId> = world.agents[&node].keys().cloned().collect();
+        let ends: Vec<_> =
+            tasks.iter().map(|task| world.tell(task, Condition::Failed, Some(FailureReason::CommandExited))).collect();
+        world.agents.get_mut(&node).unwrap().values_mut().for_each(|condition| *condition = Condition::Failed);
+        // Every step compares what a mirror has read change by change with what is read at once.
+        world.step(|draft| ends.into_iter().for_each(|end| draft.observe(&node, end)));
+        world.run();
+        exchanged += usize::from(ports(&world) != before);
+    }
+    assert!(exchanged > 0);
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Put(u8, u32, i64),

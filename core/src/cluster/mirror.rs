@@ -258,15 +258,18 @@ impl Mirror {
             self.withdraw(node, &id);
             self.choose(&id);
         }
-        for (id, line) in wanted {
-            let current = self.cluster.instances.get(&id);
-            let here = current.filter(|current| current.node() == Some(node));
-            if here.and_then(|here| AssignedInstance::of(here)).is_some_and(|here| here == line) {
-                continue;
-            }
-            if here.is_some() {
-                self.withdraw(node, &id);
-            } else if current.is_none() && !self.unseated.contains_key(&id) {
+        let here = |id: &InstanceId| self.cluster.instances.get(id).filter(|current| current.node() == Some(node));
+        let same = |id: &InstanceId, line: &AssignedInstance| {
+            here(id).and_then(|here| AssignedInstance::of(here)).as_ref() == Some(line)
+        };
+        let changed: Vec<(InstanceId, AssignedInstance)> = wanted.into_iter().filter(|(id, line)| !same(id, line)).collect();
+        // All of them leave before the first comes: one may have the port that another had.
+        let leaving: BTreeSet<InstanceId> = changed.iter().map(|(id, _)| id).filter(|id| here(id).is_some()).cloned().collect();
+        for id in &leaving {
+            self.withdraw(node, id);
+        }
+        for (id, line) in changed {
+            if !leaving.contains(&id) && !self.cluster.instances.contains_key(&id) && !self.unseated.contains_key(&id) {
                 // The usual case: a new instance.
                 if let Some(app) = self.definition(&line) {
                     self.seat(node, app, line);

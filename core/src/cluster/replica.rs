@@ -273,6 +273,10 @@ impl Cluster {
                 next.apps.insert(id.clone(), AppRecord { app, versions });
             }
         }
+        // All leave before the first comes: one may have the port that another had.
+        for (id, _) in &delta.instances {
+            next.vacate(id);
+        }
         for (id, sent) in &delta.instances {
             let instance =
                 sent.as_ref().map(|sent| Ok(sent.instance(definition(&sent.app)?, &next.sandbox_bases))).transpose()?;

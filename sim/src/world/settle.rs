@@ -62,6 +62,10 @@ impl World {
         if before != after {
             self.judge.object(format!("an idle cluster wrote: revision {before} became {after}"));
         }
+        if self.unrest().is_some() {
+            // A step that writes nothing may be on its way to the followers this very moment.
+            tokio::time::sleep(LOOK).await;
+        }
         if let Some(what) = self.unrest() {
             self.judge.object(format!("what was right did not stay so: {what}"));
         }

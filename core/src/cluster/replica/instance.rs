@@ -142,6 +142,13 @@ impl Cluster {
         self.move_load(before.as_deref(), None);
     }
 
+    /// Gives back what an instance holds of its node, before others come that may hold it next. The
+    /// instance itself must be replaced or removed afterwards.
+    pub(in crate::cluster) fn vacate(&mut self, id: &InstanceId) {
+        let before = self.instances.get(id).cloned();
+        self.move_load(before.as_deref(), None);
+    }
+
     fn move_load(&mut self, before: Option<&Instance>, after: Option<&Instance>) {
         if let Some(before) = before
             && let Some(seat) = &before.seat
