@@ -48,6 +48,7 @@ async fn docker_tasks() {
     assert_eq!(cluster.agent.facts().executors, ["process", "docker"]);
     ends_and_output(&mut cluster).await;
     refusals(&mut cluster).await;
+    confinement(&mut cluster, directory.path()).await;
     volumes_and_parameters(&mut cluster).await;
     out_of_memory(&mut cluster).await;
     bridge_ports_and_checks(&mut cluster).await;
@@ -210,6 +211,25 @@ async fn refusals(cluster: &mut Cluster) {
         assert_eq!(report.reason, Some(FailureReason::LaunchFailed), "{report:#?}");
         assert!(report.message.as_ref().unwrap().contains(text), "{report:#?}");
     }
+}
+
+/// What keeps a container in its place, and that it gets none of the agent's files.
+async fn confinement(cluster: &mut Cluster, data: &Path) {
+    let task =
+        cluster.run(&assignment(image("cat /proc/self/status; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max"))).await;
+    let out = log(&cluster.ended(&task).await, "stdout");
+    // The capabilities are Docker's own default set; its system call filter is on.
+    for text in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t00000000a80425fb"] {
+        assert!(out.contains(text), "{text}: {out}");
+    }
+    let processes: u32 = out.lines().last().unwrap().parse().unwrap_or_else(|_| panic!("a limit of processes: {out}"));
+    assert!(processes <= 16_384, "{processes}");
+    let mut curious = image("ls /agent");
+    curious.volumes = vec![Volume::host("/agent", data.join("tasks").to_str().unwrap(), VolumeMode::ReadOnly)];
+    let task = cluster.run(&assignment(curious)).await;
+    let report = cluster.ended(&task).await;
+    assert_eq!(report.reason, Some(FailureReason::LaunchFailed), "{report:#?}");
+    assert!(report.message.as_ref().unwrap().contains("tasks may not see it"), "{report:#?}");
 }
 
 async fn volumes_and_parameters(cluster: &mut Cluster) {
