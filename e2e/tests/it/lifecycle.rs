@@ -165,9 +165,10 @@ async fn ports_and_addresses_that_cannot_be_served_are_explained() {
     let (good, said) = up(&taken, "127.0.0.1:0");
     assert!(!good && said.contains(&taken) && said.contains("in use"), "{said}");
     drop(occupied);
+    // The door may be anywhere, with TLS and logins; names are for this machine.
     for address in ["0.0.0.0:0", "10.0.0.1:0", "[::]:0"] {
-        let (good, said) = up(address, "127.0.0.1:0");
-        assert!(!good && said.to_lowercase().contains("loopback") && said.contains("authentication"), "{said}");
+        let (good, said) = up("127.0.0.1:0", address);
+        assert!(!good && said.contains(address) && said.contains("loopback"), "{said}");
     }
     let (good, said) = up("nonsense", "127.0.0.1:0");
     assert!(!good && said.contains("nonsense"), "{said}");
