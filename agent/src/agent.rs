@@ -299,7 +299,7 @@ impl Agent {
         report.container = Some(run.container.clone());
         report.sandbox = Some(run.sandbox.display().to_string());
         let record = Record {
-            assignment,
+            assignment: Arc::new(assignment),
             run,
             created_at: report.at,
             boot: self.shared.boot.clone(),

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Name of a task's record in its record directory.
 const RECORD_FILE: &str = "task.json";
@@ -29,7 +30,7 @@ pub(crate) struct Run {
 /// The record of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    pub(crate) assignment: Assignment,
+    pub(crate) assignment: Arc<Assignment>,
     pub(crate) run: Run,
     /// When the agent got it.
     pub(crate) created_at: Timestamp,

@@ -61,16 +61,18 @@ pub(crate) async fn drive(shared: Arc<Shared>, record: Record, adopted: bool) {
 async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
     let task = record.task();
     let Some(stop) = shared.board().tasks.get(&task).map(|entry| entry.stop.subscribe()) else { return };
-    let started = if adopted { adopt(&shared, &record).await } else { begin(&shared, &mut record, stop.clone()).await };
+    // Boxed: what the start and the end of a task need is not kept for as long as it runs.
+    let started =
+        if adopted { Box::pin(adopt(&shared, &record)).await } else { Box::pin(begin(&shared, &mut record, stop.clone())).await };
     match started {
         Ok(Some(running)) => {
             watch(&shared, &mut record, running.clone(), stop, !adopted).await;
-            let report = finish(&shared, &record, Some(&running)).await;
-            end(&shared, record, report).await;
+            let report = Box::pin(finish(&shared, &record, Some(&running))).await;
+            Box::pin(end(&shared, record, report)).await;
         }
         Ok(None) => {
-            let report = if adopted { finish(&shared, &record, None).await } else { stopped_early(&record, &stop) };
-            end(&shared, record, report).await;
+            let report = if adopted { Box::pin(finish(&shared, &record, None)).await } else { stopped_early(&record, &stop) };
+            Box::pin(end(&shared, record, report)).await;
         }
         Err(failure) => {
             let change = move |report: &mut TaskReport| {
@@ -79,7 +81,7 @@ async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
                 report.reason = Some(failure.reason);
                 report.message = Some(failure.message);
             };
-            end(&shared, record, Box::new(change)).await;
+            Box::pin(end(&shared, record, Box::new(change))).await;
         }
     }
 }

@@ -129,7 +129,7 @@ impl Shared {
     /// Enters a task with what its record says.
     pub(crate) fn enter(&self, record: &Record, report: TaskReport) {
         let entry = Entry {
-            assignment: Some(Arc::new(record.assignment.clone())),
+            assignment: Some(Arc::clone(&record.assignment)),
             run: Some(record.run.clone()),
             report,
             stop: watch::Sender::new(record.stop_cause()),
