@@ -178,6 +178,7 @@ pub(crate) struct StatusOptions {
 
 /// How to reach an etcd.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the flags")]
 pub(crate) struct EtcdArguments {
     /// User of the etcd.
     #[arg(long, value_name = "NAME", global = true)]

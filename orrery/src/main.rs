@@ -68,7 +68,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(options) => status::status(&options),
         Command::Agent(options) => agent::run(&options),
         Command::Token(options) => token_command::run(&options),
-        Command::Store(options) => store_command::run(options),
+        Command::Store(options) => store_command::run(&options),
         Command::Backup(options) => backup::run(options),
     }
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// File of the embedded store below the data directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
 
-pub(crate) fn run(options: StoreOptions) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(options: &StoreOptions) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut out = std::io::stdout();

@@ -66,19 +66,18 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(path);
         let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
         let mut file = tokio::fs::File::from_std(file.with_context(|| format!("cannot write {}", path.display()))?);
-        let written = match running {
-            Some(data) => socket::fetch(data, &mut file).await,
-            None => {
-                let store = location.open_existing().await?;
-                export(&*store.store, now(), &mut file).await.map(drop)
-            }
+        let written = if let Some(data) = running {
+            socket::fetch(data, &mut file).await
+        } else {
+            let store = location.open_existing().await?;
+            export(&*store.store, now(), &mut file).await.map(drop)
         };
         tokio::io::AsyncWriteExt::flush(&mut file).await?;
         // Through the socket an interrupted backup is one that is not whole.
         match written.and_then(|()| Backup::open(path).map(drop)) {
             Ok(()) => return Ok(()),
             Err(error) if error.is_compacted() || (running.is_some() && matches!(error, BackupError::Damaged(_))) => {
-                last = Some(error)
+                last = Some(error);
             }
             Err(error) => return Err(error.into()),
         }
