@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod binaries;
+mod chaos;
 mod command;
 mod demo;
 mod dns;
@@ -33,6 +34,7 @@ Orrery's developer commands
   cargo x test [--fast] [FILTER…]  all tests; --fast leaves out the end-to-end ones
   cargo x lint                     format, clippy, dependencies, licences, layers, text
   cargo x bench [NAME…] [--json]   release build, then race the peers
+  cargo x chaos [FILTER…]          the long set of faults on a cluster of many hosts
   cargo x fuzz [TARGET] [--seconds N]
                                    fuzz one target, or each in turn (default 60 seconds)
   cargo x sim [--seeds N] [--seed S [--trace]]
@@ -61,6 +63,7 @@ fn dispatch(name: &str, arguments: &[String]) -> Result<()> {
         "test" => test::run(arguments),
         "bench" => bench::run(arguments),
         "lint" => lint::run(arguments),
+        "chaos" => chaos::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "build" => binaries::build_command(arguments),
         "sim" => sim::run(arguments),
