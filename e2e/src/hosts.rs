@@ -157,4 +157,15 @@ impl Host {
             .map(|file| std::os::unix::fs::MetadataExt::ino(&file))
             .unwrap_or_default()
     }
+
+    /// Kills every process of the host: tasks outlive their agents, but not the test.
+    pub fn kill_all(&self) {
+        let own = self.inode();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let inode = std::fs::metadata(entry.path().join("ns/net")).map(|file| std::os::unix::fs::MetadataExt::ino(&file));
+            if inode.is_ok_and(|inode| inode == own) {
+                let _ = Command::new("kill").arg("-KILL").arg(entry.file_name()).stderr(std::process::Stdio::null()).status();
+            }
+        }
+    }
 }

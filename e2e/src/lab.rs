@@ -319,7 +319,7 @@ impl Lab {
             agent.process.kill();
         }
         for agent in &self.agents {
-            kill_all_in(agent.host.inode());
+            agent.host.kill_all();
         }
     }
 }
@@ -345,17 +345,6 @@ pub(crate) async fn request(
     let status = response.status().as_u16();
     let text = response.text().await.map_err(|error| format!("{url}{path}: {error:?}"))?;
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
-}
-
-/// Kills every process of a host: tasks outlive their agents, but not the test.
-fn kill_all_in(namespace: u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let inode = std::fs::metadata(entry.path().join("ns/net")).map(|file| file.ino());
-        if inode.is_ok_and(|inode| inode == namespace) {
-            let _ = Command::new("kill").arg("-KILL").arg(entry.file_name()).status();
-        }
-    }
 }
 
 impl Drop for Lab {

@@ -14,9 +14,9 @@ pub fn live_tasks(prefix: &str) -> BTreeMap<String, BTreeSet<u64>> {
         }
         let Ok(environment) = std::fs::read(path.join("environ")) else { continue };
         let variable = |name: &str| {
-            environment.split(|byte| *byte == 0).find_map(|pair| {
-                std::str::from_utf8(pair).ok()?.strip_prefix(name)?.strip_prefix('=').map(str::to_owned)
-            })
+            environment
+                .split(|byte| *byte == 0)
+                .find_map(|pair| std::str::from_utf8(pair).ok()?.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
         };
         let (Some(app), Some(task)) = (variable("MARATHON_APP_ID"), variable("MESOS_TASK_ID")) else { continue };
         if !app.starts_with(prefix) {

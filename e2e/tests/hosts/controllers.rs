@@ -37,9 +37,12 @@ async fn the_leader_is_killed() {
         let killed = Instant::now();
         lab.controllers[leader].process.kill();
         let acknowledged = load.acknowledged();
-        eventually("a write is acknowledged", async || {
-            if load.acknowledged() > acknowledged { Ok(()) } else { Err("none yet".into()) }
-        })
+        eventually(
+            "a write is acknowledged",
+            async || {
+                if load.acknowledged() > acknowledged { Ok(()) } else { Err("none yet".into()) }
+            },
+        )
         .await;
         println!("leader killed, next acknowledged write after {:?}", killed.elapsed());
         assert_ne!(lab.leader().await, leader);
