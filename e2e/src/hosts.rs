@@ -54,11 +54,18 @@ impl Network {
         // Docker Engine's tests take 10.192 and up.
         let prefix = format!("10.{}.{}", 100 + number / 256 % 90, number % 256);
         let network = Self { tag, prefix };
-        let bridge = network.tag.clone();
+        // The bridge has a namespace of its own: rules of this machine's firewall (those of a Docker
+        // Engine, say) then do not reach what crosses it.
+        let (switch, bridge) = (network.switch(), network.tag.clone());
+        let (near, far) = (format!("{bridge}u"), format!("{bridge}d"));
         let own = format!("{}/24", network.own_address());
-        let made = run(&["ip", "link", "add", &bridge, "type", "bridge"])
-            .and_then(|()| run(&["ip", "addr", "add", &own, "dev", &bridge]))
-            .and_then(|()| run(&["ip", "link", "set", &bridge, "up"]));
+        let made = run(&["ip", "netns", "add", &switch])
+            .and_then(|()| run(&["ip", "-n", &switch, "link", "add", &bridge, "type", "bridge"]))
+            .and_then(|()| run(&["ip", "-n", &switch, "link", "set", &bridge, "up"]))
+            .and_then(|()| run(&["ip", "link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &switch]))
+            .and_then(|()| run(&["ip", "-n", &switch, "link", "set", &far, "master", &bridge, "up"]))
+            .and_then(|()| run(&["ip", "addr", "add", &own, "dev", &near]))
+            .and_then(|()| run(&["ip", "link", "set", &near, "up"]));
         match made {
             Ok(()) => Some(network),
             Err(why) => {
@@ -68,6 +75,10 @@ impl Network {
                 None
             }
         }
+    }
+
+    fn switch(&self) -> String {
+        format!("{}-switch", self.tag)
     }
 
     /// The address of this machine on the network.
@@ -84,9 +95,10 @@ impl Network {
         let (near, far) = (format!("{}n{number}", self.tag), format!("{}f{number}", self.tag));
         let address = format!("{}.{number}", self.prefix);
         must(&["ip", "netns", "add", &namespace]);
-        must(&["ip", "link", "add", &near, "type", "veth", "peer", "name", &far]);
-        must(&["ip", "link", "set", &far, "netns", &namespace, "name", "eth0"]);
-        must(&["ip", "link", "set", &near, "master", &self.tag, "up"]);
+        let switch = self.switch();
+        must(&["ip", "-n", &switch, "link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &namespace]);
+        must(&["ip", "-n", &namespace, "link", "set", &far, "name", "eth0"]);
+        must(&["ip", "-n", &switch, "link", "set", &near, "master", &self.tag, "up"]);
         must(&["ip", "-n", &namespace, "addr", "add", &format!("{address}/24"), "dev", "eth0"]);
         must(&["ip", "-n", &namespace, "link", "set", "lo", "up"]);
         must(&["ip", "-n", &namespace, "link", "set", "eth0", "up"]);
@@ -103,7 +115,6 @@ impl Drop for Network {
                 let _ = run(&["ip", "netns", "del", name]);
             }
         }
-        let _ = run(&["ip", "link", "del", &self.tag]);
     }
 }
 
