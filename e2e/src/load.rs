@@ -68,7 +68,7 @@ impl Load {
             while !stopped.load(Ordering::SeqCst) {
                 mark += 1;
                 let id = format!("/load/a{}", mark % APPS);
-                let app = json!({ "id": id, "cmd": "true", "cpus": 0, "mem": 0, "instances": 0, "labels": { "mark": mark.to_string() } });
+                let app = json!({ "id": id, "cmd": "true", "cpus": 0.01, "mem": 16, "instances": 0, "labels": { "mark": mark.to_string() } });
                 shared.lock().unwrap_or_else(PoisonError::into_inner).sent.insert(id.clone(), mark);
                 let url = &urls[mark as usize % urls.len()];
                 let path = format!("/v2/apps{id}?force=true");
@@ -83,6 +83,11 @@ impl Load {
     /// Acknowledged writes so far.
     pub fn acknowledged(&self) -> usize {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).successes.len()
+    }
+
+    /// The last failure, for messages.
+    pub fn last_failure(&self) -> String {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failures.last().cloned().unwrap_or_default()
     }
 
     /// Stops, and checks that every acknowledged write is there, says a controller.

@@ -12,7 +12,7 @@ async fn warm(load: &Load, more: usize) {
     let goal = load.acknowledged() + more;
     eventually("writes are acknowledged", async || {
         let now = load.acknowledged();
-        if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}")) }
+        if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}; {}", load.last_failure())) }
     })
     .await;
 }
@@ -40,7 +40,7 @@ async fn the_leader_is_killed() {
         eventually(
             "a write is acknowledged",
             async || {
-                if load.acknowledged() > acknowledged { Ok(()) } else { Err("none yet".into()) }
+                if load.acknowledged() > acknowledged { Ok(()) } else { Err(format!("none yet; {}", load.last_failure())) }
             },
         )
         .await;

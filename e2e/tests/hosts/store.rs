@@ -15,7 +15,7 @@ async fn one_member_is_killed() {
         let goal = load.acknowledged() + 20;
         eventually("writes go on", async || {
             let now = load.acknowledged();
-            if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}")) }
+            if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}; {}", load.last_failure())) }
         })
         .await;
         lab.etcd.restart(member);
