@@ -161,7 +161,7 @@ async fn join(State(door): State<LinkDoor>, request: Body) -> Result<Response, R
         refuse_edit(&error)
     })?;
     tracing::info!(%node, "a machine has joined");
-    let controllers = door.urls.get().to_vec();
+    let controllers = controller_urls(&door);
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
 }
 
@@ -194,14 +194,24 @@ async fn renew(State(door): State<LinkDoor>, request: Request) -> Result<Respons
     });
     let (issued, authority, cluster) = renewed.await.map_err(|error| refuse_edit(&error))?;
     tracing::info!(%node, "a node has a new certificate");
-    let controllers = door.urls.get().to_vec();
+    let controllers = controller_urls(&door);
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
+}
+
+/// Where agents reach controllers: this one as it was told to say, then the others that are there.
+fn controller_urls(door: &LinkDoor) -> Vec<String> {
+    let me = &door.handle.me().id;
+    let others = door.handle.controllers().into_iter().filter(|other| other.id != *me).map(|other| other.url);
+    let mut urls = door.urls.get().to_vec();
+    urls.extend(others);
+    urls.dedup();
+    urls
 }
 
 /// Starts the answer of a stream.
 fn streaming(door: &LinkDoor, body: LinkBody) -> Response {
     let mut response = Body::new(body).into_response();
-    if let Ok(urls) = HeaderValue::from_str(&door.urls.get().join(",")) {
+    if let Ok(urls) = HeaderValue::from_str(&controller_urls(door).join(",")) {
         response.headers_mut().insert(CONTROLLERS_HEADER, urls);
     }
     response
@@ -327,7 +337,7 @@ async fn operate(State(door): State<LinkDoor>, request: Request) -> Result<Respo
             };
             let expires = record.expires;
             door.handle.edit(move |draft| draft.create_token(record)).await.map_err(|error| refuse_edit(&error))?;
-            OperatorAnswer::Created { token: token.to_string(), expires, controllers: door.urls.get().to_vec() }
+            OperatorAnswer::Created { token: token.to_string(), expires, controllers: controller_urls(&door) }
         }
         OperatorRequest::ListTokens => {
             let now = door.handle.now();

@@ -28,6 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_TAKEN: Duration = Duration::from_secs(10);
 /// Pause before a tunnel that ended is opened anew.
 const TUNNEL_PAUSE: Duration = Duration::from_secs(1);
+/// URLs of controllers that are remembered.
+const CONTROLLERS_KEPT: usize = 16;
 /// How long the connection before stays when a new one has taken over.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,8 @@ pub(crate) async fn stay_joined(
 ) -> anyhow::Error {
     let machine = machine_id(&data);
     let mut pause = PAUSE_MIN;
-    let mut first = 0;
+    // Agents spread over the controllers.
+    let mut first = rand::rng().random_range(0..usize::MAX / 2);
     loop {
         let addresses: Vec<ControllerAddress> = credentials.controllers.iter().filter_map(|url| url.parse().ok()).collect();
         if addresses.is_empty() {
@@ -207,15 +210,27 @@ async fn next_connection(
     }
 }
 
-/// Keeps the URLs of all controllers for the next start.
-fn remember(data: &Path, credentials: &mut Credentials, controllers: Vec<String>) {
-    if controllers.is_empty() || controllers == credentials.controllers {
+/// Keeps the URLs of all controllers for the next start. One that is not told of now may only be
+/// restarting: it stays, behind the others, until newer ones push it out.
+fn remember(data: &Path, credentials: &mut Credentials, told: Vec<String>) {
+    let known = with_earlier(told, &credentials.controllers);
+    if known == credentials.controllers {
         return;
     }
-    credentials.controllers = controllers;
+    credentials.controllers = known;
     if let Err(error) = credentials.write(data) {
         tracing::warn!("the controllers' URLs cannot be kept: {error}");
     }
+}
+
+fn with_earlier(told: Vec<String>, earlier: &[String]) -> Vec<String> {
+    let mut known: Vec<String> = Vec::new();
+    for url in told.iter().chain(earlier).map(|url| url.trim_end_matches('/')) {
+        if known.len() < CONTROLLERS_KEPT && !known.iter().any(|other| other == url) {
+            known.push(url.to_owned());
+        }
+    }
+    known
 }
 
 /// Answers the controller's requests for logs and files, for as long as the connection lives.
@@ -245,4 +260,18 @@ fn machine_id(data: &Path) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let place = std::fs::metadata(data).map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
     Fingerprint::of(format!("{boot}{place:?}{}", data.display()).as_bytes()).to_string()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_that_restarts_is_not_forgotten() {
+        let list = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(with_earlier(list("b"), &list("a/ b c")), list("b a c"));
+        assert_eq!(with_earlier(Vec::new(), &list("a b")), list("a b"));
+        let many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+        assert_eq!(with_earlier(list("new"), &many).len(), CONTROLLERS_KEPT);
+    }
 }
