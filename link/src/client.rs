@@ -37,7 +37,7 @@ pub const MACHINE_HEADER: &str = "orrery-machine";
 pub const CONTROLLERS_HEADER: &str = "orrery-controllers";
 
 /// Time to connect and shake hands.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for the answer's head: the controller may have to ask its leader.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest answer of a call, bytes.

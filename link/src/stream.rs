@@ -8,7 +8,7 @@ use hyper::body::{Body, Frame};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,9 +47,9 @@ impl StreamOptions {
     /// The agent's end: it says something at least every 500 ms.
     pub const AGENT: Self =
         Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_millis(500), silence: AGENT_SILENCE };
-    /// The controller's end: it says something at least every second.
+    /// The controller's end: it says something often enough for agents to suspect early.
     pub const CONTROLLER: Self =
-        Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_secs(1), silence: CONTROLLER_SILENCE };
+        Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_millis(400), silence: CONTROLLER_SILENCE };
 }
 
 /// Why a link ended.
@@ -79,11 +79,38 @@ pub struct LinkState {
     why: Arc<OnceLock<LinkEnd>>,
     /// One direction has ended as it should.
     half: Arc<AtomicBool>,
+    opened: Instant,
+    /// Milliseconds after `opened` when something was heard last.
+    heard: Arc<AtomicU64>,
 }
 
 impl LinkState {
     fn new() -> Self {
-        Self { ended: CancellationToken::new(), why: Arc::default(), half: Arc::default() }
+        Self {
+            ended: CancellationToken::new(),
+            why: Arc::default(),
+            half: Arc::default(),
+            opened: Instant::now(),
+            heard: Arc::default(),
+        }
+    }
+
+    /// Something was heard of the other end.
+    fn note(&self) {
+        let millis = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has been heard for `silence`: no proof that the link is dead, but reason
+    /// to look for another way.
+    pub async fn quiet_for(&self, silence: Duration) {
+        loop {
+            let at = self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed)) + silence;
+            if at <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(at).await;
+        }
     }
 
     /// Ends the link. The first reason stays.
@@ -170,7 +197,7 @@ impl<Out> Opening<Out> {
         tokio::spawn(async move {
             let why = tokio::select! {
                 () = state.ended.cancelled() => return,
-                why = receive(body, sender, silence, accept) => why,
+                why = receive(body, sender, silence, accept, &state) => why,
             };
             match why {
                 LinkEnd::Closed => state.end_half(why),
@@ -186,6 +213,7 @@ async fn receive<In, B>(
     sender: mpsc::Sender<In>,
     silence: Duration,
     accept: impl Fn(&In) -> Result<(), String>,
+    state: &LinkState,
 ) -> LinkEnd
 where
     In: DeserializeOwned,
@@ -201,6 +229,7 @@ where
             Ok(Some(Err(error))) => return LinkEnd::Broken(error.to_string()),
             Ok(Some(Ok(piece))) => piece,
         };
+        state.note();
         let Ok(piece) = piece.into_data() else { continue };
         decoder.push(&piece);
         loop {

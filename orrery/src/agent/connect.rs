@@ -8,7 +8,7 @@ use orrery_link::client::{Connection, DialError, Dialer};
 use orrery_link::credentials::Credentials;
 use orrery_link::fingerprint::Fingerprint;
 use orrery_link::join::refusal;
-use orrery_link::stream::{LinkChannels, StreamOptions};
+use orrery_link::stream::{LinkChannels, LinkState, StreamOptions};
 use orrery_link::tls::{Trust, client_config};
 use orrery_link::{authority, tunnel};
 use rand::Rng as _;
@@ -28,6 +28,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_TAKEN: Duration = Duration::from_secs(10);
 /// Pause before a tunnel that ended is opened anew.
 const TUNNEL_PAUSE: Duration = Duration::from_secs(1);
+/// Silence after which another way is looked for; a node counts as lost after 2.5 s.
+const SUSPICION: Duration = Duration::from_millis(1_200);
+/// How long one other controller is tried then.
+const DETOUR_TIMEOUT: Duration = Duration::from_millis(700);
 /// URLs of controllers that are remembered.
 const CONTROLLERS_KEPT: usize = 16;
 /// How long the connection before stays when a new one has taken over.
@@ -168,6 +172,7 @@ async fn serve(
                 None
             }
             next = next_connection(agent, data, &credentials, &connection, machine, registered) => Some(next),
+            joined = another_way(agent, &credentials, &connection, &state, machine, registered) => Some((credentials.clone(), joined)),
         };
         tunnel.abort();
         let Some((renewed, next)) = next else { return Ok(credentials) };
@@ -178,6 +183,33 @@ async fn serve(
             tokio::time::sleep(OVERLAP).await;
             drop(connection);
         });
+    }
+}
+
+/// When nothing is heard for a while, looks for a controller that can be reached, before this node
+/// counts as lost. The present link goes on meanwhile: it may only be slow.
+async fn another_way(
+    agent: &Arc<Agent>,
+    credentials: &Credentials,
+    connection: &Connection,
+    state: &LinkState,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> Joined {
+    let others: Vec<ControllerAddress> =
+        credentials.controllers.iter().filter(|url| *url != connection.url()).filter_map(|url| url.parse().ok()).collect();
+    if others.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        for address in &others {
+            state.quiet_for(SUSPICION).await;
+            let tried = tokio::time::timeout(DETOUR_TIMEOUT, establish(agent, credentials, address, machine, registered));
+            if let Ok(Ok(joined)) = tried.await {
+                tracing::info!(silent = connection.url(), url = %address, "another controller was reached first");
+                return joined;
+            }
+        }
     }
 }
 
