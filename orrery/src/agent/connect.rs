@@ -55,21 +55,23 @@ pub(crate) async fn stay_joined(
     let machine = machine_id(&data);
     let mut pause = PAUSE_MIN;
     // Agents spread over the controllers.
-    let mut first = rand::rng().random_range(0..usize::MAX / 2);
+    let first = rand::rng().random_range(0..usize::MAX / 2);
+    // Where the last connection went: it is tried last, since it may be silent and take its time.
+    let mut last = String::new();
     loop {
         let addresses: Vec<ControllerAddress> = credentials.controllers.iter().filter_map(|url| url.parse().ok()).collect();
         if addresses.is_empty() {
             return anyhow::anyhow!("no controller is known; start the agent with --join URL");
         }
         let mut refused = None;
-        for step in 0..addresses.len() {
-            let address = &addresses[(first + step) % addresses.len()];
+        let (tried, fresh): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.to_string() == last);
+        let turn = if fresh.is_empty() { 0 } else { first % fresh.len() };
+        for address in fresh[turn..].iter().chain(&fresh[..turn]).chain(&tried) {
             match establish(&agent, &credentials, address, &machine, &registered).await {
                 Ok(joined) => {
                     pause = PAUSE_MIN;
-                    first = (first + step + 1) % addresses.len();
                     match serve(&agent, &data, credentials, joined, &machine, &registered).await {
-                        Ok(next) => credentials = next,
+                        Ok((next, url)) => (credentials, last) = (next, url),
                         Err(dismissed) => return dismissed.into(),
                     }
                     refused = None;
@@ -141,7 +143,8 @@ async fn establish(
 }
 
 /// Serves connections until one ends by itself; a new certificate brings a new connection, which
-/// takes over from the one before. Returns the credentials to go on with.
+/// takes over from the one before. Returns the
+/// credentials to go on with, and the URL of the connection that ended.
 ///
 /// # Errors
 /// The node was dismissed.
@@ -152,7 +155,7 @@ async fn serve(
     mut joined: Joined,
     machine: &str,
     registered: &watch::Sender<Option<String>>,
-) -> Result<Credentials, orrery_agent::Error> {
+) -> Result<(Credentials, String), orrery_agent::Error> {
     loop {
         let Joined { connection, link, tunnel, controllers } = joined;
         remember(data, &mut credentials, controllers);
@@ -175,7 +178,7 @@ async fn serve(
             joined = another_way(agent, &credentials, &connection, &state, machine, registered) => Some((credentials.clone(), joined)),
         };
         tunnel.abort();
-        let Some((renewed, next)) = next else { return Ok(credentials) };
+        let Some((renewed, next)) = next else { return Ok((credentials, connection.url().to_owned())) };
         credentials = renewed;
         joined = next;
         // What was under way on the old connection is told again on the new one.
