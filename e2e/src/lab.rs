@@ -115,6 +115,11 @@ impl Lab {
                 lab.log_in().await;
             }
         }
+        let password = lab.controllers[0].data.join("admin-password").display().to_string();
+        for index in 0..lab.controllers.len() {
+            let login = lab.dcos(index, &["auth", "login", "--username=admin", "--password-file", &password]);
+            assert_eq!(login.code, 0, "{login:?}");
+        }
         for index in 0..lab.options.agents {
             lab.add_agent(index, &[]);
         }

@@ -147,9 +147,16 @@ pub(crate) struct ControllerArguments {
     /// Default package repository instead of the one inside the program: a directory, a file or a URL.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) universe: Option<String>,
+    /// Hold replacements when more than this share of the nodes vanishes within a minute; 0 = never
+    /// [default: 50, or what the cluster has been told before].
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) mass_loss_brake: Option<u8>,
     /// Name of the cluster, for people.
     #[arg(long, value_name = "NAME", default_value = "orrery")]
     pub(crate) name: String,
+    /// Do not make this the attached cluster of the `dcos` command.
+    #[arg(long)]
+    pub(crate) no_attach: bool,
     /// Log lines as JSON.
     #[arg(long)]
     pub(crate) log_json: bool,

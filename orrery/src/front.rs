@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use axum::body::Body;
 use orrery_controller::Handle;
 use orrery_controller::door::{AgentDirectory, Door, Gate, LinkDoor, guarded, link_routes, router, vouch};
-use orrery_controller::trust::{ControllerUrls, Keeper, KeeperOptions, Logins, keep};
+use orrery_controller::trust::{Keeper, KeeperOptions, Logins, keep};
 use orrery_link::authority::CERTIFICATE_LIFETIME;
 use orrery_link::server::{Connections, ListenerOptions, serve};
 use std::net::{IpAddr, SocketAddr};
@@ -34,8 +34,8 @@ pub(crate) struct FrontOptions {
     pub(crate) name: String,
     /// Host names and addresses in its certificate, besides its own.
     pub(crate) names: Vec<String>,
-    /// Where the controllers are.
-    pub(crate) urls: ControllerUrls,
+    /// Where agents reach this controller.
+    pub(crate) url: String,
 }
 
 /// A front that is set up.
@@ -78,7 +78,7 @@ pub(crate) fn set_up(options: FrontOptions, stop: &CancellationToken) -> anyhow:
     let link = LinkDoor {
         handle: handle.clone(),
         agents: options.agents,
-        urls: options.urls,
+        url: options.url,
         lifetime,
         machines: orrery_controller::door::Machines::default(),
     };

@@ -4,7 +4,7 @@
 use super::{AgentDirectory, body, vouch};
 use crate::handle::{ControlError, Handle};
 use crate::links::AgentLink;
-use crate::trust::{ControllerUrls, wall_clock};
+use crate::trust::wall_clock;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -42,8 +42,8 @@ pub struct LinkDoor {
     pub handle: Handle,
     /// Where agents' own services become reachable.
     pub agents: Arc<AgentDirectory>,
-    /// Where the controllers are.
-    pub urls: ControllerUrls,
+    /// Where agents reach this controller.
+    pub url: String,
     /// Life of the certificates of nodes.
     pub lifetime: Duration,
     /// Which machine is connected as which node.
@@ -198,14 +198,11 @@ async fn renew(State(door): State<LinkDoor>, request: Request) -> Result<Respons
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
 }
 
-/// Where agents reach controllers: this one as it was told to say, then the others that are there.
+/// Where agents reach controllers: this one, then the others that are there.
 fn controller_urls(door: &LinkDoor) -> Vec<String> {
     let me = &door.handle.me().id;
     let others = door.handle.controllers().into_iter().filter(|other| other.id != *me).map(|other| other.url);
-    let mut urls = door.urls.get().to_vec();
-    urls.extend(others);
-    urls.dedup();
-    urls
+    std::iter::once(door.url.clone()).chain(others).collect()
 }
 
 /// Starts the answer of a stream.

@@ -4,12 +4,10 @@ mod dial;
 mod keeper;
 mod limiter;
 mod login;
-mod urls;
 
 pub use dial::SecureDial;
 pub use keeper::{Keeper, KeeperOptions, keep};
 pub use login::{LoginError, Logins};
-pub use urls::ControllerUrls;
 
 pub(crate) use login::{PASSWORD_BYTES_MAX, hash_password};
 

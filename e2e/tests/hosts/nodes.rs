@@ -180,7 +180,7 @@ async fn tokens_work_once_and_strangers_are_refused() {
     let Some(mut lab) = orrery_e2e::Lab::start("tokens_work_once_and_strangers_are_refused", LabOptions::default()).await else {
         return;
     };
-    lab.add_agent(7, &["--attributes", "rack:r7", "--zone", "z7"]);
+    lab.add_agent(7, &["--attributes", "rack:r7", "--region", "west", "--zone", "z7"]);
     lab.agents.last_mut().expect("one").process.says("ready", PATIENCE);
     let token = lab.join_token();
     for round in 0..2 {

@@ -7,11 +7,11 @@ use crate::arguments::ControllerArguments;
 use crate::front::{self, FrontOptions};
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use crate::signals::Signals;
-use crate::{announce, create_private, up};
+use crate::{announce, attach, create_private, up};
 use anyhow::Context as _;
 use identity::Identity;
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door};
-use orrery_controller::trust::{ControllerUrls, SecureDial};
+use orrery_controller::trust::SecureDial;
 use orrery_controller::{
     Clock, ControllerOptions, ControllerRecord, Handle, HttpPeers, LEASE_TTL, Seeds, StartError, start_controller,
 };
@@ -25,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Silence after which the tasks of a node count as lost.
 const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
-/// How often the list of controllers that agents are told is looked at.
-const URLS_INTERVAL: Duration = Duration::from_secs(5);
 /// How long open connections may take to end when the controller stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -87,7 +85,6 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         started_at: up::now(),
     };
     let agents = Arc::new(AgentDirectory::default());
-    let urls = ControllerUrls::new(vec![url.clone()]);
     let door = Door {
         handle: handle.clone(),
         catalog,
@@ -104,7 +101,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
             agents,
             name: identity.id.clone(),
             names: host_of(&url).into_iter().collect(),
-            urls: urls.clone(),
+            url: url.clone(),
         },
         &stop,
     )?;
@@ -118,7 +115,9 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
             }
         }
     });
-    tokio::spawn(tell_urls(handle.clone(), urls));
+    if let Some(share) = arguments.mass_loss_brake {
+        tokio::spawn(set_brake(handle.clone(), share));
+    }
     front.ready().await?;
     let guarded = front.guarded;
     let serving = tokio::spawn(front.serve(door, stop.clone()));
@@ -133,6 +132,12 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         version: env!("CARGO_PKG_VERSION").into(),
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    let trusted = front::authority(&handle).filter(|_| guarded);
+    if !arguments.no_attach
+        && let Err(error) = attach::attach(&own.cluster_id, &arguments.name, &url, trusted.as_deref())
+    {
+        tracing::warn!(%error, "the dcos command could not be attached; use `dcos cluster setup {url}`");
+    }
     tracing::info!(%url, dns = %dns.local_addr, "serving");
     announce(&format!("ready {url}"));
     if let Some(hint) = front::password_hint(&data).filter(|_| guarded) {
@@ -156,16 +161,22 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Keeps what agents are told of the controllers in step.
-async fn tell_urls(handle: Handle, urls: ControllerUrls) {
+/// Sets the brake's share whenever this controller becomes the leader: followers cannot.
+async fn set_brake(handle: Handle, share: u8) {
     let mut role = handle.role();
     loop {
         role.borrow_and_update();
-        urls.set(handle.controllers().into_iter().map(|controller| controller.url).collect());
-        tokio::select! {
-            changed = role.changed() => if changed.is_err() { return },
-            // Controllers that come and go change no role.
-            () = tokio::time::sleep(URLS_INTERVAL) => {}
+        if handle.leads() {
+            let edit = move |draft: &mut orrery_core::cluster::Draft| {
+                draft.set_brake_share(share);
+                Ok(())
+            };
+            if let Err(error) = handle.edit(edit).await {
+                tracing::warn!(%error, "the brake could not be set");
+            }
+        }
+        if role.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use orrery_controller::catalog::{BUILTIN_URI, CatalogService};
 use orrery_controller::door::{AgentDirectory, ClusterFacts, Door};
 use orrery_controller::packages::repositories;
-use orrery_controller::trust::ControllerUrls;
 use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::Timestamp;
 use orrery_core::node::NodeStatus;
@@ -106,7 +105,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
             agents: directory,
             name: "up".into(),
             names: Vec::new(),
-            urls: ControllerUrls::new(vec![url.clone()]),
+            url: url.clone(),
         },
         &stop,
     )?;
