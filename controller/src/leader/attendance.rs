@@ -142,7 +142,25 @@ impl Attendance {
                 silent.push(node);
             }
         }
+        if !silent.is_empty() {
+            self.suspect(now, since);
+        }
         silent
+    }
+}
+
+impl Attendance {
+    /// When one node is lost, those that have been silent for half as long are cut off: what hit the
+    /// one may have hit them too, and the brake must know before anything is replaced. Whoever is
+    /// only slow comes back at once.
+    fn suspect(&mut self, now: Instant, since: Instant) {
+        let half = self.limit / 2;
+        let quiet = |presence: &Presence| presence.link.is_some() && presence.heard().max(since) + half < now;
+        let suspects: Vec<NodeId> =
+            self.nodes.iter().filter(|(_, presence)| quiet(presence)).map(|(node, _)| node.clone()).collect();
+        for node in suspects {
+            self.disconnect(&node);
+        }
     }
 }
 
@@ -205,5 +223,22 @@ mod tests {
         assert!(all.take_silent().is_empty());
         pass(&awake, 50).await;
         assert_eq!(all.take_silent(), [node(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_beside_a_lost_one_is_suspected() {
+        let (mut all, awake) = attendance(&[]);
+        let signs: Vec<Arc<Signs>> = (0..3).map(|_| Arc::new(Signs::new())).collect();
+        for (number, signs) in signs.iter().enumerate() {
+            all.connect(&node(number as u32), number as u64, mpsc::channel(1).0, Arc::clone(signs));
+        }
+        pass(&awake, 500).await;
+        signs[1].note();
+        pass(&awake, 1_900).await;
+        signs[2].note();
+        assert!(all.take_silent().is_empty() && all.take_disconnected().is_empty());
+        pass(&awake, 100).await;
+        assert_eq!(all.take_silent(), [node(0)]);
+        assert_eq!(all.take_disconnected(), BTreeSet::from([node(1)]), "the third was heard just now");
     }
 }

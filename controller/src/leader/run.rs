@@ -239,10 +239,11 @@ impl Leader {
                 }
             }
         }
+        let silent = self.attendance.take_silent();
         for node in self.attendance.take_disconnected() {
             draft.disconnect_node(&node);
         }
-        for node in self.attendance.take_silent() {
+        for node in silent {
             tracing::warn!(%node, "the agent is lost");
             draft.lose_node(&node);
         }

@@ -44,7 +44,11 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     let identity = Identity::open(&data)?;
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
-    let store = Arc::new(store::connect(&arguments).await?);
+    // A signal must end the wait for a store that does not answer.
+    let store = tokio::select! {
+        connected = store::connect(&arguments) => Arc::new(connected?),
+        _ = signals.wait() => return Ok(ExitCode::SUCCESS),
+    };
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen, port 0 takes a free one", arguments.listen)
     })?;
@@ -69,7 +73,6 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         peers: Arc::new(HttpPeers::new(&identity.id, Arc::new(SecureDial::new(own)))),
         cluster_id: identity.cluster()?,
     };
-    // A signal must end the wait for a store that does not answer, too.
     let (handle, mut running) = tokio::select! {
         started = start_controller(options, stop.clone()) => started?,
         _ = signals.wait() => return Ok(ExitCode::SUCCESS),
