@@ -156,7 +156,8 @@ impl Draft {
 
     /// Looks at the brake after nodes were lost or found.
     pub(super) fn settle_brake(&mut self) {
-        if !std::mem::take(&mut self.nodes_moved) {
+        let over = self.cluster.brake.as_ref().and_then(|held| held.ends()).is_some_and(|ends| ends <= self.now);
+        if !std::mem::take(&mut self.nodes_moved) && !over {
             return;
         }
         let before = self.cluster.brake.take();

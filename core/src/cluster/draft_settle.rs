@@ -60,7 +60,8 @@ impl Draft {
         self.cluster.unsettled = std::mem::take(&mut self.dirty_apps).into_iter().collect();
         let pause = if full { 0 } else { UNSETTLED_PAUSE_MS };
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
-        let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).min();
+        let brake = self.cluster.brake.as_ref().and_then(|held| held.ends());
+        let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).chain(brake).min();
         for node in std::mem::take(&mut self.dirty_nodes) {
             let document = assigned::encode(&self.instances_on(&node));
             self.writes.insert(keys::assignments(&node), document);

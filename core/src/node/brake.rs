@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub const WINDOW_MS: i64 = 60_000;
 /// Fewer lost nodes than this never hold anything.
 pub const LOST_MIN: usize = 2;
+/// When a network heals, nodes do not all come back in the same moment: the brake goes on for so many
+/// milliseconds after enough are back.
+pub const SETTLE_MS: i64 = 5_000;
 /// Share of the nodes that may vanish when nobody chose otherwise, percent.
 pub const SHARE_DEFAULT: u8 = 50;
 
@@ -46,9 +49,17 @@ pub struct Held {
     pub missing: OrdSet<NodeId>,
     /// Nodes there were.
     pub of: usize,
+    /// Since when enough have returned; the rest have [`SETTLE_MS`] to follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returning: Option<Timestamp>,
 }
 
 impl Held {
+    /// When it lets go by itself, if no more nodes vanish.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.returning.map(|since| since.plus_millis(SETTLE_MS))
+    }
+
     /// For people.
     pub fn sentence(&self) -> String {
         format!(
@@ -65,7 +76,8 @@ impl Held {
 ///
 /// It engages when at least one node is lost and the nodes that vanished within the window (lost, or
 /// disconnected and perhaps about to be) are at least [`LOST_MIN`] and more than the share of all that
-/// were there before. It then holds, whatever the time, until the missing are no more than the share.
+/// were there before. It then holds, whatever the time, until all are back, or the missing have been no
+/// more than the share for [`SETTLE_MS`].
 pub fn brake<'a>(
     settings: &BrakeSettings,
     held: Option<&Held>,
@@ -97,7 +109,12 @@ pub fn brake<'a>(
     }
     let of = present + missing.len();
     let over = lost > 0 && missing.len() >= LOST_MIN && missing.len() * 100 > of * usize::from(settings.share);
-    over.then(|| Held { since: held.map_or(now, |held| held.since), missing, of })
+    if over {
+        return Some(Held { since: held.map_or(now, |held| held.since), missing, of, returning: None });
+    }
+    let held = held.filter(|_| !missing.is_empty())?;
+    let returning = held.returning.unwrap_or(now);
+    (now.millis_since(returning) < SETTLE_MS).then(|| Held { since: held.since, missing, of, returning: Some(returning) })
 }
 
 #[cfg(test)]
@@ -176,7 +193,13 @@ mod tests {
         let held = decide("lllla", &settings, None).unwrap();
         let later = decide("ooooa", &settings, Some(&held)).unwrap();
         assert_eq!((later.since, later.missing.len()), (held.since, 4), "time alone changes nothing");
-        assert_eq!(decide("ooaaa", &settings, Some(&held)), None, "enough have returned");
+        let settling = decide("ooaaa", &settings, Some(&held)).unwrap();
+        let now = Timestamp::from_millis(1_000_000);
+        assert_eq!((settling.missing.len(), settling.ends()), (2, Some(now.plus_millis(SETTLE_MS))), "the rest may follow");
+        let over = Held { returning: Some(now.plus_millis(-SETTLE_MS)), ..settling.clone() };
+        assert_eq!(decide("ooaaa", &settings, Some(&over)), None, "they had their time");
+        assert_eq!(decide("aaaaa", &settings, Some(&settling)), None, "all are back");
+        assert_eq!(decide("oooaa", &settings, Some(&over)).map(|held| held.returning), Some(None), "more have vanished");
         let released = BrakeSettings { released: held.missing.clone(), ..settings };
         assert_eq!(decide("oooo", &released, Some(&held)), None);
         assert_eq!(decide("llllaal", &released, None), None, "another single loss is an ordinary one");
