@@ -48,8 +48,12 @@ impl StreamOptions {
     pub const AGENT: Self =
         Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_millis(500), silence: AGENT_SILENCE };
     /// The controller's end: it says something often enough for agents to suspect early.
-    pub const CONTROLLER: Self =
-        Self { incoming: INCOMING_MAX, outgoing: OUTGOING_MAX, keep_alive: Duration::from_millis(400), silence: CONTROLLER_SILENCE };
+    pub const CONTROLLER: Self = Self {
+        incoming: INCOMING_MAX,
+        outgoing: OUTGOING_MAX,
+        keep_alive: Duration::from_millis(400),
+        silence: CONTROLLER_SILENCE,
+    };
 }
 
 /// Why a link ended.

@@ -173,6 +173,14 @@ pub(crate) fn authority(handle: &Handle) -> Option<String> {
     handle.cluster().trust.authority.as_ref().map(|authority| authority.certificate.clone())
 }
 
+/// SHA-256 of the authority's certificate, as `openssl x509 -fingerprint -sha256` prints it.
+pub(crate) fn authority_fingerprint(handle: &Handle) -> Option<String> {
+    let der = orrery_link::authority::certificate_der(&authority(handle)?).ok()?;
+    let plain = orrery_link::fingerprint::Fingerprint::of(&der).to_string().to_ascii_uppercase();
+    let pairs: Vec<&str> = plain.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok()).collect();
+    Some(pairs.join(":"))
+}
+
 /// Waits until the cluster has its authority.
 pub(crate) async fn established(handle: &Handle) -> anyhow::Result<()> {
     let mut generation = handle.generation();

@@ -27,6 +27,9 @@ pub(crate) struct InstanceFile {
     pub(crate) url: String,
     pub(crate) dns: String,
     pub(crate) cluster_id: String,
+    /// SHA-256 of the authority's certificate, as `openssl x509 -fingerprint -sha256` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authority: Option<String>,
     pub(crate) version: String,
 }
 

@@ -16,11 +16,14 @@ pub(crate) fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         }
         writeln!(out, "{value:#}")?;
     } else if let Some(running) = &running {
-        writeln!(out, "running  {}", running.url)?;
-        writeln!(out, "dns      {}", running.dns)?;
-        writeln!(out, "cluster  {}", running.cluster_id)?;
-        writeln!(out, "process  {} (orrery {})", running.pid, running.version)?;
-        writeln!(out, "data     {}", data.display())?;
+        writeln!(out, "running    {}", running.url)?;
+        writeln!(out, "dns        {}", running.dns)?;
+        writeln!(out, "cluster    {}", running.cluster_id)?;
+        if let Some(authority) = &running.authority {
+            writeln!(out, "authority  sha256 {authority}")?;
+        }
+        writeln!(out, "process    {} (orrery {})", running.pid, running.version)?;
+        writeln!(out, "data       {}", data.display())?;
     } else {
         writeln!(out, "No cluster runs on {}; start one with `orrery up`.", data.display())?;
     }

@@ -147,14 +147,17 @@ async fn the_guide_is_walked() {
             } else {
                 let text = walk.run(name, &block.script, &variables);
                 if block.script.contains("cat /var/lib/orrery/admin-password") {
-                    let word = text.lines().map(str::trim).find(|line| line.len() >= 20 && line.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+                    let word = text
+                        .lines()
+                        .map(str::trim)
+                        .find(|line| line.len() >= 20 && line.bytes().all(|byte| byte.is_ascii_alphanumeric()));
                     password = word.expect("a password").to_owned();
                 }
             }
         }
     }
     let tasks = walk.run("w1", "dcos task list", &[]);
-    assert_eq!(tasks.matches("web").count(), 3, "{tasks}");
+    assert_eq!(tasks.matches("web.shop").count(), 3, "{tasks}");
     let nodes = walk.run("w1", "dcos node list", &[]);
     let address = |host: &str| walk.hosts[host].address.clone();
     assert!(nodes.contains(&address("a1")) && !nodes.contains(&address("a3")), "{nodes}");

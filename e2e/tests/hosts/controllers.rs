@@ -37,12 +37,9 @@ async fn the_leader_is_killed() {
         let killed = Instant::now();
         lab.controllers[leader].process.kill();
         let acknowledged = load.acknowledged();
-        eventually(
-            "a write is acknowledged",
-            async || {
-                if load.acknowledged() > acknowledged { Ok(()) } else { Err(format!("none yet; {}", load.last_failure())) }
-            },
-        )
+        eventually("a write is acknowledged", async || {
+            if load.acknowledged() > acknowledged { Ok(()) } else { Err(format!("none yet; {}", load.last_failure())) }
+        })
         .await;
         println!("leader killed, next acknowledged write after {:?}", killed.elapsed());
         assert_ne!(lab.leader().await, leader);

@@ -73,6 +73,7 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         url: credentials.controllers.first().cloned().unwrap_or_default(),
         dns: String::new(),
         cluster_id: credentials.cluster.clone(),
+        authority: None,
         version: env!("CARGO_PKG_VERSION").into(),
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;

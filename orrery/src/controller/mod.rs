@@ -132,6 +132,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         url: url.clone(),
         dns: dns.local_addr.to_string(),
         cluster_id,
+        authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;

@@ -121,6 +121,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         url: url.clone(),
         dns: dns.local_addr.to_string(),
         cluster_id: cluster_id.clone(),
+        authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
