@@ -72,7 +72,7 @@ impl Tenure {
     /// The lease was alive at `asked`. It ends a little early for us: clocks do not run alike.
     fn extend(&self, asked: Instant) {
         if let Some((_, ttl)) = self.lease {
-            let until = (asked - self.started) + ttl - ttl / 10;
+            let until = ((asked - self.started) + ttl).checked_sub(ttl / 10).unwrap();
             self.until.fetch_max(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         }
     }

@@ -215,7 +215,7 @@ async fn state_follows_the_cluster() {
     let world = World::new().await;
     let task = world.task.to_string();
     let state = world.ok("/mesos/master/state").await;
-    assert_eq!(state.pointer("/frameworks/0/tasks/0/id").unwrap(), &*task.to_string());
+    assert_eq!(state.pointer("/frameworks/0/tasks/0/id").unwrap(), &*task.clone());
     assert_eq!(state.pointer("/slaves/0/pid").unwrap(), "slave(1)@127.0.0.1:5051");
     assert_eq!(state["leader"], format!("master@{ADDRESS}"));
     assert_eq!(world.ok("/mesos/state-summary").await["cluster"], "demo");
@@ -223,7 +223,7 @@ async fn state_follows_the_cluster() {
     world.report(Condition::Failed).await;
     world.until(|cluster| !cluster.completed.is_empty()).await;
     let state = world.ok("/mesos/master/state").await;
-    assert_eq!(state.pointer("/frameworks/0/completed_tasks/0/id").unwrap(), &*task.to_string());
+    assert_eq!(state.pointer("/frameworks/0/completed_tasks/0/id").unwrap(), &*task.clone());
     assert_eq!(world.ok("/metrics/snapshot").await["master/tasks_failed"], json!(1.0));
     let tasks = world.ok(&format!("/mesos/tasks?task_id={task}")).await;
     assert_eq!(tasks.pointer("/tasks/0/state").unwrap(), "TASK_FAILED");

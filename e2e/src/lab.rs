@@ -228,7 +228,8 @@ impl Lab {
         assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
         let text = answer.text().await.expect("a body");
         let token: Value = serde_json::from_str(&text).expect("JSON");
-        *self.token.get_mut().unwrap_or_else(PoisonError::into_inner) = token["token"].as_str().expect("a token").to_owned();
+        let token = token["token"].as_str().expect("a token");
+        token.clone_into(self.token.get_mut().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The token that requests carry.

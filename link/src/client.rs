@@ -288,13 +288,11 @@ impl Connection {
             sender.ready().await?;
             sender.send_request(request).await
         });
-        let response = match answer.await {
-            Ok(result) => result.map_err(|error| explain(&self.url, "node", &error))?,
-            Err(_) => {
-                let reason = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
-                return Err(DialError::Unreachable { url: self.url.clone(), reason });
-            }
+        let Ok(answered) = answer.await else {
+            let reason = format!("no answer within {} s", ANSWER_TIMEOUT.as_secs());
+            return Err(DialError::Unreachable { url: self.url.clone(), reason });
         };
+        let response = answered.map_err(|error| explain(&self.url, "node", &error))?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -49,13 +49,11 @@ pub fn encode_into(buffer: &mut BytesMut, message: &impl Serialize) -> Result<()
         return Err(FrameError::Message(error.to_string()));
     }
     let bytes = buffer.len() - start - HEADER_BYTES;
-    match u32::try_from(bytes).ok().filter(|_| bytes <= FRAME_BYTES_MAX) {
-        Some(length) => buffer[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes()),
-        None => {
-            buffer.truncate(start);
-            return Err(FrameError::TooLarge { bytes, limit: FRAME_BYTES_MAX });
-        }
-    }
+    let Some(length) = u32::try_from(bytes).ok().filter(|_| bytes <= FRAME_BYTES_MAX) else {
+        buffer.truncate(start);
+        return Err(FrameError::TooLarge { bytes, limit: FRAME_BYTES_MAX });
+    };
+    buffer[start..start + HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
 

@@ -63,8 +63,11 @@ pub type TlsSource = watch::Receiver<Option<Arc<ServerConfig>>>;
 #[derive(Debug, Clone, Default)]
 pub struct Connections {
     next: Arc<AtomicU64>,
-    open: Arc<Mutex<HashMap<u64, (Arc<Peer>, CancellationToken)>>>,
+    open: Arc<Mutex<HashMap<u64, OpenConnection>>>,
 }
+
+/// Who is at the other end, and what ends it.
+type OpenConnection = (Arc<Peer>, CancellationToken);
 
 impl Connections {
     fn insert(&self, peer: Arc<Peer>, connection: CancellationToken) -> u64 {

@@ -85,7 +85,9 @@ pub(crate) async fn run(context: &Context, args: NodeArgs) -> Outcome {
         return Ok(0);
     }
     node_table(&nodes, &args.field)?.print("There are no nodes.")?;
-    remarks(&own).iter().for_each(|remark| print_note(remark));
+    for remark in &remarks(&own) {
+        print_note(remark);
+    }
     Ok(0)
 }
 

@@ -143,9 +143,9 @@ async fn post(client: &Client, name: &NodeName, order: &str, body: Option<&Value
 
 fn tell(context: &Context, node: &Value, sentence: &str) -> Outcome {
     if context.structured() {
-        context.print(node)?
+        context.print(node)?;
     } else {
-        print_line(sentence)?
+        print_line(sentence)?;
     }
     Ok(0)
 }
@@ -211,7 +211,7 @@ async fn after_drain(context: &Context, client: &Client, node: &Value, wait: boo
     match text(&node, "state") {
         "decommissioned" => print_line(&format!("{} has left the cluster; its id is never used again.", called(&node)))?,
         "drained" => {
-            print_line(&format!("{} is drained: no task is left on it. Use it again: dcos node reactivate {id}", called(&node)))?
+            print_line(&format!("{} is drained: no task is left on it. Use it again: dcos node reactivate {id}", called(&node)))?;
         }
         _ => {
             print_line(&drain_line(&node))?;

@@ -59,7 +59,8 @@ fn needs_leader(method: &Method, path: &str) -> bool {
         return true;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    !reads && !(method == Method::POST && READING_POSTS.contains(&path.trim_end_matches('/')))
+    let reads = reads || (method == Method::POST && READING_POSTS.contains(&path.trim_end_matches('/')));
+    !reads
 }
 
 /// The layer in front of all routes.

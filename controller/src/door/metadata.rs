@@ -52,13 +52,10 @@ async fn links() -> Response {
 
 /// The authority's certificate: public, and what clients trust from then on.
 async fn certificate(State(door): State<Door>) -> Response {
-    match &door.handle.cluster().trust.authority {
-        Some(authority) => {
-            ([(header::CONTENT_TYPE, "application/x-x509-ca-cert")], authority.certificate.clone()).into_response()
-        }
-        None => {
-            let message = "this cluster has no certificate authority yet; try again in a moment";
-            body::answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
-        }
+    if let Some(authority) = &door.handle.cluster().trust.authority {
+        ([(header::CONTENT_TYPE, "application/x-x509-ca-cert")], authority.certificate.clone()).into_response()
+    } else {
+        let message = "this cluster has no certificate authority yet; try again in a moment";
+        body::answer(StatusCode::NOT_FOUND, &json!({ "message": message }))
     }
 }

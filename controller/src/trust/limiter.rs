@@ -34,7 +34,7 @@ impl Limiter {
         if age >= WINDOW {
             (*failures, *since) = (0, now);
         } else if *failures >= FAILURES_MAX {
-            return Err(WINDOW - age);
+            return Err(WINDOW.checked_sub(age).unwrap());
         }
         *failures += 1;
         Ok(())

@@ -141,7 +141,9 @@ fn observations_survive_a_reload_only_where_nothing_was_decided_anew() {
             crate::Instance { condition: crate::instance::Condition::Running, ..(**cluster.instances.get(id).unwrap()).clone() };
         cluster.replace_instance(id, Some(instance));
     };
-    ids.iter().for_each(|id| running(&mut known, id));
+    for id in &ids {
+        running(&mut known, id);
+    }
     let again = crate::Instance { incarnation: 2, ..(**stored.instances.get(&ids[1]).unwrap()).clone() };
     stored.replace_instance(&ids[1], Some(again));
     let stopping = crate::Instance { goal: Goal::Decommissioned, ..(**stored.instances.get(&ids[2]).unwrap()).clone() };

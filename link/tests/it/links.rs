@@ -76,7 +76,7 @@ async fn a_link_ends_when_its_sender_is_dropped() {
 async fn silence_ends_a_link_and_signs_of_life_keep_it() {
     let own = Authority::create(CLUSTER, now()).unwrap();
     let door = door(&certify(&own, &controller(), valid()), false).await;
-    let proxy = half_open_proxy(format!("{}", door.address.authority())).await;
+    let proxy = half_open_proxy(door.address.authority().clone()).await;
     let connection = dialer(&own, None).connect(&format!("https://{}", proxy.address).parse().unwrap()).await.unwrap();
     let silence = Duration::from_millis(1_500);
     let (mut link, _) = connection.open_link::<String, String>(StreamOptions { silence, ..StreamOptions::AGENT }).await.unwrap();

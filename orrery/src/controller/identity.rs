@@ -31,13 +31,12 @@ impl Identity {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
             anyhow::anyhow!("another process uses {}; stop it with `orrery down` or choose another --data-dir", data.display())
         })?;
-        let id = match read(&data.join(ID_FILE))? {
-            Some(id) => id,
-            None => {
-                let id = uuid::Uuid::new_v4().to_string();
-                write(&data.join(ID_FILE), &id)?;
-                id
-            }
+        let id = if let Some(id) = read(&data.join(ID_FILE))? {
+            id
+        } else {
+            let id = uuid::Uuid::new_v4().to_string();
+            write(&data.join(ID_FILE), &id)?;
+            id
         };
         Ok(Self { id, data: data.to_owned(), _lock: lock })
     }

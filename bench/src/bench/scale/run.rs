@@ -237,7 +237,7 @@ async fn fan_out(
         let wanted = seen.runs.load(Ordering::SeqCst) + u64::from(touched);
         let clock = fleet.began.elapsed();
         leading.handle.edit(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).await?;
-        durable.push_millis(fleet.began.elapsed() - clock);
+        durable.push_millis(fleet.began.elapsed().checked_sub(clock).unwrap());
         leading.until("the change has been carried out", |cluster| cluster.deployments.is_empty()).await?;
         anyhow::ensure!(seen.runs.load(Ordering::SeqCst) == wanted, "other tasks were started meanwhile");
         received.push_millis(Duration::from_nanos(seen.last_run.load(Ordering::SeqCst)).saturating_sub(clock));

@@ -157,19 +157,21 @@ fn grace_period(call: &Call) -> Option<i64> {
     Some(seconds.clamp(0, GRACE_SECONDS_MAX))
 }
 
+/// A machine as Mesos' maintenance calls name it.
+#[derive(serde::Deserialize)]
+struct Machine {
+    #[serde(default)]
+    hostname: String,
+    #[serde(default)]
+    ip: String,
+}
+
 /// `POST /machine/down` and `/machine/up` with a list of machines: down is a drain without delay.
 pub(super) async fn machines(door: &Door, up: bool, body: Body) -> Response {
     let bytes = match body::read(body).await {
         Ok(bytes) => bytes,
         Err(response) => return response,
     };
-    #[derive(serde::Deserialize)]
-    struct Machine {
-        #[serde(default)]
-        hostname: String,
-        #[serde(default)]
-        ip: String,
-    }
     let Ok(machines) = serde_json::from_slice::<Vec<Machine>>(&bytes) else {
         return refuse(StatusCode::BAD_REQUEST, "send a list of machines: [{\"hostname\": …, \"ip\": …}]");
     };
