@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use orrery_controller::door::{AgentDirectory, LinkDoor, Machines, link_routes, vouch};
-use orrery_controller::trust::{ControllerUrls, KeeperOptions, keep};
+use orrery_controller::trust::{KeeperOptions, keep};
 use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::NodeId;
 use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
@@ -56,7 +56,7 @@ impl World {
         let door = LinkDoor {
             handle: handle.clone(),
             agents: Arc::new(AgentDirectory::default()),
-            urls: ControllerUrls::new(vec![format!("https://{local}")]),
+            url: format!("https://{local}"),
             lifetime: Duration::from_secs(3_600),
             machines: Machines::default(),
         };

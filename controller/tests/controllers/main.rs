@@ -8,13 +8,14 @@ use orrery_controller::ControlError;
 use orrery_core::cluster::{Cluster, EPOCH_KEY, LEADER_KEY};
 use orrery_store::Store as _;
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use world::{World, create, soon};
 
 fn shown(cluster: &Cluster) -> String {
     let mut text =
         format!("{} {} {:?} {:?} {:?}", cluster.id, cluster.generation, cluster.apps, cluster.instances, cluster.nodes);
-    text += &format!("{:?} {:?} {:?}", cluster.deployments, cluster.pending, cluster.service_ports);
+    let _ = write!(text, "{:?} {:?} {:?}", cluster.deployments, cluster.pending, cluster.service_ports);
     text
 }
 

@@ -70,7 +70,7 @@ pub(crate) async fn stay_joined(
             match establish(&agent, &credentials, address, &machine, &registered).await {
                 Ok(joined) => {
                     pause = PAUSE_MIN;
-                    match serve(&agent, &data, credentials, joined, &machine, &registered).await {
+                    match Box::pin(serve(&agent, &data, credentials, joined, &machine, &registered)).await {
                         Ok((next, url)) => (credentials, last) = (next, url),
                         Err(dismissed) => return dismissed.into(),
                     }
@@ -158,7 +158,7 @@ async fn serve(
 ) -> Result<(Credentials, String), orrery_agent::Error> {
     loop {
         let Joined { connection, link, tunnel, controllers } = joined;
-        remember(data, &mut credentials, controllers);
+        remember(data, &mut credentials, &controllers);
         let state = link.state.clone();
         let serving = agent.serve(Link { down: link.incoming, up: link.outgoing });
         tokio::pin!(serving);
@@ -247,7 +247,7 @@ async fn next_connection(
 
 /// Keeps the URLs of all controllers for the next start. One that is not told of now may only be
 /// restarting: it stays, behind the others, until newer ones push it out.
-fn remember(data: &Path, credentials: &mut Credentials, told: Vec<String>) {
+fn remember(data: &Path, credentials: &mut Credentials, told: &[String]) {
     let known = with_earlier(told, &credentials.controllers);
     if known == credentials.controllers {
         return;
@@ -258,7 +258,7 @@ fn remember(data: &Path, credentials: &mut Credentials, told: Vec<String>) {
     }
 }
 
-fn with_earlier(told: Vec<String>, earlier: &[String]) -> Vec<String> {
+fn with_earlier(told: &[String], earlier: &[String]) -> Vec<String> {
     let mut known: Vec<String> = Vec::new();
     for url in told.iter().chain(earlier).map(|url| url.trim_end_matches('/')) {
         if known.len() < CONTROLLERS_KEPT && !known.iter().any(|other| other == url) {
@@ -304,9 +304,9 @@ mod tests {
     #[test]
     fn a_controller_that_restarts_is_not_forgotten() {
         let list = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(with_earlier(list("b"), &list("a/ b c")), list("b a c"));
-        assert_eq!(with_earlier(Vec::new(), &list("a b")), list("a b"));
+        assert_eq!(with_earlier(&list("b"), &list("a/ b c")), list("b a c"));
+        assert_eq!(with_earlier(&[], &list("a b")), list("a b"));
         let many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
-        assert_eq!(with_earlier(list("new"), &many).len(), CONTROLLERS_KEPT);
+        assert_eq!(with_earlier(&list("new"), &many).len(), CONTROLLERS_KEPT);
     }
 }

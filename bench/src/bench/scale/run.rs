@@ -197,7 +197,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     tokio::time::sleep(SETTLING).await;
     let own = before - memory::living();
     stop.cancel();
-    task.await?;
+    task.await??;
     let before = memory::living();
     drop(zone);
     let names = before - memory::living();
