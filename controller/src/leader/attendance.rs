@@ -197,7 +197,9 @@ mod tests {
         pass(&awake, 2_450).await;
         assert!(all.take_silent().is_empty(), "one was heard, and the other has twice its time at first");
         pass(&awake, 50).await;
-        assert_eq!(all.take_silent(), [node(0), node(1)]);
+        assert_eq!(all.take_silent(), [node(1)]);
+        pass(&awake, 500).await;
+        assert_eq!(all.take_silent(), [node(0)]);
         assert_eq!((all.next(), all.down(&node(1)).is_some()), (None, false));
     }
 

@@ -199,7 +199,7 @@ mod tests {
         let over = Held { returning: Some(now.plus_millis(-SETTLE_MS)), ..settling.clone() };
         assert_eq!(decide("ooaaa", &settings, Some(&over)), None, "they had their time");
         assert_eq!(decide("aaaaa", &settings, Some(&settling)), None, "all are back");
-        assert_eq!(decide("oooaa", &settings, Some(&over)).map(|held| held.returning), Some(None), "more have vanished");
+        assert_eq!(decide("oolaa", &settings, Some(&over)).map(|held| held.returning), Some(None), "more have vanished");
         let released = BrakeSettings { released: held.missing.clone(), ..settings };
         assert_eq!(decide("oooo", &released, Some(&held)), None);
         assert_eq!(decide("llllaal", &released, None), None, "another single loss is an ordinary one");
