@@ -94,6 +94,7 @@ async fn the_leader_is_paused() {
         warm(&load, WARM).await;
         let leader = lab.leader().await;
         lab.controllers[leader].process.signal("STOP");
+        // The length of the pause is the fault itself.
         tokio::time::sleep(Duration::from_secs(*seconds)).await;
         lab.controllers[leader].process.signal("CONT");
         warm(&load, WARM).await;
