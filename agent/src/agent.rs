@@ -7,9 +7,9 @@ use crate::fetch::Fetcher;
 use crate::health::Prober;
 use crate::lifecycle::drive;
 use crate::process::{Executor, Spawner};
-use crate::state::{Entry, Shared, first_report, now};
+use crate::state::{Entry, Shared, now};
 use crate::{Error, cgroup, collect};
-use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, Up};
+use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
 use orrery_core::task::{Action, Known, StopCause, Wanted, plan, plan_snapshot};
@@ -111,7 +111,7 @@ impl Agent {
         let unfinished = records.iter().filter(|record| record.end.is_none());
         self.shared.process.cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
         for record in records {
-            let mut report = first_report(record.task(), record.created_at);
+            let mut report = TaskReport::first(record.task(), record.created_at);
             report.container = Some(record.run.container.clone());
             report.sandbox = Some(record.run.sandbox.display().to_string());
             report.started_at = record.started_at;
@@ -230,6 +230,7 @@ impl Agent {
 
     fn obey(&self, message: Down) {
         let (Down::Snapshot { epoch, .. }
+        | Down::Launch { epoch, .. }
         | Down::Run { epoch, .. }
         | Down::Stop { epoch, .. }
         | Down::Forget { epoch, .. }
@@ -238,7 +239,21 @@ impl Agent {
             return;
         }
         match message {
-            Down::Snapshot { assignments, stopping, .. } => self.obey_snapshot(assignments, stopping),
+            Down::Snapshot { launches, mut assignments, stopping, .. } => {
+                let hostname = &self.shared.config.facts.hostname;
+                // One that cannot be run is left out, and so stopped where it runs.
+                assignments
+                    .extend(launches.iter().flat_map(|launch| launch.resolve(hostname)).filter_map(|(_, found)| found.ok()));
+                self.obey_snapshot(assignments, stopping);
+            }
+            Down::Launch { launch, .. } => {
+                for (task, found) in launch.resolve(&self.shared.config.facts.hostname) {
+                    match found {
+                        Ok(assignment) => self.act(&task, plan(Wanted::Run, self.known(&task)), Some(assignment), ""),
+                        Err(message) => self.refuse(&task, message),
+                    }
+                }
+            }
             Down::Run { assignment, .. } => {
                 let task = assignment.task_id();
                 self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
@@ -295,7 +310,7 @@ impl Agent {
         let (container, name) = (uuid(), directory_name(&task));
         let sandbox = config.executors_dir().join(&name).join("runs").join(&container);
         let run = Run { sandbox, record: config.records_dir().join(&name), container };
-        let mut report = first_report(task, now());
+        let mut report = TaskReport::first(task, now());
         report.container = Some(run.container.clone());
         report.sandbox = Some(run.sandbox.display().to_string());
         let record = Record {
@@ -314,15 +329,27 @@ impl Agent {
         tokio::spawn(drive(self.shared.clone(), record, false));
     }
 
+    /// Answers an order that cannot be carried out.
+    fn refuse(&self, task: &TaskId, message: String) {
+        if self.known(task) == Known::Nothing {
+            self.enter_ended(TaskReport::unlaunchable(task.clone(), now(), message));
+        }
+    }
+
     fn never_ran(&self, task: &TaskId, because: &str) {
-        let mut report = first_report(task.clone(), now());
+        let mut report = TaskReport::first(task.clone(), now());
         report.condition = Condition::Killed;
         report.reason = Some(FailureReason::Stopped);
         let because = if because.is_empty() { String::new() } else { format!("; {because}") };
         report.message = Some(format!("Stopped before it started{because}"));
+        self.enter_ended(report);
+    }
+
+    fn enter_ended(&self, report: TaskReport) {
+        let task = report.task.clone();
         let entry = Entry { assignment: None, run: None, report, stop: watch::Sender::new(None) };
         self.shared.board().tasks.insert(task.clone(), entry);
-        self.shared.repeat(task);
+        self.shared.repeat(&task);
     }
 
     /// Drops the record of an ended task; its sandbox stays until it is collected.

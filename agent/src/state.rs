@@ -7,7 +7,6 @@ use crate::fetch::Fetcher;
 use crate::health::Prober;
 use crate::process;
 use orrery_core::assignment::{Assignment, TaskReport};
-use orrery_core::instance::Condition;
 use orrery_core::task::{Known, StopCause};
 use orrery_core::{TaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,24 +72,6 @@ pub(crate) struct Shared {
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     Timestamp::from_millis(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
-}
-
-/// The first report of a task.
-pub(crate) fn first_report(task: TaskId, at: Timestamp) -> TaskReport {
-    TaskReport {
-        task,
-        condition: Condition::Staging,
-        at,
-        started_at: None,
-        reason: None,
-        exit: None,
-        message: None,
-        health: Vec::new(),
-        ready: false,
-        addresses: Vec::new(),
-        container: None,
-        sandbox: None,
-    }
 }
 
 impl Shared {

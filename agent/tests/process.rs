@@ -334,11 +334,16 @@ async fn orders_are_reconciled() {
     // Of a deposed leader.
     cluster.epoch = 5;
     cluster.run(&keep).await;
-    cluster.down.send(Down::Snapshot { epoch: 4, assignments: Vec::new(), stopping: Vec::new() }).await.unwrap();
+    cluster
+        .down
+        .send(Down::Snapshot { epoch: 4, launches: Vec::new(), assignments: Vec::new(), stopping: Vec::new() })
+        .await
+        .unwrap();
     cluster
         .down
         .send(Down::Snapshot {
             epoch: 5,
+            launches: Vec::new(),
             assignments: vec![keep.clone(), stopping.clone()],
             stopping: vec![stopping.task_id(), never.task_id()],
         })

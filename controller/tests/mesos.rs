@@ -83,10 +83,8 @@ impl World {
         handle.edit(move |draft| draft.edit(vec![AppEdit::Create(app)], false, "/v2/apps")).await.unwrap();
         let task = loop {
             match orders.recv().await.unwrap() {
-                Down::Run { assignment, .. } => break TaskId::new(&assignment.instance, assignment.incarnation),
-                Down::Snapshot { assignments, .. } if !assignments.is_empty() => {
-                    break TaskId::new(&assignments[0].instance, assignments[0].incarnation);
-                }
+                Down::Launch { launch, .. } => break launch.tasks().next().unwrap(),
+                Down::Snapshot { launches, .. } if !launches.is_empty() => break launches[0].tasks().next().unwrap(),
                 _ => {}
             }
         };

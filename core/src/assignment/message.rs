@@ -1,6 +1,6 @@
 //! Messages between controller and agent.
 
-use super::{Assignment, TaskReport};
+use super::{Assignment, Launch, TaskReport};
 use crate::TaskId;
 use crate::node::NodeFacts;
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,23 @@ pub enum Down {
     Snapshot {
         /// Epoch of the leader; lower epochs than the last seen are ignored.
         epoch: u64,
-        /// All assignments.
+        /// What it must run, by definition.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        launches: Vec<Launch>,
+        /// What it must run besides.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         assignments: Vec<Assignment>,
         /// Tasks that are assigned but must be stopping.
         stopping: Vec<TaskId>,
     },
-    /// Run one more.
+    /// Run more instances of one definition.
+    Launch {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// Which.
+        launch: Launch,
+    },
+    /// Run one more, described in full.
     Run {
         /// Epoch of the leader.
         epoch: u64,

@@ -2,12 +2,14 @@
 
 mod container;
 mod environment;
+mod launch;
 mod message;
 mod report;
 mod resolve;
 
 pub use container::{CommandSpec, ContainerSpec, ExecutorKind, HealthTarget, ImageSpec, PortBinding};
 pub use environment::task_environment;
+pub use launch::{Launch, Launched};
 pub use message::{Down, PROTOCOL_VERSION, Up};
 pub use report::{Exit, FailureReason, TaskReport};
 pub use resolve::resolve;
@@ -15,8 +17,7 @@ pub use resolve::resolve;
 use crate::{AppId, InstanceId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Everything an agent needs to run one incarnation of an instance. Fully resolved: an agent knows
-/// neither apps nor deployments.
+/// Everything an agent needs to run one incarnation of an instance, worked out in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The instance.

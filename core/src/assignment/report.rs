@@ -68,3 +68,29 @@ pub struct TaskReport {
     /// Sandbox directory.
     pub sandbox: Option<String>,
 }
+
+impl TaskReport {
+    /// The report a task begins with: it is being prepared.
+    pub const fn first(task: TaskId, at: Timestamp) -> Self {
+        Self {
+            task,
+            condition: Condition::Staging,
+            at,
+            started_at: None,
+            reason: None,
+            exit: None,
+            message: None,
+            health: Vec::new(),
+            ready: false,
+            addresses: Vec::new(),
+            container: None,
+            sandbox: None,
+        }
+    }
+
+    /// The report of a task that never ran because it cannot be, with the reason for people.
+    pub fn unlaunchable(task: TaskId, at: Timestamp, message: String) -> Self {
+        let reason = Some(FailureReason::LaunchFailed);
+        Self { condition: Condition::Failed, reason, message: Some(message), ..Self::first(task, at) }
+    }
+}

@@ -1,12 +1,11 @@
-//! From an instance with a seat to the assignment its agent runs.
+//! From a launch of an app to the assignment its agent runs.
 
 use super::{
-    Assignment, CommandSpec, ContainerSpec, DEFAULT_KILL_GRACE_MS, ExecutorKind, HealthTarget, ImageSpec, PortBinding,
+    Assignment, CommandSpec, ContainerSpec, DEFAULT_KILL_GRACE_MS, ExecutorKind, HealthTarget, ImageSpec, Launched, PortBinding,
     task_environment,
 };
 use crate::app::{Container, EnvValue, HealthProtocol, Limit, NetworkMode, ReadinessCheck};
-use crate::node::NodeFacts;
-use crate::{App, Instance, Scalar};
+use crate::{App, InstanceId, Scalar, TaskId};
 
 /// Name of the only container of an app.
 const APP_CONTAINER_NAME: &str = "_app";
@@ -14,17 +13,15 @@ const APP_CONTAINER_NAME: &str = "_app";
 /// First port tried for a container port that is neither given nor published.
 const PRIVATE_PORT_FIRST: u16 = 20_001;
 
-/// Everything the agent on `node` needs to run the current incarnation of `instance`.
+/// Everything the agent on the node `hostname` needs to run one launch of `app`.
 ///
 /// # Errors
-/// One sentence for people when the instance has no seat or the app asks for something that no
-/// agent can give (a secret, a process without a command).
-pub fn resolve(instance: &Instance, node: &NodeFacts) -> Result<Assignment, String> {
-    let app = &*instance.app;
-    let seat = instance.seat.as_ref().ok_or_else(|| format!("{} has no node yet", instance.id))?;
+/// One sentence for people when the app asks for something that no agent can give (a secret, a
+/// process without a command). But for host ports that are missing, it depends on the app alone.
+pub fn resolve(app: &App, launched: &Launched, hostname: &str) -> Result<Assignment, String> {
     let container = app.container.as_ref();
     refuse_secrets(app)?;
-    let ports = bind_ports(app, &seat.host_ports)?;
+    let ports = bind_ports(app, &launched.host_ports)?;
     let image = image_of(container);
     let executor = if image.is_some() { ExecutorKind::Docker } else { ExecutorKind::Process };
     let command = command_of(app);
@@ -33,7 +30,8 @@ pub fn resolve(instance: &Instance, node: &NodeFacts) -> Result<Assignment, Stri
     }
     let health_checks = app.health_checks.iter().map(|check| target_of(check, &ports)).collect();
     let readiness_checks = app.readiness_checks.iter().map(|check| readiness_of(app, check, &ports)).collect::<Result<_, _>>()?;
-    let task = instance.task_id();
+    let instance = InstanceId::new(&app.id, launched.uuid);
+    let task = TaskId::new(&instance, launched.incarnation);
     let network = app.networks.first();
     let limits = app.resource_limits.as_ref();
     let container = ContainerSpec {
@@ -54,7 +52,7 @@ pub fn resolve(instance: &Instance, node: &NodeFacts) -> Result<Assignment, Stri
         },
         disk: app.disk,
         gpus: app.gpus,
-        env: task_environment(app, &task, &node.hostname, &ports),
+        env: task_environment(app, &task, hostname, &ports),
         fetch: app.fetch.clone(),
         volumes: container.map(|container| container.volumes.clone()).unwrap_or_default(),
         network: network.map_or(NetworkMode::Host, |network| network.mode),
@@ -66,8 +64,8 @@ pub fn resolve(instance: &Instance, node: &NodeFacts) -> Result<Assignment, Stri
         tty: app.tty.unwrap_or(false),
     };
     Ok(Assignment {
-        instance: instance.id.clone(),
-        incarnation: instance.incarnation,
+        instance,
+        incarnation: launched.incarnation,
         run_spec: app.id.clone(),
         version: app.version,
         containers: vec![container],

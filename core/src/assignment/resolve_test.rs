@@ -1,43 +1,11 @@
 use super::*;
+use crate::AppId;
 use crate::app::{ContainerKind, DockerOptions, HealthCheck, Network, PortDefinition, PortMapping, ResourceLimits, Volume};
-use crate::instance::{Condition, Goal, InstanceId, Observed, Seat};
-use crate::node::{NodeId, Resources};
-use crate::{AppId, Timestamp};
-use std::sync::Arc;
 use uuid::Uuid;
 
-fn node() -> NodeFacts {
-    NodeFacts {
-        id: NodeId::parse("n-S0").unwrap(),
-        hostname: "node1".into(),
-        address: "10.0.0.1".parse().unwrap(),
-        port: 0,
-        resources: Resources::default(),
-        attributes: std::collections::BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
-        executors: vec![],
-        version: String::new(),
-    }
-}
-
-fn instance(app: App, host_ports: &[u16]) -> Instance {
-    Instance {
-        id: InstanceId::new(&app.id, Uuid::nil()),
-        app: Arc::new(app),
-        incarnation: 3,
-        goal: Goal::Running,
-        seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec().into() }),
-        condition: Condition::Staging,
-        since: Timestamp::EPOCH,
-        staged_at: Timestamp::EPOCH,
-        unreachable_since: None,
-        inactive: false,
-        free_relaunch_at: None,
-        excused: false,
-        observed: Observed::default(),
-    }
+fn resolved(app: &App, host_ports: &[u16]) -> Result<Assignment, String> {
+    let launched = Launched { uuid: Uuid::nil(), incarnation: 3, host_ports: host_ports.to_vec().into() };
+    resolve(app, &launched, "node1")
 }
 
 fn app() -> App {
@@ -57,7 +25,7 @@ fn host_app() {
     app.readiness_checks = vec![serde_json::from_str("{}").unwrap()];
     app.labels.insert("a.b".into(), "c".into());
     app.env.insert("PORT1".into(), EnvValue::Literal("mine".into()));
-    let assignment = resolve(&instance(app, &[31_005, 31_009]), &node()).unwrap();
+    let assignment = resolved(&app, &[31_005, 31_009]).unwrap();
     assert_eq!(assignment.task_id().to_string(), format!("shop_web.instance-{}._app.3", Uuid::nil()));
     assert_eq!(assignment.kill_grace_ms, DEFAULT_KILL_GRACE_MS);
     let container = &assignment.containers[0];
@@ -102,7 +70,7 @@ fn bridged_image() {
     });
     app.resource_limits = Some(ResourceLimits { cpus: Some(Limit::Amount(Scalar::ONE)), mem: Some(Limit::Unlimited) });
     app.health_checks = vec![HealthCheck::default()];
-    let assignment = resolve(&instance(app, &[31_000, 31_001]), &node()).unwrap();
+    let assignment = resolved(&app, &[31_000, 31_001]).unwrap();
     let container = &assignment.containers[0];
     assert_eq!(container.executor, ExecutorKind::Docker);
     assert_eq!(container.command, None);
@@ -123,7 +91,7 @@ fn container_network_without_host_port() {
         port_mappings: vec![PortMapping { container_port: 8080, ..PortMapping::default() }, PortMapping::default()],
         ..Container::default()
     });
-    let assignment = resolve(&instance(app, &[0, 0]), &node()).unwrap();
+    let assignment = resolved(&app, &[0, 0]).unwrap();
     let container = &assignment.containers[0];
     let ports: Vec<_> = container.ports.iter().map(|port| (port.host_port, port.container_port)).collect();
     assert_eq!(ports, [(None, 8080), (None, PRIVATE_PORT_FIRST)]);
@@ -147,10 +115,7 @@ fn says_what_cannot_be_resolved() {
     for (app, word) in
         [(nothing, "neither"), (secret, "variable P"), (volume, "volume pw"), (port, "port 0"), (readiness, "http-api")]
     {
-        let error = resolve(&instance(app, &[]), &node()).unwrap_err();
+        let error = resolved(&app, &[]).unwrap_err();
         assert!(error.contains(word), "{error}");
     }
-    let mut unseated = instance(app(), &[]);
-    unseated.seat = None;
-    assert!(resolve(&unseated, &node()).is_err());
 }

@@ -150,7 +150,10 @@ impl Draft {
     /// Tells the agent of a retired node to stop everything and to leave.
     pub(super) fn dismiss(&mut self, retired: &RetiredNode) {
         let epoch = self.epoch;
-        self.orders.push((retired.id.clone(), Down::Snapshot { epoch, assignments: Vec::new(), stopping: Vec::new() }));
+        self.orders.push((
+            retired.id.clone(),
+            Down::Snapshot { epoch, launches: Vec::new(), assignments: Vec::new(), stopping: Vec::new() },
+        ));
         self.orders.push((retired.id.clone(), Down::Dismiss { epoch, because: retired.sentence() }));
     }
 }

@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure};
 use super::{Event, keys};
 use crate::Timestamp;
-use crate::assignment::{Down, FailureReason, TaskReport, resolve};
+use crate::assignment::{Down, FailureReason, Launch, Launched, TaskReport};
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus};
 use std::collections::BTreeSet;
@@ -51,19 +51,21 @@ impl Draft {
         self.orders.push((id, snapshot));
     }
 
-    /// All that `node` must run, as its agent is told on every connection.
+    /// All that `node` must run, as its agent is told on every connection. What the agent finds that
+    /// it cannot run it leaves out.
     pub fn snapshot_of(&self, node: &NodeId) -> Down {
-        let (mut assignments, mut stopping) = (Vec::new(), Vec::new());
+        let (mut launches, mut stopping) = (Vec::<Launch>::new(), Vec::new());
         for instance in self.instances_on(node) {
             if instance.goal != Goal::Running {
                 stopping.push(instance.task_id());
             }
-            // An instance that cannot be resolved any more is left out and so stopped.
-            if let Some(Ok(assignment)) = self.cluster.nodes.get(node).map(|node| resolve(&instance, &node.facts)) {
-                assignments.push(assignment);
+            let Some(launched) = Launched::of(&instance) else { continue };
+            match launches.last_mut().filter(|last| Arc::ptr_eq(&last.app, &instance.app)) {
+                Some(last) => last.instances.push(launched),
+                None => launches.push(Launch { app: Arc::clone(&instance.app), instances: vec![launched] }),
             }
         }
-        Down::Snapshot { epoch: self.epoch, assignments, stopping }
+        Down::Snapshot { epoch: self.epoch, launches, assignments: Vec::new(), stopping }
     }
 
     pub(super) fn instances_on(&self, node: &NodeId) -> Vec<Arc<Instance>> {

@@ -6,13 +6,13 @@ use super::draft_roles::{TURN_SEATS, Turn};
 use super::instances::Calm;
 use super::pending::Pending;
 use super::{Event, assigned, keys};
-use crate::assignment::{Down, FailureReason, TaskReport, resolve};
+use crate::assignment::{Down, Launch, Launched, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::placement::Refusals;
-use crate::{App, AppId, InstanceId, Timestamp};
+use crate::{App, AppId, InstanceId, NodeId, Timestamp};
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
@@ -247,9 +247,9 @@ impl Draft {
         let found = seats.len();
         let left = found == wanted && found < waiting.len();
         let refusals = refusals.or(over_quota);
+        let mut launched = Vec::with_capacity(found);
         for (instance, seat) in waiting.iter().zip(seats) {
-            let node = seat.node.clone();
-            let launched = self.put_instance(Instance {
+            launched.push(self.put_instance(Instance {
                 app: Arc::clone(app),
                 incarnation: instance.incarnation + 1,
                 seat: Some(seat),
@@ -259,39 +259,32 @@ impl Draft {
                 excused: false,
                 observed: Observed::default(),
                 ..(**instance).clone()
-            });
-            self.launch(&launched, node);
+            }));
         }
+        self.launch(app, launched);
         if !paused {
             self.note_pending(app, waiting.len() - found + held_back, refusals);
         }
         (found, left)
     }
 
-    fn launch(&mut self, instance: &Arc<Instance>, node: crate::NodeId) {
-        let Some(facts) = self.cluster.nodes.get(&node).map(|node| node.facts.clone()) else { return };
-        match resolve(instance, &facts) {
-            Ok(assignment) => {
-                self.orders.push((node, Down::Run { epoch: self.epoch, assignment: Box::new(assignment) }));
-                self.events.push(Event::TaskChanged { instance: Arc::clone(instance), message: String::new() });
+    /// Orders nodes to run what has just got a seat there: one order for each node.
+    fn launch(&mut self, app: &Arc<App>, instances: Vec<Arc<Instance>>) {
+        // What cannot be run depends on the definition, so that one launch tells for all.
+        let refused = instances.first().and_then(|first| resolve(app, &Launched::of(first)?, "").err());
+        let mut orders: BTreeMap<NodeId, Vec<Launched>> = BTreeMap::new();
+        for instance in instances {
+            let (Some(node), Some(launched)) = (instance.node().cloned(), Launched::of(&instance)) else { continue };
+            if let Some(message) = &refused {
+                self.observe(&node, TaskReport::unlaunchable(instance.task_id(), self.now, message.clone()));
+                continue;
             }
-            Err(message) => self.observe(
-                &node,
-                TaskReport {
-                    task: instance.task_id(),
-                    condition: Condition::Failed,
-                    at: self.now,
-                    started_at: None,
-                    reason: Some(FailureReason::LaunchFailed),
-                    exit: None,
-                    message: Some(message),
-                    health: Vec::new(),
-                    ready: false,
-                    addresses: Vec::new(),
-                    container: None,
-                    sandbox: None,
-                },
-            ),
+            orders.entry(node).or_default().push(launched);
+            self.events.push(Event::TaskChanged { instance, message: String::new() });
+        }
+        for (node, instances) in orders {
+            let launch = Launch { app: Arc::clone(app), instances };
+            self.orders.push((node, Down::Launch { epoch: self.epoch, launch }));
         }
     }
 

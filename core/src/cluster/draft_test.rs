@@ -1,7 +1,7 @@
 //! Drives the cluster with a model of agents and store, and checks what must always hold.
 
 use super::*;
-use crate::assignment::{Down, Exit, FailureReason, TaskReport};
+use crate::assignment::{Down, Exit, FailureReason, Launch, TaskReport};
 use crate::instance::{Condition, Goal};
 use crate::node::{AfterDrain, NodeFacts, NodeStatus, PortRanges, Resources};
 use crate::placement::Ledger;
@@ -79,17 +79,16 @@ impl World {
             }
             let tasks = self.agents.get_mut(&node).unwrap();
             match order {
-                Down::Run { assignment, .. } => {
-                    tasks.insert(assignment.task_id(), Condition::Staging);
-                }
+                Down::Launch { launch, .. } => tasks.extend(launch.tasks().map(|task| (task, Condition::Staging))),
+                Down::Run { assignment, .. } => drop(tasks.insert(assignment.task_id(), Condition::Staging)),
                 Down::Stop { task, .. } => {
                     tasks.entry(task).and_modify(|condition| *condition = Condition::Killing).or_insert(Condition::Killed);
                 }
                 Down::Forget { tasks: forgotten, .. } => forgotten.iter().for_each(|task| {
                     tasks.remove(task);
                 }),
-                Down::Snapshot { assignments, stopping, .. } => {
-                    let assigned: BTreeSet<TaskId> = assignments.iter().map(crate::assignment::Assignment::task_id).collect();
+                Down::Snapshot { launches, stopping, .. } => {
+                    let assigned: BTreeSet<TaskId> = launches.iter().flat_map(Launch::tasks).collect();
                     for (task, condition) in tasks.iter_mut() {
                         if (!assigned.contains(task) || stopping.contains(task)) && !condition.is_terminal() {
                             *condition = Condition::Killing;

@@ -19,7 +19,7 @@ use orrery_core::{NodeId, TaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use task::{Life, Task, first_report};
+use task::{Life, Task};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -371,7 +371,17 @@ impl Inner {
 
     fn obey(&mut self, message: Down) {
         match message {
-            Down::Snapshot { epoch, assignments, stopping } if self.admits(epoch) => self.obey_snapshot(assignments, stopping),
+            Down::Snapshot { epoch, launches, mut assignments, stopping } if self.admits(epoch) => {
+                let found = launches.iter().flat_map(|launch| launch.resolve(&self.facts.hostname));
+                assignments.extend(found.filter_map(|(_, found)| found.ok()));
+                self.obey_snapshot(assignments, stopping);
+            }
+            Down::Launch { epoch, launch } if self.admits(epoch) => {
+                let hostname = self.facts.hostname.clone();
+                for (task, found) in launch.resolve(&hostname) {
+                    self.act(&task, plan(Wanted::Run, self.known(&task)), found.ok(), "");
+                }
+            }
             Down::Run { epoch, assignment } if self.admits(epoch) => {
                 let task = assignment.task_id();
                 self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
@@ -414,7 +424,7 @@ impl Inner {
             Action::Start => {
                 let Some(assignment) = assignment else { return };
                 let at = Instant::now() + self.chance.millis(1, 900);
-                let mut report = first_report(id.clone(), wall);
+                let mut report = TaskReport::first(id.clone(), wall);
                 if self.planted == Planted::StaleObservation && assignment.incarnation > 1 {
                     report.condition = Condition::Running;
                     report.started_at = Some(wall);
@@ -439,7 +449,7 @@ impl Inner {
                 self.unsent.insert(id.clone());
             }
             Action::ReportNeverRan => {
-                let mut report = first_report(id.clone(), wall);
+                let mut report = TaskReport::first(id.clone(), wall);
                 report.condition = Condition::Killed;
                 report.reason = Some(FailureReason::Stopped);
                 let task = Task {

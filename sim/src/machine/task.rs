@@ -2,9 +2,7 @@
 //! agent knows of it.
 
 use orrery_core::assignment::{Assignment, Exit, TaskReport};
-use orrery_core::instance::Condition;
 use orrery_core::task::{Known, StopCause};
-use orrery_core::{TaskId, Timestamp};
 use tokio::time::Instant;
 
 /// Where the process is.
@@ -45,23 +43,5 @@ impl Task {
 
     pub(super) const fn is_alive(&self) -> bool {
         matches!(self.life, Life::Running(_))
-    }
-}
-
-/// The report a task begins with.
-pub(super) fn first_report(task: TaskId, at: Timestamp) -> TaskReport {
-    TaskReport {
-        task,
-        condition: Condition::Staging,
-        at,
-        started_at: None,
-        reason: None,
-        exit: None,
-        message: None,
-        health: Vec::new(),
-        ready: false,
-        addresses: Vec::new(),
-        container: None,
-        sandbox: None,
     }
 }

@@ -8,7 +8,7 @@ use crate::planted::Planted;
 use crate::process::Process;
 use orrery_controller::AgentLink;
 use orrery_controller::surroundings::{enter, spawn_within};
-use orrery_core::assignment::{Down, Up};
+use orrery_core::assignment::{Down, Launched, Up};
 use orrery_core::node::{NodeFacts, PortRanges, Resources};
 use orrery_core::{NodeId, Scalar};
 use std::collections::BTreeMap;
@@ -173,17 +173,20 @@ impl World {
 /// The planted bugs of links.
 fn spoil_down(planted: Planted, chance: &mut Chance, message: Down) -> Vec<Down> {
     match (planted, message) {
-        (Planted::LostOrder, Down::Run { .. } | Down::Stop { .. }) if chance.hits(150) => Vec::new(),
-        (Planted::IncompleteSnapshot, Down::Snapshot { epoch, mut assignments, stopping }) => {
-            if chance.hits(300) {
-                assignments.pop();
+        (Planted::LostOrder, Down::Launch { .. } | Down::Stop { .. }) if chance.hits(150) => Vec::new(),
+        (Planted::IncompleteSnapshot, Down::Snapshot { epoch, mut launches, assignments, stopping }) => {
+            if chance.hits(300)
+                && let Some(last) = launches.last_mut()
+            {
+                last.instances.pop();
             }
-            vec![Down::Snapshot { epoch, assignments, stopping }]
+            vec![Down::Snapshot { epoch, launches, assignments, stopping }]
         }
-        (Planted::LaunchedTwice, Down::Run { epoch, assignment }) if chance.hits(100) => {
-            let mut twin = assignment.clone();
-            twin.incarnation += 1;
-            vec![Down::Run { epoch, assignment }, Down::Run { epoch, assignment: twin }]
+        (Planted::LaunchedTwice, Down::Launch { epoch, mut launch }) if chance.hits(100) => {
+            let twins: Vec<Launched> =
+                launch.instances.iter().map(|one| Launched { incarnation: one.incarnation + 1, ..one.clone() }).collect();
+            launch.instances.extend(twins);
+            vec![Down::Launch { epoch, launch }]
         }
         (_, message) => vec![message],
     }

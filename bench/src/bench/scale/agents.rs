@@ -1,7 +1,7 @@
 //! Simulated agents: they say at once that what they were told to run is running.
 
 use orrery_controller::{AgentLink, Handle};
-use orrery_core::assignment::{Assignment, Down, PROTOCOL_VERSION, TaskReport, Up};
+use orrery_core::assignment::{Down, Launch, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
 use orrery_core::{Scalar, TaskId, Timestamp};
@@ -122,25 +122,26 @@ async fn serve(
         let at = now();
         for order in batch.drain(..) {
             match order {
-                Down::Snapshot { assignments, .. } => {
-                    for task in assignments.iter().map(Assignment::task_id) {
+                Down::Snapshot { launches, .. } => {
+                    for task in launches.iter().flat_map(Launch::tasks) {
                         if let Entry::Vacant(vacant) = tasks.entry(task) {
                             reports.push(running(vacant.key(), at));
                             vacant.insert(at);
                         }
                     }
                 }
-                Down::Run { assignment, .. } => {
-                    runs += 1;
-                    let task = assignment.task_id();
-                    reports.push(running(&task, at));
-                    tasks.insert(task, at);
+                Down::Launch { launch, .. } => {
+                    for task in launch.tasks() {
+                        runs += 1;
+                        reports.push(running(&task, at));
+                        tasks.insert(task, at);
+                    }
                 }
                 Down::Stop { task, .. } => {
                     tasks.remove(&task);
                     reports.push(stopped(task, at));
                 }
-                Down::Forget { .. } | Down::Dismiss { .. } => {}
+                Down::Run { .. } | Down::Forget { .. } | Down::Dismiss { .. } => {}
             }
         }
         if runs > 0 {
@@ -162,30 +163,14 @@ fn running(task: &TaskId, at: Timestamp) -> TaskReport {
         started_at: Some(at),
         container: Some(container),
         sandbox: Some(sandbox),
-        ..blank(task.clone(), at)
+        ready: true,
+        ..TaskReport::first(task.clone(), at)
     }
 }
 
 fn stopped(task: TaskId, at: Timestamp) -> TaskReport {
     let reason = Some(orrery_core::assignment::FailureReason::Stopped);
-    TaskReport { condition: Condition::Killed, reason, ..blank(task, at) }
-}
-
-fn blank(task: TaskId, at: Timestamp) -> TaskReport {
-    TaskReport {
-        task,
-        condition: Condition::Staging,
-        at,
-        started_at: None,
-        reason: None,
-        exit: None,
-        message: None,
-        health: Vec::new(),
-        ready: true,
-        addresses: Vec::new(),
-        container: None,
-        sandbox: None,
-    }
+    TaskReport { condition: Condition::Killed, reason, ..TaskReport::first(task, at) }
 }
 
 fn now() -> Timestamp {
