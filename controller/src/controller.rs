@@ -1,13 +1,13 @@
 //! A controller: campaigns, leads, steps down and follows, for ever.
 
-use crate::election::{self, ControllerRecord, LeaderRecord, Tenure};
+use crate::election::{self, Candidacy, ControllerRecord, LeaderRecord, Tenure};
 use crate::handle::Handle;
 use crate::leader::{self, Office};
 use crate::mirror::StoreMirror;
 use crate::names::Names;
 use crate::peers::{NoPeers, Peers};
 use crate::shared::Shared;
-use crate::{Clock, Seeds, members, replica};
+use crate::{Clock, Seeds, members, replica, succession};
 use futures::StreamExt as _;
 use orrery_core::cluster::{LEADER_KEY, ROOT};
 use orrery_net::ZoneHandle;
@@ -164,6 +164,16 @@ pub async fn start_controller(
     }
 }
 
+/// What a follower hears besides the store.
+struct News {
+    /// Whether the leader's stream is whole.
+    live: watch::Receiver<bool>,
+    /// Whose process is gone.
+    vacant: watch::Receiver<Option<LeaderRecord>>,
+    /// When this controller was deposed last although it lived.
+    deposed_alive: Option<Instant>,
+}
+
 struct Controller {
     office: Office,
     lease_ttl: Option<Duration>,
@@ -194,11 +204,12 @@ impl Controller {
     }
 
     async fn serve(&self, stop: &CancellationToken) -> Result<(), StartError> {
+        let mut deposed_alive = None;
         loop {
             let (tenure, mirror) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                won = self.follow() => won?,
+                won = self.follow(deposed_alive) => won?,
             };
             let tenure = Arc::new(tenure);
             let reason = tokio::select! {
@@ -207,6 +218,9 @@ impl Controller {
                 reason = leader::lead(&self.office, Arc::clone(&tenure), mirror) => Some(reason),
             };
             self.office.shared.follow(None);
+            if tenure.holds() && reason.as_ref().is_some_and(|reason| reason != leader::ABDICATED) {
+                deposed_alive = Some(Instant::now());
+            }
             tenure.resign(&*self.office.store).await;
             let Some(reason) = reason else { return Ok(()) };
             tracing::warn!(epoch = tenure.record.epoch, reason, "no longer leading");
@@ -224,24 +238,21 @@ impl Controller {
     }
 
     /// Follows until it has won an election; the mirror is exact then.
-    async fn follow(&self) -> Result<(Tenure, StoreMirror), StartError> {
+    async fn follow(&self, deposed_alive: Option<Instant>) -> Result<(Tenure, StoreMirror), StartError> {
         let leader = watch::Sender::new(None);
-        let live = watch::Sender::new(false);
-        let (heard, whole) = (leader.subscribe(), live.subscribe());
-        let replica = replica::follow(Arc::clone(&self.office.shared), Arc::clone(&self.peers), heard, live);
+        let (live, vacant) = (watch::Sender::new(false), watch::Sender::new(None));
+        let (heard, news) = (leader.subscribe(), News { live: live.subscribe(), vacant: vacant.subscribe(), deposed_alive });
+        let replica = replica::follow(Arc::clone(&self.office.shared), Arc::clone(&self.peers), heard, live, vacant);
         tokio::select! {
             biased;
-            won = self.stand(&leader, whole) => won,
+            won = self.stand(&leader, news) => won,
             () = replica, if !self.alone => Err(StartError::Ended),
         }
     }
 
     /// Keeps the mirror, and stands for election whenever nobody leads.
-    async fn stand(
-        &self,
-        leader: &watch::Sender<Option<LeaderRecord>>,
-        mut live: watch::Receiver<bool>,
-    ) -> Result<(Tenure, StoreMirror), StartError> {
+    async fn stand(&self, leader: &watch::Sender<Option<LeaderRecord>>, news: News) -> Result<(Tenure, StoreMirror), StartError> {
+        let News { mut live, mut vacant, deposed_alive } = news;
         let (store, shared) = (&*self.office.store, &*self.office.shared);
         loop {
             let mut mirror = match StoreMirror::load(store, shared.now()).await {
@@ -264,14 +275,16 @@ impl Controller {
             loop {
                 let present = mirror.leader().filter(|present| present.controller.id != shared.me.id && !self.alone).cloned();
                 leader.send_if_modified(|before| std::mem::replace(before, present.clone()) != present);
-                if present.is_none() {
+                // Its lease has not ended, but its process is gone.
+                let over = vacant.borrow_and_update().clone().filter(|gone| present.as_ref() == Some(gone));
+                if present.is_none() || over.is_some() {
                     if !self.alone {
                         shared.follow(None);
                     }
                     if let Ok(Some(closed)) = crate::backup::closed(store).await {
                         return Err(StartError::Closed(closed));
                     }
-                    match self.campaign(&mut mirror).await {
+                    match self.campaign(&mut mirror, over.as_ref(), deposed_alive).await {
                         Some(tenure) => return Ok((tenure, mirror)),
                         None => continue,
                     }
@@ -316,6 +329,7 @@ impl Controller {
                             show_at.get_or_insert_with(|| Instant::now() + SHOW_PAUSE);
                         }
                     }
+                    _ = vacant.changed() => {}
                     () = tokio::time::sleep_until(show) => {
                         if check_at <= Instant::now() {
                             check_at = Instant::now() + LEADER_CHECK;
@@ -341,12 +355,26 @@ impl Controller {
     }
 
     /// Runs for leadership once; when it is won, the mirror is made exact.
-    async fn campaign(&self, mirror: &mut StoreMirror) -> Option<Tenure> {
+    async fn campaign(
+        &self,
+        mirror: &mut StoreMirror,
+        over: Option<&LeaderRecord>,
+        deposed_alive: Option<Instant>,
+    ) -> Option<Tenure> {
         let (store, shared) = (&*self.office.store, &*self.office.shared);
-        if !self.alone {
+        if let Some(gone) = over {
+            tokio::time::sleep(succession::turn(&shared.me.id, &shared.controllers(), &gone.controller.id)).await;
+            tracing::warn!(
+                leader = gone.controller.url,
+                epoch = gone.epoch,
+                "the leader's process is gone; standing for election"
+            );
+        } else if !self.alone {
             tokio::time::sleep(Duration::from_millis(self.office.entropy.next_seed() % CAMPAIGN_JITTER_MS)).await;
         }
-        let tenure = match election::campaign(store, &shared.me, self.lease_ttl).await {
+        let steadfast = succession::is_steadfast(deposed_alive, Instant::now());
+        let candidacy = Candidacy { me: &shared.me, ttl: self.lease_ttl, over, steadfast };
+        let tenure = match election::campaign(store, candidacy).await {
             Ok(Some(tenure)) => tenure,
             Ok(None) => {
                 if let Ok(entry) = store.get(LEADER_KEY).await {

@@ -30,6 +30,9 @@ pub struct LeaderRecord {
     pub controller: ControllerRecord,
     /// Since which epoch.
     pub epoch: u64,
+    /// It was deposed a while ago although it lived: only the end of its lease says that it is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steadfast: bool,
 }
 
 impl LeaderRecord {
@@ -123,20 +126,34 @@ fn unchanged(key: &str, entry: Option<&Entry>) -> Compare {
     Compare::ModRevision { key: key.into(), revision: entry.map_or(Revision::NONE, |entry| entry.mod_revision) }
 }
 
+/// Who stands for election.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidacy<'a> {
+    pub(crate) me: &'a ControllerRecord,
+    /// Time to live of the lease; `None` when nobody else can lead.
+    pub(crate) ttl: Option<Duration>,
+    /// The tenure that may be ended although its lease has not: its process is gone.
+    pub(crate) over: Option<&'a LeaderRecord>,
+    /// See [`LeaderRecord::steadfast`].
+    pub(crate) steadfast: bool,
+}
+
 /// Tries to become the leader: raises the epoch, by which every earlier leader is fenced off, and
-/// writes who leads, both at once and only if nobody else does. `ttl`: `None` when nobody else can
-/// lead. Returns `None` when another one does.
+/// writes who leads, both at once and only if nobody else does, or only `candidacy.over`, whose process
+/// is gone. Returns `None` when another one does.
 ///
 /// # Errors
 /// The store cannot be asked; whether somebody leads now is unknown.
-pub(crate) async fn campaign(store: &dyn Store, me: &ControllerRecord, ttl: Option<Duration>) -> Result<Option<Tenure>, Error> {
+pub(crate) async fn campaign(store: &dyn Store, candidacy: Candidacy<'_>) -> Result<Option<Tenure>, Error> {
+    let Candidacy { me, ttl, over, steadfast } = candidacy;
     let (epoch, leader) = (store.get(EPOCH_KEY).await?, store.get(LEADER_KEY).await?);
     let present = leader.as_ref().and_then(|entry| LeaderRecord::parse(&entry.value));
     // A key of our own is left from a life that has ended: only one process has our id.
-    if ttl.is_some() && leader.is_some() && present.as_ref().is_none_or(|present| present.controller.id != me.id) {
+    let yields = |present: &LeaderRecord| present.controller.id == me.id || over == Some(present);
+    if ttl.is_some() && leader.is_some() && !present.as_ref().is_some_and(yields) {
         return Ok(None);
     }
-    let record = LeaderRecord { controller: me.clone(), epoch: epoch_of(epoch.as_ref()) + 1 };
+    let record = LeaderRecord { controller: me.clone(), epoch: epoch_of(epoch.as_ref()) + 1, steadfast };
     let started = Instant::now();
     let lease = match ttl {
         Some(ttl) => Some((store.grant(ttl).await?, ttl)),

@@ -40,7 +40,7 @@ pub trait Dial: Send + Sync {
     /// Connects to the door at `url`, ready for HTTP/2.
     ///
     /// # Errors
-    /// It cannot be reached, or is not who it should be.
+    /// It cannot be reached (when nothing listens there: `ConnectionRefused`), or is not who it should be.
     async fn dial(&self, url: &str) -> io::Result<Box<dyn PeerIo>>;
 }
 

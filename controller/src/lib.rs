@@ -27,6 +27,7 @@ mod peers;
 mod replica;
 mod seeds;
 mod shared;
+mod succession;
 pub mod surroundings;
 pub mod trust;
 

@@ -13,7 +13,8 @@ pub trait Peers: Send + Sync {
     /// Opens the stream of what the leader publishes.
     ///
     /// # Errors
-    /// The leader cannot be reached, or does not lead.
+    /// The leader cannot be reached, or does not lead. [`std::io::ErrorKind::ConnectionRefused`] means that
+    /// nothing listens at its address, and nothing else.
     async fn replica(&self, leader: &LeaderRecord) -> std::io::Result<ReplicaStream>;
 
     /// Hands a request on to the leader, bodies streaming both ways.

@@ -2,6 +2,9 @@
 
 use crate::process::Process;
 use crate::{Host, Network, eventually};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Members of the cluster.
@@ -69,6 +72,19 @@ impl EtcdCluster {
     pub fn store(&self) -> String {
         let endpoints: Vec<String> = self.hosts.iter().map(|host| format!("{}:2379", host.address)).collect();
         format!("etcd://{}", endpoints.join(","))
+    }
+
+    /// A value, through etcd's JSON gateway.
+    ///
+    /// # Panics
+    /// When it cannot be read, or is not there.
+    pub async fn value(&self, key: &str) -> String {
+        let url = format!("http://{}:2379/v3/kv/range", self.hosts[0].address);
+        let body = json!({ "key": STANDARD.encode(key) }).to_string();
+        let answer = reqwest::Client::new().post(url).body(body).send().await.expect("an answer of etcd");
+        let answer: Value = serde_json::from_str(&answer.text().await.expect("a text")).expect("JSON");
+        let value = answer["kvs"][0]["value"].as_str().unwrap_or_else(|| panic!("no {key}: {answer}"));
+        String::from_utf8(STANDARD.decode(value).expect("base64")).expect("text")
     }
 
     /// SIGKILL of a member.

@@ -141,6 +141,17 @@ impl Host {
         }
     }
 
+    /// A firewall here answers TCP to and from another host with resets: connections end, and new ones are
+    /// refused, although both hosts live.
+    pub fn reject(&self, other: &Self) {
+        for (chain, way) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
+            let tcp = ["-A", chain, "-p", "tcp", way, &other.address];
+            // Its own answers pass.
+            self.rule(&[&tcp[..], &["--tcp-flags", "RST", "RST", "-j", "ACCEPT"]].concat());
+            self.rule(&[&tcp[..], &["-j", "REJECT", "--reject-with", "tcp-reset"]].concat());
+        }
+    }
+
     /// Loses this share of arriving packets, 0–1.
     pub fn lose(&self, share: f64) {
         let share = share.to_string();

@@ -58,6 +58,12 @@ pub enum DialError {
         /// Why.
         reason: String,
     },
+    /// The machine answers that nothing listens there.
+    #[error("{url} refuses connections: nothing listens there; check the address and that the controller runs")]
+    Closed {
+        /// Where.
+        url: String,
+    },
     /// Somebody answers, without TLS or without HTTP/2.
     #[error("{url} is no controller: it does not answer as one ({reason}); give the address of an `orrery controller`")]
     NotController {
@@ -106,7 +112,7 @@ impl DialError {
     /// Whether it may be otherwise a little later or elsewhere.
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Clock { .. } => true,
+            Self::Unreachable { .. } | Self::Closed { .. } | Self::Clock { .. } => true,
             Self::Refused { status, .. } => *status >= 500 || *status == 429 || *status == 408,
             Self::NotController { .. } | Self::OtherCluster { .. } | Self::Certificate { .. } => false,
         }
@@ -153,7 +159,11 @@ impl Dialer {
     pub async fn stream(&self, address: &ControllerAddress) -> Result<TlsStream<TcpStream>, DialError> {
         let url = address.to_string();
         let unreachable = |error: std::io::Error| DialError::Unreachable { url: url.clone(), reason: error.to_string() };
-        let tcp = TcpStream::connect((address.host(), address.port())).await.map_err(unreachable)?;
+        let tcp = match open(address).await {
+            Ok(tcp) => tcp,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Err(DialError::Closed { url }),
+            Err(error) => return Err(unreachable(error)),
+        };
         tcp.set_nodelay(true).map_err(unreachable)?;
         // Names are not checked, so that any will do where this one cannot be sent.
         let name = ServerName::try_from(address.host().to_owned()).or_else(|_| ServerName::try_from("controller"));
@@ -197,6 +207,19 @@ impl Dialer {
     fn explain(&self, url: &str, error: &(dyn StdError + 'static)) -> DialError {
         explain(url, self.by, error)
     }
+}
+
+/// Opens a TCP connection. It was refused only when every address refuses it.
+async fn open(address: &ControllerAddress) -> std::io::Result<TcpStream> {
+    let mut failure = None;
+    for place in tokio::net::lookup_host((address.host(), address.port())).await? {
+        match TcpStream::connect(place).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => failure = failure.or(Some(error)),
+            Err(error) => failure = Some(std::io::Error::other(error)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| std::io::Error::other("its name has no address")))
 }
 
 /// Finds what rustls says somewhere below an error.

@@ -38,6 +38,8 @@ pub struct Network {
 struct Inner {
     /// One-way.
     blocked: BTreeSet<(Place, Place)>,
+    /// Both ways: a firewall that answers in the other's name.
+    rejected: BTreeSet<(Place, Place)>,
     /// Chance per mille that a message takes long.
     slow: u32,
     /// Open connections, to be reset.
@@ -48,7 +50,7 @@ struct Inner {
 impl Network {
     /// A network where everybody reaches everybody.
     pub fn new(chance: Chance) -> Self {
-        let inner = Inner { blocked: BTreeSet::new(), slow: 0, connections: Vec::new(), chance };
+        let inner = Inner { blocked: BTreeSet::new(), rejected: BTreeSet::new(), slow: 0, connections: Vec::new(), chance };
         Self { inner: Arc::new(Mutex::new(inner)), changed: Arc::default() }
     }
 
@@ -75,6 +77,7 @@ impl Network {
     pub fn heal(&self) {
         let mut inner = self.lock();
         inner.blocked.clear();
+        inner.rejected.clear();
         inner.slow = 0;
         drop(inner);
         self.touch();
@@ -88,6 +91,22 @@ impl Network {
     /// Whether something sent now would arrive.
     pub fn is_blocked(&self, from: Place, to: Place) -> bool {
         self.lock().blocked.contains(&(from, to))
+    }
+
+    /// From now on a firewall refuses connections between two places, and resets those that are open.
+    pub fn reject(&self, a: Place, b: Place) {
+        self.lock().rejected.extend([(a, b), (b, a)]);
+        self.reset(a, b);
+    }
+
+    /// The firewall lets them through again.
+    pub fn accept(&self, a: Place, b: Place) {
+        self.lock().rejected.retain(|pair| *pair != (a, b) && *pair != (b, a));
+    }
+
+    /// Whether a firewall refuses connections between two places.
+    pub fn is_rejected(&self, a: Place, b: Place) -> bool {
+        self.lock().rejected.contains(&(a, b))
     }
 
     /// Resets the connections between two places; both ends see them end.

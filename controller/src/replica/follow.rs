@@ -4,9 +4,11 @@ use super::frame::{Frame, FrameReader};
 use crate::election::LeaderRecord;
 use crate::peers::Peers;
 use crate::shared::Shared;
+use crate::succession::{Ending, Evidence};
 use orrery_core::InstanceId;
 use orrery_core::cluster::{Cluster, ReplicaFault};
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,8 +17,6 @@ use tokio::sync::watch;
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 /// How long opening the stream may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause before the stream is opened again.
-const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The copy, and what of it is not shown yet.
 #[derive(Default)]
@@ -65,21 +65,29 @@ impl Replica {
     }
 }
 
-/// Follows whoever leads, for ever. `live` tells whether the stream is whole.
+/// Follows whoever leads, for ever. `live` tells whether the stream is whole, `vacant` whose tenure may
+/// be ended because its process is gone.
 pub(crate) async fn follow(
     shared: Arc<Shared>,
     peers: Arc<dyn Peers>,
     mut leader: watch::Receiver<Option<LeaderRecord>>,
     live: watch::Sender<bool>,
+    vacant: watch::Sender<Option<LeaderRecord>>,
 ) {
+    let mut known: Option<(LeaderRecord, Evidence)> = None;
     loop {
         let record = leader.borrow_and_update().clone().filter(|record| record.controller.id != shared.me.id);
         let Some(record) = record else {
             live.send_replace(false);
+            vacant.send_replace(None);
             if leader.changed().await.is_err() {
                 return;
             }
             continue;
+        };
+        let evidence = match &mut known {
+            Some((of, evidence)) if *of == record => evidence,
+            _ => &mut known.insert((record.clone(), Evidence::default())).1,
         };
         tokio::select! {
             biased;
@@ -88,36 +96,42 @@ pub(crate) async fn follow(
                     return;
                 }
             }
-            reason = stream(&shared, &*peers, &record, &live) => {
+            (ending, reason) = stream(&shared, &*peers, &record, &live) => {
                 tracing::info!(leader = record.controller.url, reason, "the leader's stream has ended; opening it again");
+                evidence.note(ending);
             }
         }
         live.send_replace(false);
-        tokio::time::sleep(OPEN_PAUSE).await;
+        let gone = evidence.is_vacant(&record).then(|| record.clone());
+        vacant.send_if_modified(|before| std::mem::replace(before, gone.clone()) != gone);
+        tokio::time::sleep(evidence.pause()).await;
     }
 }
 
-/// Follows one stream until it ends; says why.
-async fn stream(shared: &Shared, peers: &dyn Peers, leader: &LeaderRecord, live: &watch::Sender<bool>) -> String {
+/// Follows one stream until it ends; says how and why.
+async fn stream(shared: &Shared, peers: &dyn Peers, leader: &LeaderRecord, live: &watch::Sender<bool>) -> (Ending, String) {
     let opened = match tokio::time::timeout(OPEN_TIMEOUT, peers.replica(leader)).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return error.to_string(),
-        Err(_) => return "it cannot be opened in time".into(),
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => return (Ending::Refused, error.to_string()),
+        Ok(Err(error)) => return (Ending::Unclear, error.to_string()),
+        Err(_) => return (Ending::Unclear, "it cannot be opened in time".into()),
     };
+    let mut whole = Ending::Unclear;
     let mut frames = FrameReader::new(opened);
     let mut replica = Replica::default();
     loop {
         let frame = match tokio::time::timeout(SILENCE_MAX, frames.next()).await {
             Ok(Ok(frame)) => frame,
-            Ok(Err(error)) => return error.to_string(),
-            Err(_) => return "the leader is silent".into(),
+            Ok(Err(error)) => return (whole, error.to_string()),
+            Err(_) => return (whole, "the leader is silent".into()),
         };
         // A leader of an earlier epoch has nothing to say any more.
         if let Err(fault) = replica.take(shared, &frame) {
-            return fault.to_string();
+            return (whole, fault.to_string());
         }
         let partial = matches!(&frame, Frame::Step { delta, .. } if delta.more);
         if !partial {
+            whole = Ending::Broke;
             shared.note_leader();
             live.send_if_modified(|live| !std::mem::replace(live, true));
         }

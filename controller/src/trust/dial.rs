@@ -22,7 +22,7 @@ impl SecureDial {
     /// Connects to the door at `url`, ready for HTTP/2.
     ///
     /// # Errors
-    /// It cannot be reached, or is no controller of this cluster.
+    /// It cannot be reached (when nothing listens there: `ConnectionRefused`), or is no controller of this cluster.
     pub async fn connect(&self, url: &str) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
         let mut source = self.0.clone();
         let own = source.wait_for(Option::is_some).await.ok().and_then(|own| own.clone());
@@ -31,6 +31,10 @@ impl SecureDial {
         let authority = certificate_der(&own.authority).map_err(io::Error::other)?;
         let tls = client_config(Trust::Authority(authority), Some(&own)).map_err(io::Error::other)?;
         let connected: Result<_, DialError> = Dialer { tls, by: "controller" }.stream(&address).await;
-        connected.map_err(io::Error::other)
+        connected.map_err(|error| {
+            let kind =
+                if matches!(error, DialError::Closed { .. }) { io::ErrorKind::ConnectionRefused } else { io::ErrorKind::Other };
+            io::Error::new(kind, error)
+        })
     }
 }

@@ -51,6 +51,42 @@ async fn the_leader_is_killed() {
     println!("{report:?}");
 }
 
+/// Flaps of the firewall; the lead changes hands at most twice, however many they are.
+const FLAPS: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firewall_that_refuses_does_not_depose_for_ever() {
+    let Some(lab) = steady("a_firewall_that_refuses_does_not_depose_for_ever", LabOptions::default()).await else { return };
+    let before = steady_tasks(&lab);
+    let load = Load::start(&lab);
+    let (one, other) = (lab.leader().await, lab.followers().await[0]);
+    let epoch = async || lab.etcd.value("/orrery/v1/epoch").await.parse::<usize>().expect("a number");
+    let first = epoch().await;
+    for _ in 0..FLAPS {
+        warm(&load, WARM).await;
+        lab.controllers[one].host.reject(&lab.controllers[other].host);
+        // That nothing more happens in a time can only be seen by letting it pass.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        warm(&load, WARM).await;
+        lab.controllers[one].host.heal();
+        for index in [one, other] {
+            eventually("a follower hears the leader again", async || {
+                let request = lab.http.get(format!("{}/v2/apps/steady", lab.url(index)));
+                let answer = request.header("authorization", format!("token={}", lab.token())).send().await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                if answer.headers().contains_key("orrery-stale") { Err("stale".to_owned()) } else { Ok(()) }
+            })
+            .await;
+        }
+    }
+    let elections = epoch().await - first;
+    println!("firewall between two living controllers, {FLAPS} times: {elections} elections");
+    assert!((1..=2).contains(&elections), "{elections} elections");
+    unharmed(&lab, &before).await;
+    let report = load.finish(&lab, 0).await;
+    println!("{report:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_is_killed() {
     let Some(mut lab) = steady("a_follower_is_killed", LabOptions::default()).await else { return };

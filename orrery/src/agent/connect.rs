@@ -15,7 +15,7 @@ use rand::Rng as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
@@ -24,6 +24,8 @@ use tower::ServiceExt as _;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause: a node is back within seconds of its network.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A connection that lived as long as this ended for a new reason: others are tried at once.
+const SETTLED: Duration = Duration::from_secs(1);
 /// Pause while another machine is connected as this node.
 const PAUSE_TAKEN: Duration = Duration::from_secs(10);
 /// Pause before a tunnel that ended is opened anew.
@@ -63,18 +65,20 @@ pub(crate) async fn stay_joined(
         if addresses.is_empty() {
             return anyhow::anyhow!("no controller is known; start the agent with --join URL");
         }
-        let mut refused = None;
+        let (mut refused, mut settled) = (None, false);
         let (tried, fresh): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.to_string() == last);
         let turn = if fresh.is_empty() { 0 } else { first % fresh.len() };
         for address in fresh[turn..].iter().chain(&fresh[..turn]).chain(&tried) {
             match establish(&agent, &credentials, address, &machine, &registered).await {
                 Ok(joined) => {
                     pause = PAUSE_MIN;
+                    let since = Instant::now();
                     match Box::pin(serve(&agent, &data, credentials, joined, &machine, &registered)).await {
                         Ok((next, url)) => (credentials, last) = (next, url),
                         Err(dismissed) => return dismissed.into(),
                     }
                     refused = None;
+                    settled = since.elapsed() >= SETTLED;
                     break;
                 }
                 Err(error) => {
@@ -106,6 +110,7 @@ pub(crate) async fn stay_joined(
                 tokio::time::sleep(jittered(pause)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
+            None if settled => {}
             None => tokio::time::sleep(jittered(PAUSE_MIN)).await,
         }
     }

@@ -118,6 +118,19 @@ async fn strike(world: &World, fault: Fault, chance: &mut Chance) {
             let pairs: Vec<(Place, Place)> = others.flat_map(|other| [(there, other), (other, there)]).collect();
             cut(world, &pairs, long).await;
         }
+        Fault::ControllersRejected => {
+            let others: Vec<usize> = (0..world.plan.controllers).filter(|other| *other != controller).collect();
+            if others.is_empty() {
+                return;
+            }
+            let other = Place::Controller(others[chance.below(others.len() as u64) as usize]);
+            for _ in 0..chance.between(1, 4) {
+                world.network.reject(there, other);
+                world.sleep_in_storm(chance.millis(200, 4_000)).await;
+                world.network.accept(there, other);
+                world.sleep_in_storm(chance.millis(200, 4_000)).await;
+            }
+        }
     }
 }
 

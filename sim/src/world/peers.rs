@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Request, Response};
 use orrery_controller::{LeaderRecord, Peers, ReplicaStream};
-use std::io::{Error, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -46,7 +46,12 @@ impl Peers for SimulatedPeers {
             tokio::time::sleep(CONNECT_TIMEOUT).await;
             return Err(Error::other("it does not answer"));
         }
-        let handle = self.world.controllers()[other].handle().ok_or_else(|| Error::other("it is not there"))?;
+        if network.is_rejected(here, there) {
+            return Err(Error::new(ErrorKind::ConnectionRefused, "something between refuses"));
+        }
+        // Who is dead, or has not begun to serve, does not listen.
+        let handle = self.world.controllers()[other].handle();
+        let handle = handle.ok_or_else(|| Error::new(ErrorKind::ConnectionRefused, "nothing listens there"))?;
         let mut stream = handle.replica().await.ok_or_else(|| Error::other("it does not lead"))?;
         let reset = network.connect(here, there);
         let (sender, received) = mpsc::channel::<Result<Bytes>>(CONNECTION_FRAMES);

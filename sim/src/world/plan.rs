@@ -59,10 +59,12 @@ pub enum Fault {
     SlowNetwork,
     /// Controllers do not reach each other.
     ControllersCut,
+    /// A firewall between two controllers refuses connections in the other's name.
+    ControllersRejected,
 }
 
 impl Fault {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::ControllerCrash,
         Self::ControllerPause,
         Self::StorePartition,
@@ -78,6 +80,7 @@ impl Fault {
         Self::Flapping,
         Self::SlowNetwork,
         Self::ControllersCut,
+        Self::ControllersRejected,
     ];
 }
 
