@@ -1,5 +1,6 @@
 //! Making a step durable, fenced by the epoch.
 
+use futures::StreamExt as _;
 use orrery_core::cluster::EPOCH_KEY;
 use orrery_store::{Compare, Error, MAX_OPERATIONS, Operation, Revision, Store, Transaction};
 use std::collections::BTreeMap;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 /// Bytes of writes in one transaction; leaves room for keys below the store's own limit.
 const TRANSACTION_BYTES: usize = 900 << 10;
+/// Transactions of one step on their way at once.
+const PARTS_AT_ONCE: usize = 4;
 /// Attempts to find out what became of a transaction that was not answered.
 const RESOLVE_ATTEMPTS: u32 = 5;
 /// Pause between them.
@@ -52,34 +55,65 @@ impl Committer {
     }
 
     /// Stores the writes. Usually one transaction; a step too large for one goes in several, what
-    /// others refer to first: definitions, then assignments, deletions last. A crash in between
+    /// others refer to first: definitions, then pages of instances, deletions last. A crash in between
     /// leaves a state that loads and converges.
     pub(crate) async fn commit(&mut self, writes: BTreeMap<String, Option<Vec<u8>>>) -> Result<(), CommitError> {
-        let parts = split(writes);
-        for (index, operations) in parts.into_iter().enumerate() {
-            self.store_part(operations).await.map_err(|error| match error {
-                CommitError::Refused(error) if index > 0 => CommitError::Unknown(error),
+        let mut parts = split(writes).into_iter().peekable();
+        let mut begun = false;
+        while let Some(part) = parts.next() {
+            let mut together = vec![part];
+            while together[0].is_independent
+                && let Some(part) = parts.next_if(|part| part.is_independent)
+            {
+                together.push(part);
+            }
+            let several = begun || together.len() > 1;
+            self.store_together(together).await.map_err(|error| match error {
+                CommitError::Refused(error) if several => CommitError::Unknown(error),
                 other => other,
             })?;
+            begun = true;
         }
         Ok(())
     }
 
-    async fn store_part(&mut self, operations: Vec<Operation>) -> Result<(), CommitError> {
+    /// Stores parts of which none refers to another, a few at a time.
+    async fn store_together(&mut self, parts: Vec<Part>) -> Result<(), CommitError> {
+        let sent = futures::stream::iter(parts).map(|part| {
+            let transaction = Transaction { operations: part.operations.clone(), ..self.fenced() };
+            let store = Arc::clone(&self.store);
+            async move { (part, store.transact(transaction).await) }
+        });
+        // The fence stays where it is until all have been answered.
+        let answers: Vec<(Part, Result<Revision, Error>)> = sent.buffered(PARTS_AT_ONCE).collect().await;
+        let fenced = |answer: &Result<Revision, Error>| matches!(answer, Err(Error::Conflict { key }) if key == EPOCH_KEY);
+        if answers.iter().any(|(_, answer)| fenced(answer)) {
+            return Err(CommitError::Fenced);
+        }
+        let mut last = self.last;
+        for (part, answer) in answers {
+            last = last.max(match answer {
+                Ok(revision) => revision,
+                Err(error @ Error::Unavailable { .. }) => self.store_unconfirmed(&part.operations, error).await?,
+                Err(error) => return Err(CommitError::Refused(error)),
+            });
+        }
+        self.last = last;
+        Ok(())
+    }
+
+    /// Finds out whether a transaction was made, and makes it if it was not.
+    async fn store_unconfirmed(&mut self, operations: &[Operation], mut error: Error) -> Result<Revision, CommitError> {
         loop {
-            let transaction = Transaction { operations: operations.clone(), ..self.fenced() };
+            tracing::warn!(%error, "a change was not confirmed; looking whether it was made");
+            if self.resolve(operations, error).await? {
+                return Ok(self.last);
+            }
+            let transaction = Transaction { operations: operations.to_vec(), ..self.fenced() };
             match self.store.transact(transaction).await {
-                Ok(revision) => {
-                    self.last = self.last.max(revision);
-                    return Ok(());
-                }
+                Ok(revision) => return Ok(revision),
                 Err(Error::Conflict { key }) if key == EPOCH_KEY => return Err(CommitError::Fenced),
-                Err(error @ Error::Unavailable { .. }) => {
-                    tracing::warn!(%error, "a change was not confirmed; looking whether it was made");
-                    if self.resolve(&operations, error).await? {
-                        return Ok(());
-                    }
-                }
+                Err(unavailable @ Error::Unavailable { .. }) => error = unavailable,
                 Err(error) => return Err(CommitError::Refused(error)),
             }
         }
@@ -139,32 +173,56 @@ impl Committer {
     }
 }
 
+/// One transaction of a step.
+struct Part {
+    operations: Vec<Operation>,
+    /// It neither refers to what another part writes nor is referred to.
+    is_independent: bool,
+}
+
+/// When a write goes: what others refer to first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Versions,
+    Apps,
+    Others,
+    Deletions,
+}
+
+impl Turn {
+    fn of(key: &str, value: Option<&Vec<u8>>) -> Self {
+        match value {
+            None => Self::Deletions,
+            Some(_) if key.contains("/versions/") => Self::Versions,
+            Some(_) if key.contains("/apps/") => Self::Apps,
+            Some(_) => Self::Others,
+        }
+    }
+}
+
 /// The operations of a step, in as many transactions as they need.
-fn split(writes: BTreeMap<String, Option<Vec<u8>>>) -> Vec<Vec<Operation>> {
-    let rank = |key: &str, value: &Option<Vec<u8>>| match value {
-        Some(_) if key.contains("/versions/") => 0,
-        Some(_) if key.contains("/apps/") => 1,
-        Some(_) => 2,
-        None => 3,
-    };
+fn split(writes: BTreeMap<String, Option<Vec<u8>>>) -> Vec<Part> {
     let mut writes: Vec<(String, Option<Vec<u8>>)> = writes.into_iter().collect();
-    writes.sort_by_key(|(key, value)| rank(key, value));
-    let mut parts: Vec<Vec<Operation>> = vec![Vec::new()];
+    writes.sort_by_key(|(key, value)| Turn::of(key, value.as_ref()));
+    let mut parts: Vec<Part> = Vec::new();
     let mut bytes = 0;
     for (key, value) in writes {
         let size = key.len() + value.as_ref().map_or(0, Vec::len);
-        if parts.last().is_some_and(|part| !part.is_empty() && (part.len() >= MAX_OPERATIONS || bytes + size > TRANSACTION_BYTES))
-        {
-            parts.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
+        let turn = Turn::of(&key, value.as_ref());
         let operation = match value {
             Some(value) => Operation::Put { key, value: value.into(), lease: None },
             None => Operation::Delete { key },
         };
-        if let Some(part) = parts.last_mut() {
-            part.push(operation);
+        match parts.last_mut().filter(|part| part.operations.len() < MAX_OPERATIONS && bytes + size <= TRANSACTION_BYTES) {
+            Some(part) => {
+                bytes += size;
+                part.is_independent &= turn == Turn::Others;
+                part.operations.push(operation);
+            }
+            None => {
+                bytes = size;
+                parts.push(Part { operations: vec![operation], is_independent: turn == Turn::Others });
+            }
         }
     }
     parts

@@ -1,5 +1,6 @@
 //! One step of the cluster, under construction.
 
+use super::page::{encode, page_of};
 use super::{Cluster, Entropy, Event, keys};
 use crate::assignment::Down;
 use crate::instance::Goal;
@@ -107,7 +108,8 @@ pub struct Draft {
     pub(super) events: Vec<Event>,
     pub(super) touched: BTreeSet<InstanceId>,
     pub(super) dirty_apps: BTreeSet<AppId>,
-    pub(super) dirty_nodes: BTreeSet<NodeId>,
+    /// Pages of instances to be written.
+    dirty_pages: BTreeMap<AppId, BTreeSet<u32>>,
     pub(super) capacity_freed: bool,
     /// A node was lost or found, came or left.
     pub(super) nodes_moved: bool,
@@ -128,7 +130,7 @@ impl Draft {
             orders: Vec::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
-            dirty_nodes: BTreeSet::new(),
+            dirty_pages: BTreeMap::new(),
             capacity_freed: false,
             nodes_moved: false,
             ledger: None,
@@ -185,6 +187,7 @@ impl Draft {
 
     /// Looks at every app again, after a start or a long pause.
     pub fn wake_all(&mut self) {
+        self.part_rivals();
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());
         self.dirty_apps.extend(self.cluster.instances.apps().cloned());
         // A removed app without instances is in neither, and its deployment waits for it.
@@ -228,8 +231,8 @@ impl Draft {
             }
             if let Some(seat) = &instance.seat {
                 self.cluster.loads.entry(seat.node.clone()).or_default().take(&id, &instance.app, seat);
-                self.dirty_nodes.insert(seat.node.clone());
             }
+            self.touch_page(&id);
         }
         let app = instance.app.id.clone();
         self.dirty_apps.insert(app);
@@ -269,11 +272,32 @@ impl Draft {
 
     fn release_seat(&mut self, instance: &Instance) {
         let Some(seat) = &instance.seat else { return };
-        if let Some(load) = self.cluster.loads.get_mut(&seat.node) {
-            load.give_back(&instance.id, &instance.app, seat);
+        if let Some(load) = self.cluster.loads.get_mut(&seat.node)
+            && !load.give_back(&instance.id, &instance.app, seat)
+        {
+            // Another instance holds one of the ports too, which the ledger does not know.
+            self.ledger = None;
         }
-        self.dirty_nodes.insert(seat.node.clone());
+        self.touch_page(&instance.id);
         self.capacity_freed = true;
+    }
+
+    fn touch_page(&mut self, id: &InstanceId) {
+        let page = page_of(id.uuid());
+        match self.dirty_pages.get_mut(id.app()) {
+            Some(pages) => drop(pages.insert(page)),
+            None => drop(self.dirty_pages.insert(id.app().clone(), BTreeSet::from([page]))),
+        }
+    }
+
+    /// Writes the pages that have changed.
+    pub(super) fn write_pages(&mut self) {
+        for (app, pages) in std::mem::take(&mut self.dirty_pages) {
+            for page in pages {
+                let document = encode(self.cluster.instances.page(&app, page));
+                self.writes.insert(keys::page(&app, page), document);
+            }
+        }
     }
 
     /// Orders an instance to stop; one that has no seat is forgotten at once.

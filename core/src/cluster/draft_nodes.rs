@@ -24,6 +24,26 @@ pub struct Decommission {
 }
 
 impl Draft {
+    /// Ends rivalries for a host port, which a crash between the transactions of one large step can
+    /// leave behind: who came first has gone, or goes now, and comes back with another port.
+    pub(super) fn part_rivals(&mut self) {
+        let contended = self.cluster.loads.iter().filter(|(_, load)| !load.contended().is_empty());
+        let contended: Vec<(NodeId, Vec<u16>)> = contended.map(|(id, load)| (id.clone(), load.contended().to_vec())).collect();
+        for (node, ports) in contended {
+            let here = self.instances_on(&node);
+            for port in ports {
+                let holds =
+                    |instance: &&Arc<Instance>| instance.seat.as_ref().is_some_and(|seat| seat.host_ports.contains(&port));
+                let mut holders: Vec<&Arc<Instance>> = here.iter().filter(holds).collect();
+                holders.sort_by_key(|instance| (instance.staged_at, instance.id.clone()));
+                holders.pop();
+                for first in holders {
+                    self.stop_instance(&first.id, Goal::Restarted, "another task was given the same host port");
+                }
+            }
+        }
+    }
+
     fn node(&self, id: &NodeId) -> Result<Arc<Node>, EditError> {
         self.cluster.nodes.get(id).cloned().ok_or_else(|| match self.cluster.retired.get(id) {
             Some(retired) => EditError::NodeRetired(retired.sentence()),

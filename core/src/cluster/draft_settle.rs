@@ -1,11 +1,12 @@
 //! Closing a draft: plan every app that changed, find seats, note what is done.
 
+use super::Event;
 use super::draft::{Draft, Step};
 use super::draft_lost::earlier;
 use super::draft_roles::{TURN_SEATS, Turn};
 use super::instances::Calm;
+use super::page::NewIds;
 use super::pending::Pending;
-use super::{Event, assigned, keys};
 use crate::assignment::{Down, Launch, Launched, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance, Observed};
@@ -62,10 +63,7 @@ impl Draft {
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
         let brake = self.cluster.brake.as_ref().and_then(|held| held.ends());
         let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).chain(brake).min();
-        for node in std::mem::take(&mut self.dirty_nodes) {
-            let document = assigned::encode(&self.instances_on(&node));
-            self.writes.insert(keys::assignments(&node), document);
-        }
+        self.write_pages();
         self.cluster.generation += 1;
         Step {
             cluster: self.cluster,
@@ -139,8 +137,9 @@ impl Draft {
         if let Some(app) = &app {
             let waiting = references.iter().filter(|instance| instance.condition == Condition::Scheduled).count();
             let launch = plan.launch.min(SCHEDULED_MAX.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX)));
+            let mut ids = NewIds::of(&self.cluster.instances, &app.id);
             for _ in 0..launch {
-                let id = InstanceId::new(&app.id, self.entropy.next_uuid());
+                let id = ids.next(&self.cluster.instances, &app.id, &mut self.entropy);
                 self.put_instance(Self::scheduled(id, app, self.now));
             }
             let held_back = plan.launch - launch;

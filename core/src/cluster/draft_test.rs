@@ -823,6 +823,45 @@ fn a_node_that_shrinks_under_its_tasks_keeps_them_and_gets_no_more() {
 
 /// Two tasks that end in one step may each get the port that the other had.
 #[test]
+fn rivals_for_a_port_are_parted_by_a_new_leader() {
+    let mut world = World::new(1);
+    for id in ["/first", "/later"] {
+        let mut app = app(id, 1, 100);
+        app.port_definitions = vec![crate::app::PortDefinition::default()];
+        world.now += 1_000;
+        world.step(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).unwrap();
+        world.run();
+    }
+    let port = |world: &World, id: &str| {
+        let app = AppId::parse(id).unwrap();
+        world.cluster.instances_of(&app).next().unwrap().seat.as_ref().unwrap().host_ports[0]
+    };
+    let (first, later) = (port(&world, "/first"), port(&world, "/later"));
+    let (_, page) = world.store.iter_mut().find(|(key, _)| key.contains("instances/later")).unwrap();
+    *page = String::from_utf8(page.clone()).unwrap().replace(&format!("[{later}]"), &format!("[{first}]")).into_bytes();
+    let stored = world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+    let (loaded, faults) = Cluster::load(stored, world.now());
+    assert_eq!((faults, loaded.loads[&node(0)].contended()), (vec![], &[first][..]));
+    let mut draft = Draft::new(&loaded, world.now(), 2, Entropy::new(1));
+    draft.wake_all();
+    draft.register(facts(0), Vec::new());
+    let step = draft.settle();
+    let stops = step.orders.iter().filter_map(|(_, order)| match order {
+        Down::Stop { task, .. } => Some(task.clone()),
+        _ => None,
+    });
+    let stopped: Vec<TaskId> = stops.collect();
+    assert_eq!(stopped.iter().map(|task| task.instance().app().as_str()).collect::<Vec<_>>(), ["/first"]);
+    // Both hold the port; the one that goes does not take it from the one that stays.
+    let mut draft = Draft::new(&step.cluster, world.now(), 2, Entropy::new(2)).with_ledger(step.ledger);
+    draft.observe(&node(0), world.tell(&stopped[0], Condition::Killed, Some(FailureReason::Stopped)));
+    world.cluster = draft.settle().cluster;
+    assert_eq!(port(&world, "/later"), first);
+    assert_ne!(port(&world, "/first"), first);
+    assert!(world.cluster.loads[&node(0)].contended().is_empty() && world.cluster.loads[&node(0)].ports.contains(&first));
+}
+
+#[test]
 fn tasks_of_one_node_may_exchange_their_ports() {
     let mut world = World::new(1);
     let mut narrow = facts(0);

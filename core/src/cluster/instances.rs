@@ -1,5 +1,6 @@
 //! The instances of a cluster, by app.
 
+use super::page::page_of;
 use crate::instance::{Condition, Goal};
 use crate::{App, AppId, Instance, InstanceId, Timestamp};
 use imbl::OrdMap;
@@ -16,13 +17,27 @@ pub struct Instances {
 /// The instances of one app.
 #[derive(Debug, Clone, Default)]
 struct Group {
-    members: OrdMap<Uuid, Arc<Instance>>,
+    /// Those of a page lie together.
+    members: OrdMap<Place, Arc<Instance>>,
     /// How many are where they should be, or on the way there.
     plain: usize,
     /// How many of the plain ones serve.
     serving: usize,
     /// How many there are of each configuration; one, mostly.
     configurations: Vec<(Timestamp, usize)>,
+}
+
+/// Page and UUID of an instance in one number.
+type Place = u128;
+
+const fn place_of(uuid: Uuid) -> Place {
+    uuid.as_u128().rotate_left(u128::BITS - u32::BITS)
+}
+
+/// The places of a page.
+const fn places_of(page: u32) -> std::ops::RangeInclusive<Place> {
+    let first = (page as u128) << (u128::BITS - u32::BITS);
+    first..=first | (u128::MAX >> u32::BITS)
 }
 
 /// Counts of an app whose instances all are of its present configuration, have nodes, and are to run.
@@ -59,7 +74,7 @@ impl Group {
 
     fn insert(&mut self, instance: Arc<Instance>) -> Option<Arc<Instance>> {
         self.count(&instance, true);
-        let before = self.members.insert(instance.id.uuid(), instance);
+        let before = self.members.insert(place_of(instance.id.uuid()), instance);
         if let Some(before) = &before {
             self.count(before, false);
         }
@@ -67,7 +82,7 @@ impl Group {
     }
 
     fn remove(&mut self, uuid: Uuid) -> Option<Arc<Instance>> {
-        let removed = self.members.remove(&uuid)?;
+        let removed = self.members.remove(&place_of(uuid))?;
         self.count(&removed, false);
         Some(removed)
     }
@@ -86,7 +101,7 @@ impl Instances {
 
     /// One instance.
     pub fn get(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
-        self.apps.get(id.app())?.members.get(&id.uuid())
+        self.apps.get(id.app())?.members.get(&place_of(id.uuid()))
     }
 
     /// Whether there is such an instance.
@@ -94,7 +109,7 @@ impl Instances {
         self.get(id).is_some()
     }
 
-    /// All of them, by app, then by id.
+    /// All of them, by app, then as [`Instances::of`].
     pub fn values(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.apps.values().flat_map(|group| group.members.values())
     }
@@ -104,9 +119,20 @@ impl Instances {
         self.values().map(|instance| &instance.id)
     }
 
-    /// Instances of one app, by id.
+    /// Instances of one app, by page, then by id.
     pub fn of(&self, app: &AppId) -> impl Iterator<Item = &Arc<Instance>> {
         self.apps.get(app).into_iter().flat_map(|group| group.members.values())
+    }
+
+    /// Instances on one page of an app.
+    pub(super) fn page(&self, app: &AppId, page: u32) -> impl Iterator<Item = &Arc<Instance>> + Clone {
+        let group = self.apps.get(app).into_iter();
+        group.flat_map(move |group| group.members.range(places_of(page))).map(|(_, instance)| instance)
+    }
+
+    /// The last page of an app that has an instance.
+    pub(super) fn last_page(&self, app: &AppId) -> Option<u32> {
+        self.apps.get(app)?.members.get_max().map(|(_, instance)| page_of(instance.id.uuid()))
     }
 
     /// Apps that have instances.

@@ -21,7 +21,7 @@ pub(super) const APPS: &str = "/orrery/v1/apps";
 pub(super) const VERSIONS: &str = "/orrery/v1/versions";
 pub(super) const PACKAGES: &str = "/orrery/v1/packages";
 pub(super) const DEPLOYMENTS: &str = "/orrery/v1/deployments/";
-pub(super) const ASSIGNMENTS: &str = "/orrery/v1/assignments/";
+pub(super) const INSTANCES: &str = "/orrery/v1/instances";
 pub(super) const NODES: &str = "/orrery/v1/nodes/";
 pub(super) const FAILURES: &str = "/orrery/v1/failures";
 
@@ -49,8 +49,16 @@ pub(super) fn deployment(id: &str) -> String {
     format!("{DEPLOYMENTS}{id}")
 }
 
-pub(super) fn assignments(node: &NodeId) -> String {
-    format!("{ASSIGNMENTS}{node}")
+/// A page of an app's instances, by its number.
+pub(super) fn page(app: &AppId, number: u32) -> String {
+    format!("{INSTANCES}{app}!{number:08x}")
+}
+
+/// What [`page`] wrote, behind [`INSTANCES`].
+pub(super) fn parse_page(rest: &str) -> Option<(AppId, u32)> {
+    let (app, number) = rest.rsplit_once('!')?;
+    let number = u32::from_str_radix(number, 16).ok().filter(|_| number.len() == 8)?;
+    Some((AppId::parse(app).ok()?, number))
 }
 
 pub(super) fn node(id: &NodeId) -> String {

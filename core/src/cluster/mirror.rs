@@ -1,8 +1,8 @@
 //! The stored part of a cluster, kept in step with the store entry by entry.
 
 use super::app_record::AppRecord;
-use super::assigned::{AssignedInstance, AssignedInstances};
 use super::load::LoadFault;
+use super::page::{Line, decode};
 use super::{Cluster, LastFailure, keys, service_ports};
 use crate::deployment::Deployment;
 use crate::node::{Node, NodeDocument, NodeId, NodeRecord, NodeStatus};
@@ -14,15 +14,20 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// A page of instances: the app, and which of its pages.
+type PageId = (AppId, u32);
+
+/// Pages are taken after all that they refer to, and before what nobody may refer to any more goes.
+const PAGES_RANK: u8 = 3;
+
 /// What the store says of the cluster. Loading is applying every entry; following is applying what
 /// changes: the outcome is the same. An entry that cannot be read is a fault and stops nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Mirror {
     cluster: Cluster,
     versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
-    /// Lines of assignments that have no effect: their definition is missing, or the instance has a
-    /// later launch elsewhere.
-    unseated: BTreeMap<InstanceId, BTreeMap<NodeId, AssignedInstance>>,
+    /// Lines of pages that have no effect because their definition is missing.
+    undefined: BTreeMap<PageId, Vec<Line>>,
     /// Why an entry cannot be read, by key.
     faults: BTreeMap<String, String>,
     /// Apps whose document is damaged.
@@ -38,9 +43,10 @@ impl Mirror {
     /// What cannot be read, or refers to something that is missing.
     pub fn faults(&self) -> Vec<LoadFault> {
         let unread = self.faults.iter().map(|(key, reason)| LoadFault { key: key.clone(), reason: reason.clone() });
-        let missing = self.unseated.values().flatten().filter(|(_, line)| self.definition(line).is_none()).map(|(node, line)| {
-            let reason = format!("the definition of {} at {} is missing", line.app, line.version);
-            LoadFault { key: keys::assignments(node), reason }
+        let lines = self.undefined.iter().flat_map(|((app, page), lines)| lines.iter().map(move |line| (app, *page, line)));
+        let missing = lines.map(|(app, page, line)| {
+            let reason = format!("the definition of {app} at {} is missing", line.version);
+            LoadFault { key: keys::page(app, page), reason }
         });
         unread.chain(missing).collect()
     }
@@ -51,9 +57,18 @@ impl Mirror {
         let mut changes: Vec<(u8, &str, Option<&[u8]>)> =
             changes.into_iter().map(|(key, value)| (rank(key, value.is_some()), key, value)).collect();
         changes.sort_by_key(|(rank, _, _)| *rank);
-        for (_, key, value) in changes {
+        let mut pages = Vec::new();
+        for (rank, key, value) in changes {
+            if let Some(rest) = key.strip_prefix(keys::INSTANCES) {
+                pages.extend(self.page(key, rest, value));
+                continue;
+            }
+            if rank > PAGES_RANK && !pages.is_empty() {
+                self.turn(std::mem::take(&mut pages));
+            }
             self.entry(key, value, now);
         }
+        self.turn(pages);
     }
 
     fn read<T: DeserializeOwned>(&mut self, key: &str, value: Option<&[u8]>) -> Option<T> {
@@ -123,15 +138,6 @@ impl Mirror {
                 Some(NodeDocument::Retired(retired)) => drop(self.cluster.retired.insert(retired.id.clone(), Arc::new(retired))),
                 None => {}
             }
-        } else if let Some(node) = key.strip_prefix(keys::ASSIGNMENTS) {
-            match NodeId::parse(node) {
-                Ok(node) => {
-                    let lines = self.read::<AssignedInstances>(key, value).unwrap_or_default();
-                    self.assign(&node, lines.0);
-                }
-                Err(error) if value.is_some() => drop(self.faults.insert(key.into(), error.to_string())),
-                Err(_) => drop(self.faults.remove(key)),
-            }
         }
     }
 
@@ -155,8 +161,8 @@ impl Mirror {
         let here = self.cluster.loads.get(&id).map(|load| load.instances.clone()).unwrap_or_default();
         for instance in here {
             let Some(instance) = self.cluster.instances.get(&instance).cloned() else { continue };
-            if let Some(line) = AssignedInstance::of(&instance) {
-                let again = line.seated(id.clone(), Arc::clone(&instance.app), record.lost_since);
+            if let Some(line) = Line::of(&instance) {
+                let again = line.seated(Arc::clone(&instance.app), record.lost_since);
                 self.cluster.instances.insert(Arc::new(again));
             }
         }
@@ -234,106 +240,88 @@ impl Mirror {
     }
 
     /// The definition that a line refers to; the present one when its version is gone.
-    fn definition(&self, line: &AssignedInstance) -> Option<Arc<App>> {
-        let version = self.versions.get(&line.app).and_then(|versions| versions.get(&line.version));
-        version.or_else(|| self.cluster.app(&line.app)).cloned()
+    fn definition(&self, line: &Line) -> Option<Arc<App>> {
+        let app = line.instance.app();
+        let version = self.versions.get(app).and_then(|versions| versions.get(&line.version));
+        version.or_else(|| self.cluster.app(app)).cloned()
     }
 
     /// Looks again at the lines that waited for a definition of `app`.
     fn retry(&mut self, app: &AppId) {
-        let waiting = self.unseated.iter().filter(|(_, lines)| lines.values().any(|line| line.app == *app));
-        for id in waiting.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.choose(&id);
+        let waiting = self.undefined.range((app.clone(), 0)..=(app.clone(), u32::MAX)).map(|(page, _)| page.clone());
+        for page in waiting.collect::<Vec<_>>() {
+            for line in self.undefined.remove(&page).unwrap_or_default() {
+                self.seat(&page, line);
+            }
         }
     }
 
-    /// Replaces all that `node` has to run.
-    fn assign(&mut self, node: &NodeId, lines: Vec<AssignedInstance>) {
-        let wanted: BTreeMap<InstanceId, AssignedInstance> =
-            lines.into_iter().map(|line| (line.instance.clone(), line)).collect();
-        let seated = self.cluster.loads.get(node).map(|load| load.instances.clone()).unwrap_or_default();
-        let waiting = self.unseated.iter().filter(|(_, lines)| lines.contains_key(node)).map(|(id, _)| id.clone());
-        let before: BTreeSet<InstanceId> = seated.into_iter().chain(waiting.collect::<Vec<_>>()).collect();
-        for id in before.into_iter().filter(|id| !wanted.contains_key(id)) {
-            self.withdraw(node, &id);
-            self.choose(&id);
-        }
-        let here = |id: &InstanceId| self.cluster.instances.get(id).filter(|current| current.node() == Some(node));
-        let same = |id: &InstanceId, line: &AssignedInstance| {
-            here(id).and_then(|here| AssignedInstance::of(here)).as_ref() == Some(line)
+    /// What a page says now. A damaged one is a fault and changes nothing.
+    fn page(&mut self, key: &str, rest: &str, value: Option<&[u8]>) -> Option<(PageId, Vec<Line>)> {
+        self.faults.remove(key);
+        let Some((app, number)) = keys::parse_page(rest) else {
+            if value.is_some() {
+                self.faults.insert(key.into(), "the key is no page of instances".into());
+            }
+            return None;
         };
-        let changed: Vec<(InstanceId, AssignedInstance)> = wanted.into_iter().filter(|(id, line)| !same(id, line)).collect();
-        // All of them leave before the first comes: one may have the port that another had.
-        let leaving: BTreeSet<InstanceId> = changed.iter().map(|(id, _)| id).filter(|id| here(id).is_some()).cloned().collect();
-        for id in &leaving {
-            self.withdraw(node, id);
+        let known = |text: &str| self.cluster.nodes.get_key_value(text).map(|(id, _)| id.clone());
+        match value.map_or_else(|| Ok(Vec::new()), |value| decode(value, &app, number, known)) {
+            Ok(lines) => Some(((app, number), lines)),
+            Err(reason) => {
+                self.faults.insert(key.into(), reason);
+                None
+            }
         }
-        for (id, line) in changed {
-            if !leaving.contains(&id) && !self.cluster.instances.contains_key(&id) && !self.unseated.contains_key(&id) {
-                // The usual case: a new instance.
-                if let Some(app) = self.definition(&line) {
-                    self.seat(node, app, line);
-                    continue;
+    }
+
+    /// Replaces pages. What leaves a seat goes first: who comes may have a port that it had.
+    fn turn(&mut self, pages: Vec<(PageId, Vec<Line>)>) {
+        let mut coming = Vec::with_capacity(pages.len());
+        for (page, lines) in pages {
+            self.undefined.remove(&page);
+            let mut lines: BTreeMap<InstanceId, Line> = lines.into_iter().map(|line| (line.instance.clone(), line)).collect();
+            let mut leaving = Vec::new();
+            for current in self.cluster.instances.page(&page.0, page.1) {
+                if lines.get(&current.id).is_some_and(|line| Line::of(current).as_ref() == Some(line)) {
+                    lines.remove(&current.id);
+                } else {
+                    leaving.push(current.id.clone());
                 }
             }
-            self.unseated.entry(id.clone()).or_default().insert(node.clone(), line);
-            self.choose(&id);
+            for id in leaving {
+                self.unseat(&id);
+            }
+            coming.push((page, lines));
         }
-    }
-
-    /// Forgets what `node` was to run of an instance.
-    fn withdraw(&mut self, node: &NodeId, id: &InstanceId) {
-        if let Some(lines) = self.unseated.get_mut(id) {
-            lines.remove(node);
-            if lines.is_empty() {
-                self.unseated.remove(id);
+        for (page, lines) in coming {
+            for line in lines.into_values() {
+                self.seat(&page, line);
             }
         }
-        if self.cluster.instances.get(id).is_some_and(|instance| instance.node() == Some(node)) {
-            self.unseat(id);
-        }
     }
 
-    /// Seats an instance that several lines may name: a crash between the transactions of one large
-    /// step can leave it on two nodes, and its later launch counts.
-    fn choose(&mut self, id: &InstanceId) {
-        let Some(lines) = self.unseated.get(id) else { return };
-        let known = lines.iter().filter_map(|(node, line)| self.definition(line).map(|app| (node, line, app)));
-        let best = known.min_by_key(|(node, line, _)| (std::cmp::Reverse(line.incarnation), (*node).clone()));
-        let Some((node, line, app)) = best.map(|(node, line, app)| (node.clone(), line.clone(), app)) else { return };
-        if let Some(current) = self.cluster.instances.get(id).cloned() {
-            let Some(holder) = current.node().cloned() else { return };
-            if (current.incarnation, &node) >= (line.incarnation, &holder) {
-                return;
-            }
-            let line = AssignedInstance::of(&current);
-            self.unseat(id);
-            self.unseated.entry(id.clone()).or_default().extend(line.map(|line| (holder, line)));
-        }
-        self.withdraw(&node, id);
-        self.seat(&node, app, line);
-    }
-
-    fn seat(&mut self, node: &NodeId, app: Arc<App>, line: AssignedInstance) {
-        let instance = line.seated(node.clone(), app, self.lost_since(node));
-        let mut load = self.cluster.loads.get(node).cloned().unwrap_or_default();
+    fn seat(&mut self, page: &PageId, line: Line) {
+        let Some(app) = self.definition(&line) else {
+            self.undefined.entry(page.clone()).or_default().push(line);
+            return;
+        };
+        let lost_since = self.lost_since(&line.node);
+        let instance = line.seated(app, lost_since);
         if let Some(seat) = &instance.seat {
-            load.take(&instance.id, &instance.app, seat);
+            self.cluster.loads.entry(seat.node.clone()).or_default().take(&instance.id, &instance.app, seat);
         }
-        self.cluster.loads.insert(node.clone(), load);
         self.cluster.instances.insert(Arc::new(instance));
     }
 
     fn unseat(&mut self, id: &InstanceId) {
         let Some(instance) = self.cluster.instances.remove(id) else { return };
         if let Some(seat) = &instance.seat
-            && let Some(mut load) = self.cluster.loads.get(&seat.node).cloned()
+            && let Some(load) = self.cluster.loads.get_mut(&seat.node)
         {
             load.give_back(id, &instance.app, seat);
             if load.instances.is_empty() {
                 self.cluster.loads.remove(&seat.node);
-            } else {
-                self.cluster.loads.insert(seat.node.clone(), load);
             }
         }
     }
@@ -346,8 +334,8 @@ fn rank(key: &str, put: bool) -> u8 {
         if put { 0 } else { 4 }
     } else if key.starts_with(keys::APPS) {
         1
-    } else if key.starts_with(keys::ASSIGNMENTS) {
-        3
+    } else if key.starts_with(keys::INSTANCES) {
+        PAGES_RANK
     } else {
         2
     }

@@ -6,7 +6,6 @@
 
 mod alarms;
 mod app_record;
-mod assigned;
 mod draft;
 mod draft_apps;
 mod draft_lost;
@@ -28,6 +27,7 @@ mod instances;
 mod keys;
 mod load;
 mod mirror;
+mod page;
 mod pending;
 mod replica;
 #[cfg(test)]

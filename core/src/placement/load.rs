@@ -22,6 +22,9 @@ pub struct NodeLoad {
     pub custom: BTreeMap<String, Scalar>,
     /// Host ports.
     pub ports: OrdSet<u16>,
+    /// Ports that more than one instance holds, once for each beyond the first: a crash between the
+    /// transactions of one large step can leave that behind.
+    contended: Vec<u16>,
     /// Instances with a seat here.
     pub instances: OrdSet<InstanceId>,
 }
@@ -39,13 +42,17 @@ impl NodeLoad {
         for (name, amount) in &app.resources {
             *self.custom.entry(name.clone()).or_default() += *amount;
         }
-        self.ports.extend(seat.host_ports.iter().copied().filter(|port| *port != 0));
+        for port in seat.host_ports.iter().copied().filter(|port| *port != 0) {
+            if self.ports.insert(port).is_some() {
+                self.contended.push(port);
+            }
+        }
     }
 
-    /// Gives it back.
-    pub fn give_back(&mut self, id: &InstanceId, app: &App, seat: &Seat) {
+    /// Gives it back; tells whether all its ports are free now.
+    pub fn give_back(&mut self, id: &InstanceId, app: &App, seat: &Seat) -> bool {
         if self.instances.remove(id).is_none() {
-            return;
+            return true;
         }
         self.cpus -= app.cpus;
         self.mem -= app.mem;
@@ -55,9 +62,21 @@ impl NodeLoad {
             *self.custom.entry(name.clone()).or_default() -= *amount;
         }
         self.custom.retain(|_, amount| *amount != Scalar::ZERO);
+        let mut free = true;
         for port in &seat.host_ports {
-            self.ports.remove(port);
+            if let Some(at) = self.contended.iter().position(|held| held == port) {
+                self.contended.swap_remove(at);
+                free = false;
+            } else {
+                self.ports.remove(port);
+            }
         }
+        free
+    }
+
+    /// Ports that more than one instance holds.
+    pub fn contended(&self) -> &[u16] {
+        &self.contended
     }
 
     /// Share of the scarcer of CPUs and memory that is taken, in thousandths.

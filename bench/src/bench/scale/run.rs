@@ -191,6 +191,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     }
     lose(report, &figure, &leading, &fleet).await?;
 
+    let all_tasks = leading.handle.cluster().instances.len();
     let Leading { handle, zone, stop, task } = leading;
     let before = memory::living();
     drop(fleet);
@@ -212,7 +213,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     let clock = Instant::now();
     let leading = Leading::begin(&store).await?;
     report.add(figure("cold start: store read, first step done", clock.elapsed().as_secs_f64(), "s").goal(Goal::AtMost(3.0)));
-    anyhow::ensure!(leading.handle.cluster().instances.len() == tasks as usize, "tasks are missing after the restart");
+    anyhow::ensure!(leading.handle.cluster().instances.len() == all_tasks, "tasks are missing after the restart");
     leading.stop.cancel();
     leading.task.await??;
     Ok(())
