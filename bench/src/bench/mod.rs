@@ -30,6 +30,7 @@ pub(crate) const ALL: &[(&str, &str, Bench)] = &[
     ("spec-to-running-100", "100 instances; peer: Docker Swarm", spec_to_running::hundred),
     ("exit-to-replaced", "process killed → replacement runs; peer: Docker Swarm", exit_to_replaced::run),
     ("spawn-rate", "processes started per second", spawn_rate::run),
+    ("scale-law", "how the work of each operation grows from 1,000 to 16,000 agents", scale::law),
     ("scale-1k", "the control plane with 1,000 simulated agents, 100,000 tasks, etcd", scale::small),
     ("scale-10k", "… 10,000 agents, 1,000,000 tasks", scale::large),
     ("idle", "writes, CPU and memory of a cluster that has nothing to do", idle::run),

@@ -154,7 +154,7 @@ async fn serve(
     }
 }
 
-fn running(task: &TaskId, at: Timestamp) -> TaskReport {
+pub(super) fn running(task: &TaskId, at: Timestamp) -> TaskReport {
     let container = task.instance().uuid().to_string();
     let sandbox = format!("/var/lib/orrery/agent/slaves/S0/frameworks/f/executors/{task}/runs/{container}");
     TaskReport {
@@ -178,7 +178,7 @@ fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn facts(number: u32) -> anyhow::Result<NodeFacts> {
+pub(super) fn facts(number: u32) -> anyhow::Result<NodeFacts> {
     Ok(NodeFacts {
         id: NodeId::parse(&format!("0b5a8e0e-6a5c-4c3e-9d0f-3f2f6f0c7d11-S{number}"))?,
         hostname: format!("host-{number}.example.org"),

@@ -1,12 +1,17 @@
-//! Bytes this process has allocated and not freed.
+//! What this process allocates: bytes not freed, and how often a thread asks.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The system's allocator, with its living bytes counted.
 struct Counting;
 
 static LIVING: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -15,6 +20,17 @@ static ALLOCATOR: Counting = Counting;
 const fn taken(size: usize) -> i64 {
     let size = (size + 8 + 15) & !15;
     (if size < 32 { 32 } else { size }) as i64
+}
+
+/// How often this thread has asked for memory.
+pub(super) fn allocations() -> u64 {
+    ASKED.get()
+}
+
+fn asked(size: usize) {
+    LIVING.fetch_add(taken(size), Ordering::Relaxed);
+    // While a thread ends it has no counter any more.
+    let _ = ASKED.try_with(|asked| asked.set(asked.get() + 1));
 }
 
 /// Bytes allocated and not freed, with the allocator's own.
@@ -26,7 +42,7 @@ pub(super) fn living() -> i64 {
 // SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVING.fetch_add(taken(layout.size()), Ordering::Relaxed);
+        asked(layout.size());
         unsafe { System.alloc(layout) }
     }
 
@@ -36,12 +52,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVING.fetch_add(taken(layout.size()), Ordering::Relaxed);
+        asked(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVING.fetch_add(taken(size) - taken(layout.size()), Ordering::Relaxed);
+        asked(size);
+        LIVING.fetch_sub(taken(layout.size()), Ordering::Relaxed);
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

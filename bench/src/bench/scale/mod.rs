@@ -2,7 +2,10 @@
 //! processes started.
 
 mod agents;
+mod law;
 mod memory;
+mod plant;
 mod run;
 
+pub(crate) use law::run as law;
 pub(crate) use run::{large, small};

@@ -1,0 +1,101 @@
+//! A cluster with perfect agents and a perfect store, for the cost of single steps.
+
+use super::agents;
+use orrery_core::assignment::{Down, TaskReport};
+use orrery_core::cluster::{AppEdit, Cluster, Delta, Draft, Entropy, Step};
+use orrery_core::instance::Condition;
+use orrery_core::placement::Ledger;
+use orrery_core::{App, NodeId, TaskId, Timestamp};
+use std::collections::BTreeMap;
+
+/// Milliseconds that pass with each step.
+const STEP_MS: i64 = 10;
+
+pub(super) struct Plant {
+    pub(super) cluster: Cluster,
+    pub(super) entries: BTreeMap<String, Vec<u8>>,
+    ledger: Option<Ledger>,
+    now: Timestamp,
+    seed: u64,
+}
+
+impl Plant {
+    /// Agents number `0..agents` have joined.
+    pub(super) fn with_agents(agents: u32) -> anyhow::Result<Self> {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let mut plant = Self { cluster: Cluster::default(), entries: BTreeMap::new(), ledger: None, now, seed: 0 };
+        let facts = (0..agents).map(agents::facts).collect::<anyhow::Result<Vec<_>>>()?;
+        plant.step(|draft| {
+            draft.name_cluster();
+            facts.into_iter().for_each(|facts| draft.register(facts, Vec::new()));
+        });
+        Ok(plant)
+    }
+
+    fn decide(&mut self, act: impl FnOnce(&mut Draft)) -> Step {
+        self.seed += 1;
+        self.now = self.now.plus_millis(STEP_MS);
+        let mut draft = Draft::new(&self.cluster, self.now, 1, Entropy::new(self.seed)).with_ledger(self.ledger.take());
+        act(&mut draft);
+        draft.settle()
+    }
+
+    /// Decides, stores and publishes one step, with the difference that followers are sent; returns
+    /// the orders to agents.
+    pub(super) fn step(&mut self, act: impl FnOnce(&mut Draft)) -> Vec<(NodeId, Down)> {
+        let mut step = self.decide(act);
+        self.ledger = step.ledger.take();
+        if let Some(ledger) = &mut self.ledger {
+            ledger.commit(step.cluster.generation);
+        }
+        drop(Delta::between(&self.cluster, &step.cluster, &step.touched, &step.events));
+        for (key, value) in step.writes {
+            match value {
+                Some(value) => drop(self.entries.insert(key, value)),
+                None => drop(self.entries.remove(&key)),
+            }
+        }
+        self.cluster = step.cluster;
+        step.orders
+    }
+
+    /// Operations of the engine so far.
+    pub(super) fn engine(&self) -> u64 {
+        self.ledger.as_ref().map_or(0, |ledger| ledger.cost().total())
+    }
+
+    /// Creates an app and reports that its tasks run.
+    pub(super) fn launch(&mut self, app: App) {
+        let orders = self.step(|draft| {
+            // An id of its own; the definitions of benches are valid.
+            let _ = draft.edit(vec![AppEdit::Create(app)], false, "");
+        });
+        self.obey(orders);
+    }
+
+    /// Reports that all ordered launches run.
+    pub(super) fn obey(&mut self, orders: Vec<(NodeId, Down)>) {
+        let now = self.now;
+        let launched = orders.into_iter().filter_map(|(node, order)| match order {
+            Down::Launch { launch, .. } => Some((node, launch.tasks().collect::<Vec<TaskId>>())),
+            _ => None,
+        });
+        let reports: Vec<(NodeId, Vec<TaskReport>)> =
+            launched.map(|(node, tasks)| (node, tasks.iter().map(|task| agents::running(task, now)).collect())).collect();
+        self.step(|draft| {
+            for (node, reports) in reports {
+                reports.into_iter().for_each(|report| draft.observe(&node, report));
+            }
+        });
+    }
+
+    /// The first running task.
+    pub(super) fn some_task(&self) -> Option<(NodeId, TaskId)> {
+        let running = self.cluster.instances.values().find(|instance| instance.condition == Condition::Running)?;
+        Some((running.node()?.clone(), running.task_id()))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+}
