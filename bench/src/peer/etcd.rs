@@ -36,12 +36,19 @@ impl Etcd {
 
     /// A client, once it serves.
     pub(crate) async fn store(&self) -> anyhow::Result<orrery_store::Etcd> {
-        let start = Instant::now();
-        loop {
-            match orrery_store::Etcd::connect(&[&self.url], &orrery_store::EtcdOptions::default()).await {
-                Ok(store) => return Ok(store),
-                Err(error) if start.elapsed() > READY => return Err(error).context("etcd does not serve"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        self.connecting().await
+    }
+
+    /// The same, for another thread to wait for.
+    pub(crate) fn connecting(&self) -> impl Future<Output = anyhow::Result<orrery_store::Etcd>> + Send + use<> {
+        let (url, start) = (self.url.clone(), Instant::now());
+        async move {
+            loop {
+                match orrery_store::Etcd::connect(&[&url], &orrery_store::EtcdOptions::default()).await {
+                    Ok(store) => return Ok(store),
+                    Err(error) if start.elapsed() > READY => return Err(error).context("etcd does not serve"),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
             }
         }
     }

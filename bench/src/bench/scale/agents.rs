@@ -1,6 +1,7 @@
 //! Simulated agents: they say at once that what they were told to run is running.
 
-use orrery_controller::{AgentLink, Handle};
+use super::controllers::Doors;
+use orrery_controller::AgentLink;
 use orrery_core::assignment::{Down, Launch, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
@@ -50,25 +51,28 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Connects agents number `0..count`.
-    pub(super) fn connect(handle: &Handle, count: u32) -> anyhow::Result<Self> {
+    pub(super) fn connect(doors: &Doors, count: u32) -> anyhow::Result<Self> {
         let mut fleet = Self { seen: Arc::default(), began: std::time::Instant::now(), agents: Vec::new() };
         for number in 0..count {
-            let agent = fleet.agent(handle, facts(number)?);
+            let agent = fleet.agent(doors, facts(number)?);
             fleet.agents.push(agent);
         }
         Ok(fleet)
     }
 
-    fn agent(&self, handle: &Handle, facts: NodeFacts) -> JoinHandle<()> {
-        let (handle, seen, began) = (handle.clone(), Arc::clone(&self.seen), self.began);
+    fn agent(&self, doors: &Doors, facts: NodeFacts) -> JoinHandle<()> {
+        let (doors, seen, began) = (doors.clone(), Arc::clone(&self.seen), self.began);
         tokio::spawn(async move {
             let mut tasks = BTreeMap::new();
             loop {
-                let (down, orders) = mpsc::channel(ORDERS_LIMIT);
-                let (up, reports) = mpsc::channel(REPORTS_LIMIT);
-                handle.attach(AgentLink { down, up: reports });
-                serve(facts.clone(), &mut tasks, orders, up, &seen, began).await;
-                seen.connections.fetch_add(1, Ordering::Relaxed);
+                if let Some(leader) = doors.leader() {
+                    let (down, orders) = mpsc::channel(ORDERS_LIMIT);
+                    let (up, reports) = mpsc::channel(REPORTS_LIMIT);
+                    leader.attach(AgentLink { down, up: reports });
+                    drop(leader);
+                    serve(facts.clone(), &mut tasks, orders, up, &seen, began).await;
+                    seen.connections.fetch_add(1, Ordering::Relaxed);
+                }
                 tokio::time::sleep(REJOIN_PAUSE).await;
             }
         })

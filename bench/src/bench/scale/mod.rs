@@ -2,6 +2,7 @@
 //! processes started.
 
 mod agents;
+mod controllers;
 mod law;
 mod memory;
 mod plant;

@@ -1,36 +1,26 @@
 //! From specs to a fleet that runs them, then the figures of that cluster.
 
 use super::agents::Fleet;
+use super::controllers::{Controller, Doors};
 use super::memory;
 use crate::figure::{Figure, Goal, Peer};
 use crate::peer::{Etcd, Peers};
 use crate::report::Report;
 use crate::samples::Samples;
 use anyhow::Context as _;
-use orrery_controller::{Handle, LeaderOptions, start};
 use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeStatus;
 use orrery_core::{App, AppId, Scalar};
-use orrery_net::ZoneHandle;
 use orrery_store::{Store, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
 
 /// Instances of each app.
 const INSTANCES: u32 = 1_000;
-/// How long a node may be away.
-const NODE_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// Idle time measured.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long a cluster may stand still before the bench says what it waits for.
-const PROGRESS: Duration = Duration::from_secs(3);
-/// Time for aborted agents to be gone.
-const SETTLING: Duration = Duration::from_millis(500);
 /// Writers and time of etcd's own rate.
 const ETCD_WRITERS: usize = 256;
 const ETCD_TIME: Duration = Duration::from_secs(3);
@@ -55,63 +45,6 @@ fn run(report: &mut Report, bench: &'static str, agents: u32, tasks: u32) -> any
     runtime.block_on(measure(report, bench, &etcd, agents, tasks))
 }
 
-/// One life of a leader.
-struct Leading {
-    handle: Handle,
-    zone: ZoneHandle,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), orrery_controller::StartError>>,
-}
-
-impl Leading {
-    async fn begin(store: &Arc<dyn Store>) -> anyhow::Result<Self> {
-        let (stop, zone) = (CancellationToken::new(), ZoneHandle::new());
-        let options = LeaderOptions {
-            store: Arc::clone(store),
-            zone: zone.clone(),
-            address: "127.0.0.1:8080".parse()?,
-            node_timeout: NODE_TIMEOUT,
-            clock: orrery_controller::Clock::system(),
-            entropy: orrery_controller::Seeds::random(),
-        };
-        let (handle, task) = start(options, stop.clone()).await?;
-        Ok(Self { handle, zone, stop, task })
-    }
-
-    /// Waits until the cluster is as wanted.
-    async fn until(&self, what: &str, wanted: impl Fn(&Cluster) -> bool) -> anyhow::Result<()> {
-        let mut generation = self.handle.generation();
-        let reached = async {
-            while !wanted(&self.handle.cluster()) {
-                let changed = tokio::time::timeout(PROGRESS, generation.changed()).await;
-                let Ok(changed) = changed else {
-                    tell(&self.handle.cluster(), what);
-                    continue;
-                };
-                changed?;
-            }
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(PATIENCE, reached).await.with_context(|| format!("waited too long until {what}"))?
-    }
-}
-
-/// Says what a cluster that does not move waits for.
-#[expect(clippy::print_stderr, reason = "beside the figures")]
-fn tell(cluster: &Cluster, what: &str) {
-    let mut conditions = std::collections::BTreeMap::<Condition, usize>::new();
-    for instance in cluster.instances.values() {
-        *conditions.entry(instance.condition).or_default() += 1;
-    }
-    let (active, deployments, unsettled) = (active(cluster), cluster.deployments.len(), cluster.unsettled.len());
-    let pending = cluster.pending.values().next();
-    eprintln!(
-        "still waiting until {what}: generation {}, instances {conditions:?}, {active} nodes active, {deployments} deployments, \
-         {unsettled} apps unsettled, pending {pending:?}",
-        cluster.generation
-    );
-}
-
 fn app(number: u32, instances: u32) -> anyhow::Result<App> {
     let mut app = App::new(AppId::parse(&format!("/bench/app-{number}"))?);
     app.cmd = Some("exec sleep 1000000".into());
@@ -129,10 +62,11 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     let single = single_puts(&store).await?;
     report.add(figure("etcd alone: single puts", single, "commits/s"));
 
+    let doors = Doors::default();
     let before_all = memory::living();
-    let leading = Leading::begin(&store).await?;
+    let leading = Controller::start(0, &doors, etcd).await?;
     let clock = Instant::now();
-    let fleet = Fleet::connect(&leading.handle, agents)?;
+    let fleet = Fleet::connect(&doors, agents)?;
     leading.until("all agents are connected", |cluster| active(cluster) == agents as usize).await?;
     let joined = clock.elapsed().as_secs_f64();
     report.add(figure("agents connected", f64::from(agents) / joined, "agents/s"));
@@ -182,48 +116,92 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     );
     report.add(figure("steady: changes in the store", writes as f64, "changes").goal(Goal::AtMost(0.0)));
 
-    // Memory: what the leader's end gives back.
-    let with_all = memory::living();
+    // A follower, of which nothing is here yet, would be counted too.
+    let own = own_state(&leading.handle.cluster());
+    let per_task = (memory::living() - after_join) as f64 / f64::from(tasks) - own;
+    let per_agent = (after_join - before_all) as f64 / f64::from(agents);
+    report.add(
+        figure("memory: all that grew with the tasks, without the agents' own state", per_task, "B/task")
+            .goal(Goal::AtMost(400.0)),
+    );
+    report.add(figure("memory: all that grew with the agents, their own state included", per_agent, "B/agent"));
 
     // Changes that touch few or many agents.
     for touched in [1, 100, 1_000, 10_000].into_iter().filter(|touched| *touched <= agents) {
         fan_out(report, &figure, &leading, &fleet, touched).await?;
     }
     lose(report, &figure, &leading, &fleet).await?;
-
-    let all_tasks = leading.handle.cluster().instances.len();
-    let Leading { handle, zone, stop, task } = leading;
-    let before = memory::living();
-    drop(fleet);
-    tokio::time::sleep(SETTLING).await;
-    let own = before - memory::living();
-    stop.cancel();
-    task.await??;
-    let before = memory::living();
-    drop(zone);
-    let names = before - memory::living();
-    drop(handle);
-    report.add(figure("memory: published names", names as f64 / f64::from(tasks), "B/task"));
-    let per_task = (with_all - after_join - names - own) as f64 / f64::from(tasks);
-    let per_agent = (after_join - before_all) as f64 / f64::from(agents);
-    report.add(figure("memory: all else that grew with the tasks", per_task, "B/task").goal(Goal::AtMost(400.0)));
-    report.add(figure("memory: all that grew with the agents, their own state included", per_agent, "B/agent"));
+    let successor = fail_over(report, &figure, leading, &fleet, (&doors, etcd)).await?;
 
     // A new controller on the same store.
+    let all_tasks = successor.handle.cluster().instances.len();
+    drop(fleet);
+    successor.end().await?;
     let clock = Instant::now();
-    let leading = Leading::begin(&store).await?;
+    let leading = Controller::start(2, &doors, etcd).await?;
     report.add(figure("cold start: store read, first step done", clock.elapsed().as_secs_f64(), "s").goal(Goal::AtMost(3.0)));
     anyhow::ensure!(leading.handle.cluster().instances.len() == all_tasks, "tasks are missing after the restart");
-    leading.stop.cancel();
-    leading.task.await??;
-    Ok(())
+    leading.end().await
+}
+
+/// Bytes a task that the simulated agents take for themselves, measured on one of them.
+fn own_state(cluster: &Cluster) -> f64 {
+    let Some(load) = cluster.loads.values().next() else { return 0.0 };
+    let ids = load.instances.iter().filter_map(|id| cluster.instances.get(id));
+    let before = memory::living();
+    let held: std::collections::BTreeMap<_, _> = ids.map(|instance| (instance.task_id(), instance.since)).collect();
+    (memory::living() - before) as f64 / held.len().max(1) as f64
+}
+
+/// Kills the leader while a follower is there, and measures what clients and agents see.
+async fn fail_over(
+    report: &mut Report,
+    figure: &impl Fn(&str, f64, &'static str) -> Figure,
+    leading: Controller,
+    fleet: &Fleet,
+    (doors, etcd): (&Doors, &Etcd),
+) -> anyhow::Result<Controller> {
+    let clock = Instant::now();
+    let follower = Controller::start(1, doors, etcd).await?;
+    let wanted = leading.handle.cluster();
+    follower
+        .until("the follower has everything", |cluster| {
+            cluster.generation >= wanted.generation && cluster.instances.len() == wanted.instances.len()
+        })
+        .await?;
+    report.add(figure("a new follower has everything", clock.elapsed().as_secs_f64(), "s"));
+    let agents = active(&wanted);
+    drop(wanted);
+    let runs = fleet.seen.runs.load(Ordering::SeqCst);
+    let clock = Instant::now();
+    leading.kill();
+    let mut role = follower.handle.role();
+    while !follower.handle.leads() {
+        role.changed().await?;
+    }
+    let took_over = clock.elapsed();
+    let mut small = app(0, 0)?;
+    small.id = AppId::parse("/after/failover")?;
+    follower.handle.edit(|draft| draft.edit(vec![AppEdit::Create(small)], false, "")).await?;
+    let written = clock.elapsed();
+    follower.until("all agents are back", |cluster| active(cluster) >= agents).await?;
+    let rejoined = clock.elapsed();
+    anyhow::ensure!(fleet.seen.runs.load(Ordering::SeqCst) == runs, "tasks were started again");
+    report.add(figure("leader killed → another leads", took_over.as_secs_f64(), "s"));
+    let peer = Peer::recorded("Swarm, documented (Mesos 75 s, Kubernetes 340 s)", 15.0);
+    let next = figure("leader killed → next acknowledged write", written.as_secs_f64(), "s").goal(Goal::AtMost(3.0));
+    report.add(next.peer(Some(peer)));
+    report.add(
+        figure("leader killed → all agents are back, no task restarted", rejoined.as_secs_f64(), "s").goal(Goal::AtMost(10.0)),
+    );
+    Ok(follower)
 }
 
 /// Posts apps with one instance for each of `touched` agents.
 async fn fan_out(
     report: &mut Report,
     figure: &impl Fn(&str, f64, &'static str) -> Figure,
-    leading: &Leading,
+    leading: &Controller,
     fleet: &Fleet,
     touched: u32,
 ) -> anyhow::Result<()> {
@@ -258,7 +236,7 @@ async fn fan_out(
 async fn lose(
     report: &mut Report,
     figure: &impl Fn(&str, f64, &'static str) -> Figure,
-    leading: &Leading,
+    leading: &Controller,
     fleet: &Fleet,
 ) -> anyhow::Result<()> {
     let cluster = leading.handle.cluster();
