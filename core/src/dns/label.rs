@@ -8,7 +8,7 @@ pub const LABEL_MAX_BYTES: usize = 63;
 pub const NAME_MAX_BYTES: usize = 253;
 
 /// How many characters of the hash tell tasks of one app apart.
-const HASH_CHARS: usize = 5;
+pub(super) const HASH_CHARS: usize = 5;
 /// zbase32's alphabet.
 const ZBASE32: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
 

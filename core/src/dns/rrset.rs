@@ -4,7 +4,8 @@ use super::{RecordData, RecordKind};
 use imbl::OrdMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Up to this many records are kept in one sorted vector, beyond it in a persistent map.
+/// A set that changes keeps up to this many records in one sorted vector, beyond it in a persistent
+/// map.
 const FEW_MAX: usize = 64;
 /// In the persistent form the first of an answer is drawn from this many records: it evens out the
 /// chances of records that hash far apart.
@@ -50,6 +51,21 @@ impl Key {
 impl Default for RrSet {
     fn default() -> Self {
         Self(Form::Few(Vec::new()))
+    }
+}
+
+/// A set that is made anew rather than changed: sorted, whatever its size.
+impl FromIterator<RecordData> for RrSet {
+    fn from_iter<I: IntoIterator<Item = RecordData>>(records: I) -> Self {
+        let mut records: Vec<(RecordData, u32)> = records.into_iter().map(|data| (data, 1)).collect();
+        records.sort_unstable();
+        records.dedup_by(|again, first| {
+            let is_same = again.0 == first.0;
+            first.1 += u32::from(is_same);
+            is_same
+        });
+        records.shrink_to_fit();
+        Self(Form::Few(records))
     }
 }
 

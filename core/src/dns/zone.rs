@@ -19,6 +19,13 @@ pub struct Entry {
     children: u32,
 }
 
+impl Entry {
+    /// An entry with these records and nothing below.
+    pub(super) fn of(records: RrSet) -> Self {
+        Self { records, children: 0 }
+    }
+}
+
 /// The records of every owner. A clone is O(1) and shares everything; a change costs what changed.
 #[derive(Debug, Clone, Default)]
 pub struct Zone {
@@ -42,7 +49,12 @@ impl Zone {
     /// What there is at a lower-case name without final dot. `None` means that neither the name
     /// nor anything below it exists.
     pub fn get(&self, name: &str) -> Option<&Entry> {
-        self.names.get(name).map(|entry| &**entry)
+        self.shared(name).map(|entry| &**entry)
+    }
+
+    /// [`Zone::get`], to be kept: while the name has the same entry, nothing of it has changed.
+    pub(super) fn shared(&self, name: &str) -> Option<&Arc<Entry>> {
+        self.names.get(name)
     }
 
     /// Names that have records, with them, in no particular order.
