@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) role: watch::Sender<Role>,
     published: ArcSwap<Cluster>,
     serial: AtomicU64,
-    names: Mutex<Names>,
+    names: Names,
     desk: Mutex<Option<Desk>>,
     /// When something was heard of the leader last; `None` while this controller leads.
     heard: Mutex<Option<Instant>>,
@@ -82,7 +82,7 @@ impl Shared {
             role: watch::Sender::new(Role::Starting),
             published: ArcSwap::default(),
             serial: AtomicU64::new(0),
-            names: Mutex::new(names),
+            names,
             desk: Mutex::new(None),
             heard: Mutex::new(Some(Instant::now())),
             links: AtomicU64::new(1),
@@ -104,18 +104,21 @@ impl Shared {
 
     /// Makes `cluster` what everybody sees, with its names; `touched` are the instances that differ.
     pub(crate) fn publish(&self, cluster: Cluster, touched: &BTreeSet<InstanceId>) {
-        let before = self.published();
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).update(&before, &cluster, touched);
+        self.names.update(&cluster, touched);
+        self.show(cluster);
+    }
+
+    /// Publishes a state of which it is not known how it differs. Costs its apps.
+    pub(crate) fn publish_anew(&self, cluster: Cluster) {
+        self.names.renew(&cluster);
+        self.show(cluster);
+    }
+
+    fn show(&self, cluster: Cluster) {
         let generation = cluster.generation;
         self.published.store(Arc::new(cluster));
         self.serial.fetch_add(1, Ordering::SeqCst);
         self.generation.send_replace(generation);
-    }
-
-    /// Publishes a state of which it is not known how it differs. Costs its size.
-    pub(crate) fn publish_anew(&self, cluster: Cluster) {
-        let touched = self.published().instances.keys().chain(cluster.instances.keys()).cloned().collect();
-        self.publish(cluster, &touched);
     }
 
     /// Secrets do not go through the leader's stream: a follower has them from the store.
@@ -204,7 +207,7 @@ impl Shared {
     fn show_masters(&self) {
         let masters: Vec<_> = self.controllers().into_iter().map(|controller| controller.address).collect();
         let leader = self.role.borrow().leader().map(|leader| leader.controller.address);
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).masters(&masters, leader);
+        self.names.masters(&masters, leader);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -5,19 +5,19 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use orrery_core::dns::{Owner, Zone, master_records};
-use orrery_net::{Transport, Verdict, respond};
+use orrery_core::dns::{Owner, master_records};
+use orrery_net::{Snapshot, Transport, Verdict, ZoneHandle, respond};
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 /// As many masters as make answers long enough to be truncated.
-static ZONE: LazyLock<Zone> = LazyLock::new(|| {
+static ZONE: LazyLock<Snapshot> = LazyLock::new(|| {
     let masters: Vec<SocketAddr> = (0..100_u8)
         .flat_map(|last| [([10, 0, 0, last], 80).into(), ([0, 0, 0, 0, 0, 0, 1, u16::from(last)], 80).into()])
         .collect();
-    let mut zone = Zone::new();
+    let zone = ZoneHandle::new();
     zone.apply(Owner::Masters, master_records(&masters, masters.first().copied()));
-    zone
+    zone.snapshot()
 });
 
 fuzz_target!(|bytes: &[u8]| {

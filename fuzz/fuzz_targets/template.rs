@@ -11,8 +11,7 @@ use serde_json::{Map, Value};
 fuzz_target!(|bytes: &[u8]| {
     let mut halves = bytes.splitn(2, |byte| *byte == 0);
     let template = String::from_utf8_lossy(halves.next().unwrap_or_default());
-    let options: Map<String, Value> =
-        halves.next().and_then(|options| serde_json::from_slice(options).ok()).unwrap_or_default();
+    let options: Map<String, Value> = halves.next().and_then(|options| serde_json::from_slice(options).ok()).unwrap_or_default();
     if let Ok(template) = Template::parse(&template) {
         let names = template.names().len();
         assert!(names <= bytes.len());

@@ -1,8 +1,9 @@
-//! What is answered: a pure function from a packet and a zone to a packet.
+//! What is answered: a pure function from a packet and the names of a moment to a packet.
 
 use crate::query::{HEADER_BYTES, Header, Query, number};
 use crate::reply::{Code, Reply, Section, Written, write_error, written_at};
-use orrery_core::dns::{DIRECTORY_DOMAIN, Entry, MESOS_DOMAIN, RecordData, RecordKind, Zone};
+use crate::snapshot::Snapshot;
+use orrery_core::dns::{DIRECTORY_DOMAIN, Entry, MESOS_DOMAIN, RecordData, RecordKind};
 
 /// How long clients may keep an answer. Short: tasks come and go.
 pub const TTL_SECONDS: u32 = 5;
@@ -10,6 +11,8 @@ pub const TTL_SECONDS: u32 = 5;
 pub const NEGATIVE_TTL_SECONDS: u32 = 1;
 /// How many SRV targets get their addresses added to an answer.
 const ADDITIONAL_TARGETS_MAX: usize = 32;
+/// The shortest record of an address: a pointer, type, class, TTL, length and four bytes.
+const ADDRESS_BYTES: usize = 16;
 /// Timers of the SOA record, as Mesos-DNS has them. Nobody transfers our zones.
 pub(crate) const SOA_REFRESH_SECONDS: u32 = 60;
 pub(crate) const SOA_RETRY_SECONDS: u32 = 600;
@@ -47,7 +50,7 @@ pub enum Verdict {
 /// Names under `mesos` and `thisdcos.directory` are answered from `zone`; others are to be forwarded
 /// when `forwards` and the client wants recursion, and refused otherwise. `entropy` chooses where
 /// an answer starts among several records.
-pub fn respond(packet: &[u8], transport: Transport, zone: &Zone, forwards: bool, entropy: u64, out: &mut Vec<u8>) -> Verdict {
+pub fn respond(packet: &[u8], transport: Transport, zone: &Snapshot, forwards: bool, entropy: u64, out: &mut Vec<u8>) -> Verdict {
     out.clear();
     let Some(header) = Header::read(packet) else { return Verdict::Drop };
     if header.is_response() {
@@ -109,7 +112,7 @@ fn known_as(name: &str) -> &str {
     }
 }
 
-fn write_answer(query: &Query, apex: &'static str, zone: &Zone, entropy: u64, reply: &mut Reply<'_>) -> Code {
+fn write_answer(query: &Query, apex: &'static str, zone: &Snapshot, entropy: u64, reply: &mut Reply<'_>) -> Code {
     let name = query.name.as_str();
     // The apex is the end of the question's name, so it can be pointed to.
     let apex_at = HEADER_BYTES + query.name_bytes - (apex.len() + 2);
@@ -125,7 +128,7 @@ fn write_answer(query: &Query, apex: &'static str, zone: &Zone, entropy: u64, re
             });
             if let Some(entry) = zone.get(NAME_SERVER) {
                 for kind in [RecordKind::A, RecordKind::Aaaa] {
-                    write_addresses(entry, kind, Section::Additional, Written::Name(NAME_SERVER), entropy, reply);
+                    write_addresses(&entry, kind, Section::Additional, Written::Name(NAME_SERVER), entropy, reply);
                 }
             }
             return Code::NoError;
@@ -148,8 +151,8 @@ fn write_answer(query: &Query, apex: &'static str, zone: &Zone, entropy: u64, re
         _ => None,
     };
     let answered = match kind {
-        Some(RecordKind::Srv) => write_services(entry, zone, entropy, reply),
-        Some(kind) => write_addresses(entry, kind, Section::Answer, Written::At(HEADER_BYTES), entropy, reply),
+        Some(RecordKind::Srv) => write_services(&entry, zone, entropy, reply),
+        Some(kind) => write_addresses(&entry, kind, Section::Answer, Written::At(HEADER_BYTES), entropy, reply),
         None => 0,
     };
     if answered == 0 {
@@ -186,7 +189,7 @@ fn write_addresses(
 }
 
 /// Writes SRV records and the addresses of their targets, and returns how many there were.
-fn write_services(entry: &Entry, zone: &Zone, entropy: u64, reply: &mut Reply<'_>) -> usize {
+fn write_services(entry: &Entry, zone: &Snapshot, entropy: u64, reply: &mut Reply<'_>) -> usize {
     let mut targets = [(0_usize, ""); ADDITIONAL_TARGETS_MAX];
     let mut target_count = 0;
     let mut count = 0;
@@ -213,15 +216,19 @@ fn write_services(entry: &Entry, zone: &Zone, entropy: u64, reply: &mut Reply<'_
         }
     }
     for (target_at, target) in &targets[..target_count] {
+        if reply.room() < ADDRESS_BYTES {
+            // Nothing more fits: the rest need not be looked up.
+            break;
+        }
         let Some(entry) = zone.get(target) else { continue };
         for kind in [RecordKind::A, RecordKind::Aaaa] {
-            write_addresses(entry, kind, Section::Additional, written_at(*target_at, target), entropy, reply);
+            write_addresses(&entry, kind, Section::Additional, written_at(*target_at, target), entropy, reply);
         }
     }
     count
 }
 
-fn write_soa(zone: &Zone, section: Section, owner: Written<'_>, reply: &mut Reply<'_>) {
+fn write_soa(zone: &Snapshot, section: Section, owner: Written<'_>, reply: &mut Reply<'_>) {
     let ttl = if matches!(section, Section::Answer) { TTL_SECONDS } else { NEGATIVE_TTL_SECONDS };
     reply.record(section, owner, number::SOA, ttl, |out| {
         out.name(Written::Name(NAME_SERVER));

@@ -1,4 +1,4 @@
-//! Mesos-DNS' HTTP interface as functions of a zone (platform.md 3.1).
+//! Mesos-DNS' HTTP interface as functions of the names of a moment (platform.md 3.1).
 //!
 //! Names come without regard to case, with or without the final dot; they go out with it. What is
 //! not found is answered with one element of empty texts, on which clients rely.
@@ -6,10 +6,10 @@
 use crate::answer::{
     NAME_SERVER, NEGATIVE_TTL_SECONDS, RESPONSIBLE, SOA_EXPIRE_SECONDS, SOA_REFRESH_SECONDS, SOA_RETRY_SECONDS, TTL_SECONDS,
 };
-use orrery_core::TaskId;
-use orrery_core::dns::{DIRECTORY_DOMAIN, MESOS_DOMAIN, Owner, RecordData, RecordKind, RrSet, Service, Zone};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use crate::snapshot::Snapshot;
+use orrery_core::dns::{DIRECTORY_DOMAIN, MARATHON, MESOS_DOMAIN, RecordData, RecordKind};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 /// `GET /v1/version`.
@@ -18,7 +18,7 @@ pub fn version() -> Value {
 }
 
 /// `GET /v1/config`, for a server that listens on `listen` and asks `upstreams`.
-pub fn config(listen: SocketAddr, upstreams: &[SocketAddr], zone: &Zone) -> Value {
+pub fn config(listen: SocketAddr, upstreams: &[SocketAddr], zone: &Snapshot) -> Value {
     let resolvers: Vec<String> = upstreams.iter().map(|upstream| upstream.ip().to_string()).collect();
     json!({
         "RefreshSeconds": 0,
@@ -47,10 +47,10 @@ pub fn config(listen: SocketAddr, upstreams: &[SocketAddr], zone: &Zone) -> Valu
 }
 
 /// `GET /v1/hosts/{host}`: the addresses of a name.
-pub fn hosts(zone: &Zone, host: &str) -> Value {
+pub fn hosts(zone: &Snapshot, host: &str) -> Value {
     let host = host_key(host);
-    let mut found: Vec<Value> =
-        addresses(zone, &host).map(|ip| json!({ "host": format!("{host}."), "ip": ip.to_string() })).collect();
+    let found = addresses(zone, &host).into_iter().map(|ip| json!({ "host": format!("{host}."), "ip": ip.to_string() }));
+    let mut found: Vec<Value> = found.collect();
     if found.is_empty() {
         found.push(json!({ "host": "", "ip": "" }));
     }
@@ -58,69 +58,66 @@ pub fn hosts(zone: &Zone, host: &str) -> Value {
 }
 
 /// `GET /v1/services/{service}`: where the instances of a service name are.
-pub fn services(zone: &Zone, service: &str) -> Value {
+pub fn services(zone: &Snapshot, service: &str) -> Value {
     let name = host_key(service);
-    let mut found: Vec<Value> = services_of(zone, &name)
-        .map(|service| {
-            let ip = addresses(zone, &service.target).next().map(|ip| ip.to_string()).unwrap_or_default();
-            json!({
-                "service": format!("{name}."),
-                "host": format!("{}.", service.target),
-                "ip": ip,
-                "port": service.port.to_string(),
-            })
-        })
-        .collect();
+    let entry = zone.get(&name).unwrap_or_default();
+    let found = entry.records.iter().filter_map(|data| {
+        let RecordData::Srv(service) = data else { return None };
+        let ip = addresses(zone, &service.target).first().map(ToString::to_string).unwrap_or_default();
+        Some(json!({
+            "service": format!("{name}."),
+            "host": format!("{}.", service.target),
+            "ip": ip,
+            "port": service.port.to_string(),
+        }))
+    });
+    let mut found: Vec<Value> = found.collect();
     if found.is_empty() {
         found.push(json!({ "service": "", "host": "", "ip": "", "port": "" }));
     }
     Value::Array(found)
 }
 
-/// `GET /v1/enumerate`: the records of every task, by framework. Costs the whole zone.
-pub fn enumerate(zone: &Zone) -> Value {
-    let mut frameworks: BTreeMap<&str, BTreeMap<&TaskId, Value>> = BTreeMap::new();
-    for (owner, records) in zone.owners() {
-        let Owner::Task { id, framework } = owner else { continue };
-        // Marathon names tasks by the reversed path.
-        let name = id.instance().app().host_name();
-        let records: Vec<Value> = records
-            .iter()
-            .filter(|record| is_in(&record.name, MESOS_DOMAIN))
-            .map(|record| {
+/// `GET /v1/enumerate`: the records of every task, by framework. Costs the number of tasks.
+pub fn enumerate(zone: &Snapshot) -> Value {
+    let tasks: Vec<Value> = zone
+        .zone()
+        .tasks()
+        .map(|(id, records)| {
+            let records = records.iter().filter(|record| is_in(&record.name, MESOS_DOMAIN)).map(|record| {
                 let rtype = match record.data.kind() {
                     RecordKind::A => "A",
                     RecordKind::Aaaa => "AAAA",
                     RecordKind::Srv => "SRV",
                 };
                 json!({ "name": format!("{}.", record.name), "host": data_text(&record.data), "rtype": rtype })
-            })
-            .collect();
-        let task = json!({ "name": name, "id": id, "records": records });
-        frameworks.entry(framework).or_default().insert(id, task);
-    }
-    let frameworks: Vec<Value> = frameworks
-        .into_iter()
-        .map(|(name, tasks)| json!({ "name": name, "tasks": tasks.into_values().collect::<Vec<Value>>() }))
+            });
+            // Marathon names tasks by the reversed path.
+            let name = id.instance().app().host_name();
+            json!({ "name": name, "id": id, "records": records.collect::<Vec<Value>>() })
+        })
         .collect();
+    let frameworks = if tasks.is_empty() { Vec::new() } else { vec![json!({ "name": MARATHON, "tasks": tasks })] };
     json!({ "frameworks": frameworks })
 }
 
-/// `GET /v1/axfr`: all records of the `mesos` zone. Costs the whole zone.
-pub fn axfr(zone: &Zone) -> Value {
-    let mut by_kind: [BTreeMap<&str, Vec<String>>; 3] = Default::default();
-    for (name, records) in zone.names().filter(|(name, _)| is_in(name, MESOS_DOMAIN)) {
-        for data in records.iter() {
-            by_kind[data.kind() as usize].entry(name).or_default().push(data_text(data));
+/// `GET /v1/axfr`: all records of the `mesos` zone. Costs the number of tasks.
+pub fn axfr(zone: &Snapshot) -> Value {
+    let mut by_kind: [BTreeMap<String, BTreeSet<String>>; 3] = Default::default();
+    let mut insert = |name: &str, data: &RecordData| {
+        if is_in(name, MESOS_DOMAIN) {
+            by_kind[data.kind() as usize].entry(format!("{name}.")).or_default().insert(data_text(data));
+        }
+    };
+    for (name, records) in zone.zone().fixed().names() {
+        records.iter().for_each(|data| insert(name, data));
+    }
+    for (_, records) in zone.zone().tasks() {
+        for record in &records {
+            insert(&record.name, &record.data);
         }
     }
-    let [a, aaaa, srv] = by_kind.map(|names| {
-        let entries = names.into_iter().map(|(name, mut values)| {
-            values.sort_unstable();
-            (format!("{name}."), Value::from(values))
-        });
-        Value::Object(entries.collect::<Map<String, Value>>())
-    });
+    let [a, aaaa, srv] = by_kind.map(|names| json!(names));
     json!({
         "TTL": TTL_SECONDS,
         "Serial": zone.revision() as u32,
@@ -146,21 +143,13 @@ fn is_in(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-fn addresses<'z>(zone: &'z Zone, name: &str) -> impl Iterator<Item = IpAddr> + use<'z> {
-    let records = zone.get(name).map(|entry| &entry.records);
-    records.into_iter().flat_map(RrSet::iter).filter_map(|data| match data {
+fn addresses(zone: &Snapshot, name: &str) -> Vec<IpAddr> {
+    let address = |data: &RecordData| match data {
         RecordData::A(ip) => Some(IpAddr::V4(*ip)),
         RecordData::Aaaa(ip) => Some(IpAddr::V6(*ip)),
         RecordData::Srv(_) => None,
-    })
-}
-
-fn services_of<'z>(zone: &'z Zone, name: &str) -> impl Iterator<Item = &'z Service> + use<'z> {
-    let records = zone.get(name).map(|entry| &entry.records);
-    records.into_iter().flat_map(RrSet::iter).filter_map(|data| match data {
-        RecordData::Srv(service) => Some(service),
-        _ => None,
-    })
+    };
+    zone.get(name).map(|entry| entry.records.iter().filter_map(address).collect()).unwrap_or_default()
 }
 
 fn data_text(data: &RecordData) -> String {

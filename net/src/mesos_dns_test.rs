@@ -1,32 +1,24 @@
+use crate::cluster_sample::Sample;
 use crate::mesos_dns::{axfr, config, enumerate, hosts, services, version};
-use orrery_core::dns::{Owner, Record, RecordData, Service, Zone, master_records};
-use orrery_core::{AppId, InstanceId, TaskId};
-use serde_json::json;
-use uuid::Uuid;
+use crate::{Snapshot, ZoneHandle};
+use orrery_core::TaskId;
+use orrery_core::dns::{Owner, master_records, task_hash};
+use serde_json::{Value, json};
 
-fn zone() -> (Zone, TaskId) {
-    let mut zone = Zone::new();
+/// One task of `/shop/web`, and the canonical name of it.
+fn zone() -> (Snapshot, TaskId, String) {
+    let zone = ZoneHandle::new();
     zone.apply(Owner::Masters, master_records(&["10.9.0.1:80".parse().unwrap()], Some("10.9.0.1:80".parse().unwrap())));
-    let id = TaskId::new(&InstanceId::new(&AppId::parse("/shop/web").unwrap(), Uuid::from_u128(1)), 2);
-    let record = |name: &str, data| Record { name: name.into(), data };
-    zone.apply(
-        Owner::Task { id: id.clone(), framework: "marathon".into() },
-        vec![
-            record("web-shop.marathon.mesos", RecordData::A([10, 0, 0, 7].into())),
-            record("web-shop-h-s1.marathon.mesos", RecordData::A([10, 0, 0, 7].into())),
-            record(
-                "_web-shop._tcp.marathon.mesos",
-                RecordData::Srv(Service { target: "web-shop-h-s1.marathon.mesos".into(), port: 31_000 }),
-            ),
-            record("web-shop.marathon.autoip.dcos.thisdcos.directory", RecordData::A([10, 0, 0, 7].into())),
-        ],
-    );
-    (zone, id)
+    let mut sample = Sample::of_nodes(8);
+    let id = sample.launch("/shop/web", 7, 31_000);
+    zone.publish(&sample.cluster, &sample.touched);
+    let canonical = format!("web-shop-{}-s7.marathon.mesos.", task_hash(&id.to_string()));
+    (zone.snapshot(), id, canonical)
 }
 
 #[test]
 fn hosts_and_services() {
-    let (zone, _) = zone();
+    let (zone, _, canonical) = zone();
     for name in ["web-shop.marathon.mesos", "Web-Shop.marathon.mesos.", "web-shop.marathon.mesos.thisdcos.directory"] {
         assert_eq!(hosts(&zone, name), json!([{ "host": "web-shop.marathon.mesos.", "ip": "10.0.0.7" }]), "{name}");
     }
@@ -38,7 +30,7 @@ fn hosts_and_services() {
         services(&zone, "_web-shop._TCP.marathon.mesos."),
         json!([{
             "service": "_web-shop._tcp.marathon.mesos.",
-            "host": "web-shop-h-s1.marathon.mesos.",
+            "host": canonical,
             "ip": "10.0.0.7",
             "port": "31000",
         }])
@@ -50,17 +42,24 @@ fn hosts_and_services() {
 
 #[test]
 fn everything_at_once() {
-    let (zone, id) = zone();
-    assert_eq!(
-        enumerate(&zone),
-        json!({ "frameworks": [{ "name": "marathon", "tasks": [{ "name": "web.shop", "id": id, "records": [
-            { "name": "_web-shop._tcp.marathon.mesos.", "host": "web-shop-h-s1.marathon.mesos.:31000", "rtype": "SRV" },
-            { "name": "web-shop-h-s1.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" },
-            { "name": "web-shop.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" },
-        ] }] }] })
-    );
+    let (zone, id, canonical) = zone();
+    let all = enumerate(&zone);
+    let task = &all["frameworks"][0]["tasks"][0];
+    assert_eq!((&all["frameworks"][0]["name"], &task["name"], &task["id"]), (&json!("marathon"), &json!("web.shop"), &json!(id)));
+    let records: Vec<Value> = task["records"].as_array().unwrap().clone();
+    for record in [
+        json!({ "name": "_web-shop._tcp.marathon.mesos.", "host": format!("{canonical}:31000"), "rtype": "SRV" }),
+        json!({ "name": canonical, "host": "10.0.0.7", "rtype": "A" }),
+        json!({ "name": "web-shop.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" }),
+        json!({ "name": "web.shop.marathon.mesos.", "host": "10.0.0.7", "rtype": "A" }),
+    ] {
+        assert!(records.contains(&record), "{record} is not in {records:#?}");
+    }
+    assert!(!all.to_string().contains("thisdcos"));
+    let nothing = ZoneHandle::new().snapshot();
+    assert_eq!(enumerate(&nothing), json!({ "frameworks": [] }));
     let axfr = axfr(&zone);
-    assert_eq!(axfr["Serial"], 2);
+    assert_eq!(axfr["Serial"], zone.revision());
     assert_eq!((&axfr["Domain"], &axfr["TTL"]), (&json!("mesos"), &json!(5)));
     assert_eq!(axfr["Records"]["As"]["web-shop.marathon.mesos."], json!(["10.0.0.7"]));
     assert_eq!(axfr["Records"]["SRVs"]["_leader._tcp.mesos."], json!(["leader.mesos.:80"]));
@@ -71,7 +70,7 @@ fn everything_at_once() {
 #[test]
 fn about_the_server() {
     assert_eq!(version()["Service"], "Mesos-DNS");
-    let (zone, _) = zone();
+    let (zone, _, _) = zone();
     let config = config("127.0.0.1:61053".parse().unwrap(), &["9.9.9.9:53".parse().unwrap()], &zone);
     assert_eq!((&config["Port"], &config["Resolvers"], &config["Domain"]), (&json!(61053), &json!(["9.9.9.9"]), &json!("mesos")));
 }

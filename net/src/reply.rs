@@ -88,6 +88,11 @@ impl<'o> Reply<'o> {
         self.out[3] |= 0x80;
     }
 
+    /// Bytes left for records.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.out.len())
+    }
+
     /// Writes one record, `data` writing its data. False when it does not fit; then the reply is as
     /// before.
     pub(crate) fn record(

@@ -50,7 +50,7 @@ pub(crate) fn work(socket: &Arc<Socket>, service: &Arc<Service>) {
         clients.clear();
         let mut malformed = 0;
         {
-            let zone = service.zone.load();
+            let zone = service.zone.snapshot();
             for ((length, client), packet) in incoming.iter().zip(&received) {
                 let Some(client) = client else { continue };
                 let packet = &packet[..(*length).min(QUERY_BYTES_MAX)];

@@ -8,30 +8,78 @@ use crate::process::{Killed, pinned};
 use crate::report::Report;
 use crate::samples::Samples;
 use anyhow::Context as _;
-use orrery_core::dns::{Owner, Record, RecordData, Service};
-use orrery_core::{AppId, InstanceId, TaskId};
+use orrery_core::app::PortDefinition;
+use orrery_core::cluster::Cluster;
+use orrery_core::dns::{ClusterZone, Record};
+use orrery_core::instance::{Condition, Observed, Seat};
+use orrery_core::node::{Node, NodeFacts, Resources};
+use orrery_core::{App, AppId, Instance, InstanceId, NodeId, Timestamp};
 use orrery_net::{DnsConfig, ZoneHandle};
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 const APPS: usize = 10_000;
+const NODES: usize = 1_000;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const SERVER_CORE: usize = 0;
 const READY: Duration = Duration::from_secs(20);
 
-/// The records of one app: a name with an address, a service, and the name the service points to.
-pub(crate) fn records(number: usize) -> Vec<Record> {
-    let address = RecordData::A(Ipv4Addr::from(0x0a00_0000 + number as u32 % 1_000));
-    let (name, target) = (format!("app-{number}.marathon.mesos"), format!("app-{number}-h{number}-s0.marathon.mesos"));
-    let service = Service { target: target.as_str().into(), port: 20_000 + (number % 10_000) as u16 };
-    vec![
-        Record { name: name.into(), data: address.clone() },
-        Record { name: format!("_app-{number}._tcp.marathon.mesos").into(), data: RecordData::Srv(service) },
-        Record { name: target.into(), data: address },
-    ]
+/// Apps with one task each, one port a task.
+fn cluster(apps: usize) -> anyhow::Result<Cluster> {
+    let mut cluster = Cluster::default();
+    for number in 0..NODES {
+        let facts = NodeFacts {
+            id: NodeId::parse(&format!("bench-S{number}"))?,
+            hostname: format!("n{number}"),
+            address: Ipv4Addr::from(0x0a00_0000 + number as u32).into(),
+            port: 0,
+            resources: Resources::default(),
+            attributes: BTreeMap::new(),
+            region: None,
+            zone: None,
+            role: "*".into(),
+            executors: Vec::new(),
+            version: String::new(),
+        };
+        cluster.nodes.insert(facts.id.clone(), Arc::new(Node::joined(facts, Timestamp::EPOCH)));
+    }
+    for number in 0..apps {
+        let mut app = App::new(AppId::parse(&format!("/app-{number}"))?);
+        app.port_definitions = vec![PortDefinition::default()];
+        let node = NodeId::parse(&format!("bench-S{}", number % NODES))?;
+        let seat = Seat { node, host_ports: vec![20_000 + (number % 10_000) as u16].into() };
+        let id = InstanceId::new(&app.id, uuid::Uuid::from_u128(number as u128));
+        cluster.loads.entry(seat.node.clone()).or_default().take(&id, &app, &seat);
+        cluster.instances.insert(Arc::new(Instance {
+            id,
+            app: Arc::new(app),
+            incarnation: 1,
+            goal: orrery_core::instance::Goal::Running,
+            seat: Some(seat),
+            condition: Condition::Running,
+            since: Timestamp::EPOCH,
+            staged_at: Timestamp::EPOCH,
+            unreachable_since: None,
+            inactive: false,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed::default(),
+        }));
+    }
+    Ok(cluster)
+}
+
+/// The records that the questions ask for, and what the services point to.
+fn records(cluster: &Cluster) -> Vec<Record> {
+    let mut zone = ClusterZone::new();
+    zone.publish_anew(cluster);
+    let records = zone.tasks().flat_map(|(_, records)| records);
+    records.filter(|record| record.name.ends_with(".marathon.mesos")).collect()
 }
 
 fn questions() -> Vec<Question> {
@@ -52,7 +100,7 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
     let load = Load::new(&questions, directory.path(), cores.min(2) - 1)?;
     let (_server, address) = start()?;
     wait_ready(address, &questions[0], READY)?;
-    let knot = match Knot::start(directory.path(), (0..APPS).flat_map(records), SERVER_CORE) {
+    let knot = match Knot::start(directory.path(), records(&cluster(APPS)?).into_iter(), SERVER_CORE) {
         Ok(Some(knot)) => {
             wait_ready(knot.address, &questions[0], READY)?;
             Some(knot)
@@ -110,14 +158,7 @@ pub(crate) fn serve_dns(apps: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let zone = ZoneHandle::new();
-        zone.update(|zone| -> anyhow::Result<()> {
-            for number in 0..apps {
-                let instance = InstanceId::new(&AppId::parse(&format!("/app-{number}"))?, uuid(number));
-                let owner = Owner::Task { id: TaskId::new(&instance, 1), framework: "marathon".into() };
-                zone.apply(owner, records(number));
-            }
-            Ok(())
-        })?;
+        zone.publish_anew(&cluster(apps)?);
         let mut config = DnsConfig::new((Ipv4Addr::LOCALHOST, 0).into());
         config.upstreams = Some(Vec::new());
         let cancel = tokio_util::sync::CancellationToken::new();
@@ -128,8 +169,4 @@ pub(crate) fn serve_dns(apps: usize) -> anyhow::Result<()> {
         server.closed().await;
         Ok(())
     })
-}
-
-fn uuid(number: usize) -> uuid::Uuid {
-    uuid::Uuid::from_u128(number as u128)
 }

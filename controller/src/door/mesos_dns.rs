@@ -6,7 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use serde_json::json;
+use orrery_net::Snapshot;
+use serde_json::{Value, json};
 
 pub(crate) fn routes() -> Router<Door> {
     Router::new().route("/mesos_dns/v1/{*path}", get(answer))
@@ -22,8 +23,16 @@ async fn answer(State(door): State<Door>, Path(path): Path<String>) -> Response 
             body::answer(StatusCode::NOT_IMPLEMENTED, &json!({ "message": "ports of hosts are not served" }))
         }
         ["services", service] => body::ok(&orrery_net::mesos_dns::services(&zone, service)),
-        ["enumerate"] => body::ok(&orrery_net::mesos_dns::enumerate(&zone)),
-        ["axfr"] => body::ok(&orrery_net::mesos_dns::axfr(&zone)),
+        ["enumerate"] => whole(zone, orrery_net::mesos_dns::enumerate).await,
+        ["axfr"] => whole(zone, orrery_net::mesos_dns::axfr).await,
         _ => body::answer(StatusCode::NOT_FOUND, &json!({ "message": "there is no such Mesos-DNS resource" })),
+    }
+}
+
+/// An answer that costs the number of tasks, so that it is made beside the threads that serve others.
+async fn whole(zone: Snapshot, answer: fn(&Snapshot) -> Value) -> Response {
+    match tokio::task::spawn_blocking(move || answer(&zone)).await {
+        Ok(answer) => body::ok(&answer),
+        Err(_) => body::answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "message": "the answer could not be made" })),
     }
 }
