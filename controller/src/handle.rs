@@ -45,6 +45,8 @@ pub(crate) enum Input {
         link: u64,
         down: mpsc::Sender<Down>,
         signs: Arc<crate::liveness::Signs>,
+        /// Kept until it is taken.
+        arrival: crate::arrivals::Arrival,
     },
     Reports {
         node: NodeId,
@@ -165,7 +167,8 @@ impl Handle {
     /// does not lead.
     pub fn attach(&self, link: AgentLink) {
         if let Some(inbox) = self.shared.inbox() {
-            crate::surroundings::spawn(link.serve(inbox, self.shared.next_link()));
+            let arrivals = self.shared.arrivals.clone();
+            crate::surroundings::spawn(link.serve(inbox, self.shared.next_link(), arrivals));
         }
     }
 }

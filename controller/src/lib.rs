@@ -6,6 +6,7 @@
 //! the last published snapshot.
 
 pub mod apply;
+mod arrivals;
 pub mod backup;
 pub mod catalog;
 mod clock;

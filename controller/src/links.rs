@@ -1,10 +1,11 @@
 //! Connections of agents, whatever carries them.
 
+use crate::arrivals::Arrivals;
 use crate::handle::Input;
 use crate::liveness::Signs;
 use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// The controller's end of one connection of an agent.
 pub struct AgentLink {
@@ -18,7 +19,7 @@ pub struct AgentLink {
 impl AgentLink {
     /// Passes on what the agent says until either side ends. Signs of life go by memory, not by
     /// message.
-    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, link: u64) {
+    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, link: u64, arrivals: Arrivals) {
         let signs = Arc::new(Signs::new());
         let Some(Up::Register { protocol, facts, tasks }) = self.up.recv().await else {
             tracing::warn!("an agent did not begin with its registration; connection closed");
@@ -29,7 +30,9 @@ impl AgentLink {
             tracing::info!(%node, protocol, "agent speaks a newer protocol; using {PROTOCOL_VERSION}");
         }
         tracing::info!(%node, tasks = tasks.len(), "agent registered");
-        if inbox.send(Input::Register { facts, tasks, link, down: self.down, signs: Arc::clone(&signs) }).await.is_err() {
+        let arrival = arrivals.announce(&node);
+        let registration = Input::Register { facts, tasks, link, down: self.down, signs: Arc::clone(&signs), arrival };
+        if inbox.send(registration).await.is_err() {
             return;
         }
         loop {
@@ -46,8 +49,16 @@ impl AgentLink {
                 Up::Register { .. } | Up::Heartbeat => continue,
                 Up::Goodbye => break,
             };
-            if inbox.send(input).await.is_err() {
-                return;
+            match inbox.try_send(input) {
+                Ok(()) => {}
+                Err(TrySendError::Closed(_)) => return,
+                Err(TrySendError::Full(input)) => {
+                    signs.wait(true);
+                    if inbox.send(input).await.is_err() {
+                        return;
+                    }
+                    signs.wait(false);
+                }
             }
         }
         // The leader is gone when this fails, and with it the need to tell.

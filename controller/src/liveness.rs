@@ -1,6 +1,6 @@
 //! Which nodes are silent: kept in memory, without a message per sign of life.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,11 +18,19 @@ fn micros(since: Instant, now: Instant) -> u64 {
 pub(crate) struct Signs {
     opened: Instant,
     last: AtomicU64,
+    /// Something was heard that the leader has not taken yet, and nothing more is read until then.
+    waits: AtomicBool,
 }
 
 impl Signs {
     pub(crate) fn new() -> Self {
-        Self { opened: Instant::now(), last: AtomicU64::new(0) }
+        Self { opened: Instant::now(), last: AtomicU64::new(0), waits: AtomicBool::new(false) }
+    }
+
+    /// The leader is behind: until it has taken what was heard, silence is its own.
+    pub(crate) fn wait(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
+        self.note();
     }
 
     /// Something was heard.
@@ -32,6 +40,9 @@ impl Signs {
 
     /// When something was heard last.
     pub(crate) fn heard(&self) -> Instant {
+        if self.waits.load(Ordering::Relaxed) {
+            return Instant::now();
+        }
         self.opened + Duration::from_micros(self.last.load(Ordering::Relaxed))
     }
 }
@@ -83,6 +94,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(awake.pulse());
         assert_eq!(awake.since(), Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_the_leader_is_not_silent() {
+        let signs = Signs::new();
+        signs.wait(true);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(signs.heard(), Instant::now());
+        signs.wait(false);
+        let taken = Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(signs.heard(), taken);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! What a controller shows to its door, its names and its followers, whatever its role.
 
 use crate::Clock;
+use crate::arrivals::Arrivals;
 use crate::election::{ControllerRecord, LeaderRecord, Tenure};
 use crate::events::EventLog;
 use crate::handle::Input;
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     heard: Mutex<Option<Instant>>,
     controllers: Mutex<BTreeMap<String, ControllerRecord>>,
     links: AtomicU64,
+    pub(crate) arrivals: Arrivals,
     /// Who is trusted, as a follower reads it from the store, and how often that has changed.
     trust: Mutex<(u64, Trust)>,
 }
@@ -86,6 +88,7 @@ impl Shared {
             desk: Mutex::new(None),
             heard: Mutex::new(Some(Instant::now())),
             links: AtomicU64::new(1),
+            arrivals: Arrivals::default(),
             trust: Mutex::default(),
         }
     }

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{AbortHandle, JoinHandle};
 
 /// Decides when the tasks of one controller may run.
@@ -42,6 +43,16 @@ where
     match SURROUNDINGS.try_with(Arc::clone) {
         Ok(surroundings) => spawn_within(&surroundings, future),
         Err(_) => tokio::spawn(future),
+    }
+}
+
+/// Does work that may take long: other tasks of this thread go on elsewhere meanwhile, so that a lease
+/// is kept and agents are heard, however large the cluster.
+pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // A simulation has one thread, and its time does not pass.
+        _ => work(),
     }
 }
 

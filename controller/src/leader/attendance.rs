@@ -1,5 +1,6 @@
 //! Which nodes are connected, and since when the others are silent.
 
+use crate::arrivals::Arrivals;
 use crate::liveness::{Signs, Wakefulness};
 use imbl::{OrdMap, OrdSet};
 use orrery_core::NodeId;
@@ -10,12 +11,20 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// When a node whose registration waits is looked at again.
+const ARRIVAL_LOOK: Duration = Duration::from_millis(500);
+/// A leader that was busy for so long may not have heard what was said meanwhile.
+const BUSY_MIN: Duration = Duration::from_millis(200);
+/// Longest time that silent nodes get on top after the leader was busy.
+const SECOND_LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// Attendance of all nodes. Cloning costs a pointer, so that a dropped step is undone by the clone.
 #[derive(Clone)]
 pub(crate) struct Attendance {
     /// Silence after which the tasks of a node count as lost.
     limit: Duration,
     awake: Arc<Mutex<Wakefulness>>,
+    arrivals: Arrivals,
     nodes: OrdMap<NodeId, Presence>,
     /// When to look at which node, earliest first.
     due: OrdSet<(Instant, NodeId)>,
@@ -29,6 +38,8 @@ struct Presence {
     /// When something was heard last, while there is no link.
     heard: Instant,
     due: Instant,
+    /// It was silent for too long while the leader was busy: it is looked at once more.
+    doubted: bool,
 }
 
 #[derive(Clone)]
@@ -47,8 +58,13 @@ impl Presence {
 impl Attendance {
     /// All `nodes` are expected. They have twice their time from now on: they must first notice that
     /// the leader before is gone, which a silent end takes them as long to see as it takes us.
-    pub(crate) fn new<'a>(limit: Duration, awake: Arc<Mutex<Wakefulness>>, nodes: impl Iterator<Item = &'a NodeId>) -> Self {
-        let mut all = Self { limit, awake, nodes: OrdMap::new(), due: OrdSet::new(), disconnected: BTreeSet::new() };
+    pub(crate) fn new<'a>(
+        limit: Duration,
+        awake: Arc<Mutex<Wakefulness>>,
+        arrivals: Arrivals,
+        nodes: impl Iterator<Item = &'a NodeId>,
+    ) -> Self {
+        let mut all = Self { limit, awake, arrivals, nodes: OrdMap::new(), due: OrdSet::new(), disconnected: BTreeSet::new() };
         let begin = Instant::now() + limit;
         for node in nodes {
             all.expect(node, None, begin);
@@ -58,7 +74,7 @@ impl Attendance {
 
     fn expect(&mut self, node: &NodeId, link: Option<Link>, heard: Instant) {
         let due = heard + self.limit;
-        if let Some(before) = self.nodes.insert(node.clone(), Presence { link, heard, due }) {
+        if let Some(before) = self.nodes.insert(node.clone(), Presence { link, heard, due, doubted: false }) {
             self.due.remove(&(before.due, node.clone()));
         }
         self.due.insert((due, node.clone()));
@@ -119,8 +135,9 @@ impl Attendance {
         std::mem::take(&mut self.disconnected)
     }
 
-    /// Nodes that have been silent for too long. They are not looked at again until they register.
-    pub(crate) fn take_silent(&mut self) -> Vec<NodeId> {
+    /// Nodes that have been silent for too long, given how long the leader was `busy` before. They are
+    /// not looked at again until they register.
+    pub(crate) fn take_silent(&mut self, busy: Duration) -> Vec<NodeId> {
         let now = Instant::now();
         let since = {
             let mut awake = self.awake.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,8 +152,16 @@ impl Attendance {
             let Some(presence) = self.nodes.get_mut(&node) else { continue };
             let until = presence.heard().max(since) + self.limit;
             if until > now {
-                presence.due = until;
+                (presence.due, presence.doubted) = (until, false);
                 self.due.insert((until, node));
+            } else if self.arrivals.expects(&node) {
+                // Its registration waits for us.
+                presence.due = now + ARRIVAL_LOOK;
+                self.due.insert((presence.due, node));
+            } else if busy >= BUSY_MIN && !presence.doubted {
+                let again = now + busy.min(SECOND_LOOK_MAX);
+                (presence.due, presence.doubted) = (again, true);
+                self.due.insert((again, node));
             } else {
                 self.nodes.remove(&node);
                 silent.push(node);
@@ -176,7 +201,7 @@ mod tests {
 
     fn attendance(nodes: &[NodeId]) -> (Attendance, Arc<Mutex<Wakefulness>>) {
         let awake = Arc::new(Mutex::new(Wakefulness::new()));
-        (Attendance::new(LIMIT, Arc::clone(&awake), nodes.iter()), awake)
+        (Attendance::new(LIMIT, Arc::clone(&awake), Arrivals::default(), nodes.iter()), awake)
     }
 
     async fn pass(awake: &Mutex<Wakefulness>, millis: u64) {
@@ -192,14 +217,14 @@ mod tests {
         let signs = Arc::new(Signs::new());
         all.connect(&node(1), 1, mpsc::channel(1).0, Arc::clone(&signs));
         pass(&awake, 2_000).await;
-        assert!(all.take_silent().is_empty());
+        assert!(all.take_silent(Duration::ZERO).is_empty());
         signs.note();
         pass(&awake, 2_450).await;
-        assert!(all.take_silent().is_empty(), "one was heard, and the other has twice its time at first");
+        assert!(all.take_silent(Duration::ZERO).is_empty(), "one was heard, and the other has twice its time at first");
         pass(&awake, 50).await;
-        assert_eq!(all.take_silent(), [node(1)]);
+        assert_eq!(all.take_silent(Duration::ZERO), [node(1)]);
         pass(&awake, 500).await;
-        assert_eq!(all.take_silent(), [node(0)]);
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
         assert_eq!((all.next(), all.down(&node(1)).is_some()), (None, false));
     }
 
@@ -212,7 +237,7 @@ mod tests {
         assert_eq!(all.take_disconnected(), BTreeSet::from([node(0)]));
         assert!(!all.is_current(&node(0), 7));
         pass(&awake, 1_500).await;
-        assert_eq!(all.take_silent(), [node(0)]);
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,11 +245,40 @@ mod tests {
         let (mut all, awake) = attendance(&[node(0)]);
         pass(&awake, 1_000).await;
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert!(all.take_silent().is_empty());
+        assert!(all.take_silent(Duration::ZERO).is_empty());
         pass(&awake, LIMIT.as_millis() as u64 - 50).await;
-        assert!(all.take_silent().is_empty());
+        assert!(all.take_silent(Duration::ZERO).is_empty());
         pass(&awake, 50).await;
-        assert_eq!(all.take_silent(), [node(0)]);
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_long_step_who_seems_silent_is_looked_at_once_more() {
+        let (mut all, awake) = attendance(&[]);
+        let signs: Vec<Arc<Signs>> = (0..2).map(|_| Arc::new(Signs::new())).collect();
+        for (number, signs) in signs.iter().enumerate() {
+            all.connect(&node(number as u32), number as u64, mpsc::channel(1).0, Arc::clone(signs));
+        }
+        pass(&awake, 2_500).await;
+        let busy = Duration::from_millis(400);
+        assert!(all.take_silent(busy).is_empty());
+        // What was said meanwhile is heard now.
+        signs[0].note();
+        pass(&awake, 350).await;
+        assert!(all.take_silent(Duration::ZERO).is_empty());
+        pass(&awake, 50).await;
+        assert_eq!(all.take_silent(busy), [node(1)], "once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_registration_waits_is_not_silent() {
+        let (mut all, awake) = attendance(&[node(0)]);
+        let arrival = all.arrivals.announce(&node(0));
+        pass(&awake, 5_000).await;
+        assert!(all.take_silent(Duration::ZERO).is_empty());
+        drop(arrival);
+        pass(&awake, 500).await;
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -238,9 +292,9 @@ mod tests {
         signs[1].note();
         pass(&awake, 1_900).await;
         signs[2].note();
-        assert!(all.take_silent().is_empty() && all.take_disconnected().is_empty());
+        assert!(all.take_silent(Duration::ZERO).is_empty() && all.take_disconnected().is_empty());
         pass(&awake, 100).await;
-        assert_eq!(all.take_silent(), [node(0)]);
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
         assert_eq!(all.take_disconnected(), BTreeSet::from([node(1)]), "the third was heard just now");
     }
 }

@@ -213,16 +213,14 @@ fn split(writes: BTreeMap<String, Option<Vec<u8>>>) -> Vec<Part> {
             Some(value) => Operation::Put { key, value: value.into(), lease: None },
             None => Operation::Delete { key },
         };
-        match parts.last_mut().filter(|part| part.operations.len() < MAX_OPERATIONS && bytes + size <= TRANSACTION_BYTES) {
-            Some(part) => {
-                bytes += size;
-                part.is_independent &= turn == Turn::Others;
-                part.operations.push(operation);
-            }
-            None => {
-                bytes = size;
-                parts.push(Part { operations: vec![operation], is_independent: turn == Turn::Others });
-            }
+        let has_room = |part: &&mut Part| part.operations.len() < MAX_OPERATIONS && bytes + size <= TRANSACTION_BYTES;
+        if let Some(part) = parts.last_mut().filter(has_room) {
+            bytes += size;
+            part.is_independent &= turn == Turn::Others;
+            part.operations.push(operation);
+        } else {
+            bytes = size;
+            parts.push(Part { operations: vec![operation], is_independent: turn == Turn::Others });
         }
     }
     parts

@@ -12,6 +12,7 @@ use crate::liveness::Wakefulness;
 use crate::mirror::StoreMirror;
 use crate::replica;
 use crate::shared::Shared;
+use crate::surroundings::compute;
 use attendance::Attendance;
 use commit::Committer;
 use orrery_core::NodeId;
@@ -50,26 +51,31 @@ pub(crate) fn present(cluster: &Cluster) -> impl Iterator<Item = &NodeId> {
 /// exactly, and with what was last seen of the cluster; every node has its whole time to come back.
 pub(crate) async fn lead(office: &Office, tenure: Arc<Tenure>, mirror: StoreMirror) -> String {
     let (store, shared) = (&office.store, &office.shared);
-    let mut cluster = mirror.mirror().cluster().clone().with_observations_of(&shared.published());
-    drop(mirror);
-    let epoch = tenure.record.epoch;
-    cluster.generation = (cluster.generation + 1).max(epoch << GENERATIONS_OF_AN_EPOCH);
-    tracing::info!(epoch, apps = cluster.apps.len(), instances = cluster.instances.len(), "leading");
-    shared.publish_anew(cluster.clone());
-    let awake = Arc::new(Mutex::new(Wakefulness::new()));
-    let attendance = Attendance::new(office.silence_limit, Arc::clone(&awake), present(&cluster));
-    let (hub, followers, hub_work) = replica::serve(cluster.clone());
-    let (inbox, received) = mpsc::channel(INBOX_LIMIT);
-    let committer = Committer::new(Arc::clone(store), epoch, tenure.fence);
-    let leader =
-        Leader::new(cluster, committer, Arc::clone(&tenure), Arc::clone(shared), hub, office.entropy.clone(), attendance);
-    // Apart from the loop, so that a long step delays none of them.
-    let _hub = AbortOnDropHandle::new(crate::surroundings::spawn(hub_work));
-    let _pulse = AbortOnDropHandle::new(crate::surroundings::spawn(tend::pulse(awake)));
+    // From the first moment: what follows takes the longer the larger the cluster is.
     let keeping = AbortOnDropHandle::new(crate::surroundings::spawn({
         let (tenure, store) = (Arc::clone(&tenure), Arc::clone(store));
         async move { tenure.keep(&*store).await }
     }));
+    let epoch = tenure.record.epoch;
+    let cluster = compute(|| {
+        let mut cluster = mirror.mirror().cluster().clone().with_observations_of(&shared.published());
+        drop(mirror);
+        cluster.generation = (cluster.generation + 1).max(epoch << GENERATIONS_OF_AN_EPOCH);
+        cluster
+    });
+    tracing::info!(epoch, apps = cluster.apps.len(), instances = cluster.instances.len(), "leading");
+    shared.publish_anew(cluster.clone());
+    let awake = Arc::new(Mutex::new(Wakefulness::new()));
+    let attendance = Attendance::new(office.silence_limit, Arc::clone(&awake), shared.arrivals.clone(), present(&cluster));
+    let (hub, followers, hub_work) = replica::serve(cluster.clone());
+    let (inbox, received) = mpsc::channel(INBOX_LIMIT);
+    let committer = Committer::new(Arc::clone(store), epoch, tenure.fence);
+    let leader = compute(|| {
+        Leader::new(cluster, committer, Arc::clone(&tenure), Arc::clone(shared), hub, office.entropy.clone(), attendance)
+    });
+    // Apart from the loop, so that a long step delays none of them.
+    let _hub = AbortOnDropHandle::new(crate::surroundings::spawn(hub_work));
+    let _pulse = AbortOnDropHandle::new(crate::surroundings::spawn(tend::pulse(awake)));
     let ready = |_: &_| shared.lead(&tenure, inbox, followers);
     let compaction = async {
         if office.compacts {

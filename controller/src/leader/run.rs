@@ -9,6 +9,7 @@ use crate::handle::{ControlError, Input};
 use crate::mirror::StoreMirror;
 use crate::replica::{Hub, Published};
 use crate::shared::Shared;
+use crate::surroundings::compute;
 use orrery_core::assignment::Down;
 use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
 use orrery_core::placement::Ledger;
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 
 /// Inputs taken into one step.
 const BATCH_MAX: usize = 1_024;
+/// Inputs from which on a step is taken for one that may last.
+const LARGE_BATCH: usize = 64;
 /// Longest sleep of the loop; it wakes for events, this only bounds a mistake.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Pause before inputs are taken again after the store failed.
@@ -41,6 +44,8 @@ pub(crate) struct Leader {
     begun: bool,
     /// The store may hold something else than what is believed.
     doubtful: bool,
+    /// How long the last step took.
+    busy: Duration,
 }
 
 type Answer = Box<dyn FnOnce(Result<(), ControlError>) + Send>;
@@ -77,6 +82,7 @@ impl Leader {
             wake_at: None,
             begun: false,
             doubtful: false,
+            busy: Duration::ZERO,
         }
     }
 
@@ -132,9 +138,12 @@ impl Leader {
 
     /// Returns whether this controller still leads.
     async fn step(&mut self, batch: &mut Vec<Input>) -> bool {
+        let is_large = !self.begun || batch.len() >= LARGE_BATCH || !self.cluster.unsettled.is_empty();
         let mut answers = Vec::new();
         let attendance = self.attendance.clone();
-        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
+        let began = Instant::now();
+        let mut decide = || std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
+        let decided = if is_large { compute(decide) } else { decide() };
         let Ok(step) = decided else {
             // A fault of ours in one request must not end the cluster: the draft is dropped.
             tracing::error!("a step panicked and was dropped; please report the lines above");
@@ -149,7 +158,9 @@ impl Leader {
             }
             return true;
         };
-        match self.finish(step, answers).await {
+        let outcome = self.finish(step, answers).await;
+        self.busy = began.elapsed();
+        match outcome {
             Outcome::Done => {}
             Outcome::Deposed => return false,
             Outcome::Dropped => {
@@ -220,9 +231,10 @@ impl Leader {
         for input in batch.drain(..) {
             match input {
                 Input::Edit(act) => answers.push(act(&mut draft)),
-                Input::Register { facts, tasks, link, down, signs } => {
+                Input::Register { facts, tasks, link, down, signs, arrival } => {
                     self.attendance.connect(&facts.id, link, down, signs);
                     draft.register(*facts, tasks);
+                    drop(arrival);
                 }
                 Input::Reports { node, link, tasks } => {
                     // What an older connection says late is older than the registration on the newer.
@@ -239,7 +251,7 @@ impl Leader {
                 }
             }
         }
-        let silent = self.attendance.take_silent();
+        let silent = self.attendance.take_silent(self.busy);
         for node in self.attendance.take_disconnected() {
             draft.disconnect_node(&node);
         }

@@ -3,9 +3,10 @@
 use super::frame::{Frame, ReplicaStream};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use orrery_core::cluster::{Cluster, Delta, Event};
 use orrery_core::{InstanceId, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -72,6 +73,16 @@ pub(crate) fn serve(cluster: Cluster) -> (Hub, mpsc::Sender<Subscribe>, impl Fut
     (hub, door, run(cluster, waiting, asking, followers))
 }
 
+/// A follower that still takes its snapshot: it gets what happened meanwhile in one piece, however
+/// long it takes and however much that is.
+struct Joining {
+    /// What the snapshot shows.
+    base: Cluster,
+    /// What has changed since.
+    touched: BTreeSet<InstanceId>,
+    frames: mpsc::Sender<Bytes>,
+}
+
 async fn run(
     mut current: Cluster,
     mut steps: mpsc::Receiver<Published>,
@@ -79,6 +90,9 @@ async fn run(
     count: Arc<AtomicUsize>,
 ) {
     let mut followers: Vec<mpsc::Sender<Bytes>> = Vec::new();
+    let mut joining: BTreeMap<u64, Joining> = BTreeMap::new();
+    let mut taken = FuturesUnordered::new();
+    let mut next = 0;
     let mut alive = tokio::time::interval(ALIVE_INTERVAL);
     alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -87,30 +101,50 @@ async fn run(
             step = steps.recv() => {
                 let Some(step) = step else { return };
                 let before = step.before.filter(|before| before.generation == current.generation);
-                match before {
-                    Some(before) if !followers.is_empty() => {
+                if let Some(before) = before {
+                    for follower in joining.values_mut() {
+                        follower.touched.extend(step.touched.iter().cloned());
+                    }
+                    if !followers.is_empty() {
                         let delta = Delta::between(&before, &step.after, &step.touched, &step.events);
                         let frame = Frame::Step { delta: Box::new(delta), first_event: step.first_event, at: step.at };
                         send(&mut followers, &frame.encode());
                     }
-                    Some(_) => {}
+                } else {
                     // A step was missed: whoever follows begins anew.
-                    None => followers.clear(),
+                    followers.clear();
+                    joining.clear();
                 }
                 current = step.after;
             }
             Some(asked) = asking.recv() => {
                 let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+                let (done, whole) = oneshot::channel::<()>();
                 let snapshot = Delta::snapshot(&current)
                     .map(|part| Frame::Step { delta: Box::new(part), first_event: 0, at: Timestamp::default() }.encode());
-                let stream = futures::stream::iter(snapshot).chain(ReceiverStream::new(frames)).map(Ok);
+                // The last part has been asked for when the stream behind it is.
+                let behind = futures::stream::once(async move { done.send(()) }).filter_map(|_| async { None });
+                let stream = futures::stream::iter(snapshot).chain(behind).chain(ReceiverStream::new(frames)).map(Ok);
                 if asked.send(Box::pin(stream)).is_ok() {
-                    followers.push(sender);
+                    joining.insert(next, Joining { base: current.clone(), touched: BTreeSet::new(), frames: sender });
+                    taken.push(async move { (next, whole.await.is_ok()) });
+                    next += 1;
+                }
+            }
+            Some((number, is_taken)) = taken.next(), if !taken.is_empty() => {
+                if let Some(follower) = joining.remove(&number).filter(|_| is_taken) {
+                    if follower.base.generation != current.generation {
+                        let delta = Delta::between(&follower.base, &current, &follower.touched, &[]);
+                        let frame = Frame::Step { delta: Box::new(delta), first_event: 0, at: Timestamp::default() };
+                        // Nothing else is in it yet.
+                        let _ = follower.frames.try_send(frame.encode());
+                    }
+                    followers.push(follower.frames);
                 }
             }
             _ = alive.tick(), if !followers.is_empty() => send(&mut followers, &Frame::Alive.encode()),
         }
-        count.store(followers.len(), Ordering::Relaxed);
+        count.store(followers.len() + joining.len(), Ordering::Relaxed);
     }
 }
 

@@ -294,7 +294,7 @@ impl Draft {
     pub(super) fn write_pages(&mut self) {
         for (app, pages) in std::mem::take(&mut self.dirty_pages) {
             for page in pages {
-                let document = encode(self.cluster.instances.page(&app, page));
+                let document = encode(&self.cluster.instances.page(&app, page));
                 self.writes.insert(keys::page(&app, page), document);
             }
         }

@@ -60,7 +60,8 @@ impl Draft {
                 stopping.push(instance.task_id());
             }
             let Some(launched) = Launched::of(&instance) else { continue };
-            match launches.last_mut().filter(|last| Arc::ptr_eq(&last.app, &instance.app)) {
+            let same = |last: &&mut Launch| last.app.version == instance.app.version && last.app.id == instance.app.id;
+            match launches.last_mut().filter(same) {
                 Some(last) => last.instances.push(launched),
                 None => launches.push(Launch { app: Arc::clone(&instance.app), instances: vec![launched] }),
             }
@@ -108,6 +109,10 @@ impl Draft {
         let observed = Observed::new(report.started_at, report.ready)
             .at(&report.task, report.container, report.sandbox, base)
             .with(report.addresses, report.health, report.message.clone());
+        if !changed && observed == before.observed && before.unreachable_since.is_none() && !before.inactive {
+            // Told again, as on every connection.
+            return;
+        }
         if let (Some(node), Some(found)) = (before.node(), observed.sandbox_base())
             && base.is_none_or(|base| !Arc::ptr_eq(base, found))
         {

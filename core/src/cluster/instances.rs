@@ -89,6 +89,11 @@ impl Group {
 }
 
 impl Instances {
+    /// Where an instance stands in the order of [`Instances::values`].
+    pub(super) fn place(id: &InstanceId) -> (&AppId, u128) {
+        (id.app(), place_of(id.uuid()))
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.count

@@ -1,9 +1,11 @@
 //! Reading a cluster back from the store.
 
+use super::instances::Instances;
 use super::mirror::Mirror;
 use super::{Cluster, Delay};
 use crate::instance::{Condition, Instance};
 use crate::{AppId, Timestamp};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A stored entry that could not be read. The rest was loaded; the entry is left alone.
@@ -14,6 +16,48 @@ pub struct LoadFault {
     pub key: String,
     /// What is wrong.
     pub reason: String,
+}
+
+/// The instances of `stored`, with what `known` has observed of them. What both agree on is taken over
+/// as it is, so that this costs little more than a look at each.
+fn observed(stored: &Cluster, known: &Cluster) -> Instances {
+    let mut instances = known.instances.clone();
+    let (mut ours, mut theirs) = (stored.instances.values().peekable(), known.instances.values().peekable());
+    loop {
+        let order = match (ours.peek(), theirs.peek()) {
+            (None, None) => return instances,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(ours), Some(theirs)) => Instances::place(&ours.id).cmp(&Instances::place(&theirs.id)),
+        };
+        match order {
+            Ordering::Less => drop(ours.next().map(|only| instances.insert(Arc::clone(only)))),
+            Ordering::Greater => {
+                // One that waits for a node is not stored; its launches go on being counted.
+                let gone = |seen: &&Arc<Instance>| seen.seat.is_some() || !stored.apps.contains_key(seen.app_id());
+                drop(theirs.next().filter(gone).map(|seen| instances.remove(&seen.id)));
+            }
+            Ordering::Equal => {
+                let changed = ours.next().zip(theirs.next()).and_then(|(stored, seen)| merged(stored, seen));
+                drop(changed.map(|merged| instances.insert(Arc::new(merged))));
+            }
+        }
+    }
+}
+
+/// One instance as it is stored, with what was seen of it; `None` when it was seen exactly so.
+fn merged(stored: &Instance, seen: &Instance) -> Option<Instance> {
+    if stored.seat != seen.seat || stored.incarnation != seen.incarnation {
+        return Some(stored.clone());
+    }
+    let lost = |instance: &Instance| instance.condition == Condition::Unreachable;
+    match (lost(stored), lost(seen)) {
+        // Whether its node is lost is decided, not observed.
+        (true, false) => Some(Instance { observed: seen.observed.clone(), ..stored.clone() }),
+        (false, true) => Some(stored.clone()),
+        _ if seen.goal == stored.goal && seen.app.version == stored.app.version => None,
+        _ => Some(Instance { app: Arc::clone(&stored.app), goal: stored.goal, ..seen.clone() }),
+    }
 }
 
 impl Cluster {
@@ -31,25 +75,7 @@ impl Cluster {
     /// whoever takes over waits for their agents. Costs the size of the cluster.
     #[must_use]
     pub fn with_observations_of(mut self, known: &Self) -> Self {
-        for seen in known.instances.values() {
-            match self.instances.get(&seen.id) {
-                Some(stored) if stored.seat == seen.seat && stored.incarnation == seen.incarnation => {
-                    let lost = |instance: &Instance| instance.condition == Condition::Unreachable;
-                    let merged = match (lost(stored), lost(seen)) {
-                        // Whether its node is lost is decided, not observed.
-                        (true, false) => Instance { observed: seen.observed.clone(), ..(**stored).clone() },
-                        (false, true) => continue,
-                        _ => Instance { app: Arc::clone(&stored.app), goal: stored.goal, ..(**seen).clone() },
-                    };
-                    self.instances.insert(Arc::new(merged));
-                }
-                // One that waits for a node is not stored; its launches go on being counted.
-                None if seen.seat.is_none() && self.apps.contains_key(seen.app_id()) => {
-                    self.instances.insert(Arc::clone(seen));
-                }
-                _ => {}
-            }
-        }
+        self.instances = observed(&self, known);
         for (id, deployment) in &known.deployments {
             if self.deployments.get(id).is_some_and(|stored| stored.steps == deployment.steps) {
                 self.deployments.insert(Arc::clone(id), Arc::clone(deployment));

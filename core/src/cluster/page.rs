@@ -107,7 +107,7 @@ impl Line {
 }
 
 /// Writes a page; nothing when none of the instances has a seat.
-pub(super) fn encode<'a>(instances: impl Iterator<Item = &'a Arc<Instance>> + Clone) -> Option<Vec<u8>> {
+pub(super) fn encode<'a>(instances: &(impl Iterator<Item = &'a Arc<Instance>> + Clone)) -> Option<Vec<u8>> {
     let seated = || instances.clone().filter_map(|instance| instance.seat.as_ref().map(|seat| (instance, seat)));
     let (first, seat) = seated().next()?;
     let (mut shared, mut at, mut count) = (seat.node.as_str(), first.staged_at, 0);

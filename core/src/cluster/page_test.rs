@@ -46,14 +46,14 @@ fn pages_read_as_they_were_written() {
     ];
     let known = NodeId::parse("c-S1").unwrap();
     for instances in cases {
-        let text = encode(instances.iter()).unwrap();
+        let text = encode(&instances.iter()).unwrap();
         let find = |text: &str| (text == known.as_str()).then(|| known.clone());
         let read = decode(&text, &web.id, 5, find).unwrap();
         let wanted: Vec<_> = instances.iter().filter_map(|instance| Line::of(instance)).collect();
         assert_eq!(read, wanted, "{}", String::from_utf8_lossy(&text));
     }
-    assert_eq!(encode([].iter()), None);
-    assert_eq!(encode([unseated].iter()), None);
+    assert_eq!(encode(&[].iter()), None);
+    assert_eq!(encode(&[unseated].iter()), None);
 }
 
 #[test]

@@ -62,7 +62,8 @@ pub(super) struct Controller {
     id: String,
     pub(super) handle: Handle,
     doors: Doors,
-    runtime: Runtime,
+    /// None once it has ended.
+    runtime: Option<Runtime>,
     stop: CancellationToken,
     task: JoinHandle<std::result::Result<(), StartError>>,
 }
@@ -96,7 +97,7 @@ impl Controller {
         });
         let (handle, task) = started.await??;
         doors.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), handle.clone());
-        Ok(Self { id, handle, doors: doors.clone(), runtime, stop, task })
+        Ok(Self { id, handle, doors: doors.clone(), runtime: Some(runtime), stop, task })
     }
 
     fn leave(&self) {
@@ -105,17 +106,14 @@ impl Controller {
 
     /// Ends as a killed process does: nothing is said to anybody.
     pub(super) fn kill(self) {
-        self.leave();
-        self.runtime.shutdown_background();
+        drop(self);
     }
 
     /// Ends in order.
-    pub(super) async fn end(self) -> anyhow::Result<()> {
+    pub(super) async fn end(mut self) -> anyhow::Result<()> {
         self.leave();
         self.stop.cancel();
-        let ended = self.task.await?;
-        self.runtime.shutdown_background();
-        Ok(ended?)
+        Ok((&mut self.task).await??)
     }
 
     /// Waits until what it shows is as wanted.
@@ -133,6 +131,15 @@ impl Controller {
             anyhow::Ok(())
         };
         tokio::time::timeout(PATIENCE, reached).await.with_context(|| format!("waited too long until {what}"))?
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.leave();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

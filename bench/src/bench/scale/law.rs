@@ -93,7 +93,11 @@ fn work(agents: u32) -> anyhow::Result<[Work; OPERATIONS.len()]> {
     let apps = (0..agents * DENSITY / INSTANCES)
         .map(|number| app(&format!("app-{number}"), INSTANCES))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let (launched, ()) = of(&mut plant, |plant| apps.into_iter().for_each(|app| plant.launch(app)));
+    let (launched, ()) = of(&mut plant, |plant| {
+        for app in apps {
+            plant.launch(app);
+        }
+    });
     anyhow::ensure!(plant.cluster.deployments.is_empty(), "not all tasks run");
     let (mut changed, mut told, mut failed, mut idle, mut lost) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -110,7 +114,7 @@ fn work(agents: u32) -> anyhow::Result<[Work; OPERATIONS.len()]> {
         failed.push(
             of(&mut plant, |plant| {
                 let orders = plant.step(|draft| draft.observe(&node, end));
-                plant.obey(orders)
+                plant.obey(orders);
             })
             .0,
         );
@@ -122,7 +126,7 @@ fn work(agents: u32) -> anyhow::Result<[Work; OPERATIONS.len()]> {
                     draft.disconnect_node(&victim);
                     draft.lose_node(&victim);
                 });
-                plant.obey(orders)
+                plant.obey(orders);
             })
             .0,
         );

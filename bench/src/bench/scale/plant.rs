@@ -27,7 +27,9 @@ impl Plant {
         let facts = (0..agents).map(agents::facts).collect::<anyhow::Result<Vec<_>>>()?;
         plant.step(|draft| {
             draft.name_cluster();
-            facts.into_iter().for_each(|facts| draft.register(facts, Vec::new()));
+            for facts in facts {
+                draft.register(facts, Vec::new());
+            }
         });
         Ok(plant)
     }
@@ -84,7 +86,9 @@ impl Plant {
             launched.map(|(node, tasks)| (node, tasks.iter().map(|task| agents::running(task, now)).collect())).collect();
         self.step(|draft| {
             for (node, reports) in reports {
-                reports.into_iter().for_each(|report| draft.observe(&node, report));
+                for report in reports {
+                    draft.observe(&node, report);
+                }
             }
         });
     }
