@@ -23,7 +23,7 @@ const SIGN_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500)
 /// Before an agent that was cut off connects again.
 const REJOIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 /// Orders taken at a time.
-const ORDERS_BATCH: usize = 1_024;
+const ORDERS_BATCH: usize = 32;
 
 /// What the agents of a fleet have seen, together.
 #[derive(Debug, Default)]

@@ -149,7 +149,11 @@ fn own_state(cluster: &Cluster) -> f64 {
     let Some(load) = cluster.loads.values().next() else { return 0.0 };
     let ids = load.instances.iter().filter_map(|id| cluster.instances.get(id));
     let before = memory::living();
-    let held: std::collections::BTreeMap<_, _> = ids.map(|instance| (instance.task_id(), instance.since)).collect();
+    let mut held = std::collections::BTreeMap::new();
+    // One by one, as they arrive.
+    for instance in ids {
+        held.insert(instance.task_id(), instance.since);
+    }
     (memory::living() - before) as f64 / held.len().max(1) as f64
 }
 
