@@ -138,12 +138,11 @@ impl Draft {
             let waiting = references.iter().filter(|instance| instance.condition == Condition::Scheduled).count();
             let launch = plan.launch.min(SCHEDULED_MAX.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX)));
             let mut ids = NewIds::of(&self.cluster.instances, &app.id);
-            for _ in 0..launch {
-                let id = ids.next(&self.cluster.instances, &app.id, &mut self.entropy);
-                self.put_instance(Self::scheduled(id, app, self.now));
-            }
+            let fresh: Vec<Instance> = (0..launch)
+                .map(|_| Self::scheduled(ids.next(&self.cluster.instances, &app.id, &mut self.entropy), app, self.now))
+                .collect();
             let held_back = plan.launch - launch;
-            let (seated, left) = self.seat(app, held_back, blocked, seats);
+            let (seated, left) = self.seat(app, fresh, held_back, blocked, seats);
             again = left && seated > 0;
             more = held_back > 0 && seated > 0;
             killed |= self.stop_if_room(app, &plan.kill_if_room);
@@ -211,43 +210,70 @@ impl Draft {
     }
 
     /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
-    /// many, and whether more might get one in another turn. `held_back` are the instances that wait to be created. While an earlier step of the
-    /// deployment `blocked` the app, what waited before the change goes on waiting.
-    fn seat(&mut self, app: &Arc<App>, held_back: u32, blocked: bool, most: usize) -> (usize, bool) {
+    /// many, and whether more might get one in another turn. `fresh` are instances that begin to exist
+    /// now, `held_back` those that wait to be created. While an earlier step of the deployment
+    /// `blocked` the app, what waited before the change goes on waiting.
+    fn seat(&mut self, app: &Arc<App>, fresh: Vec<Instance>, held_back: u32, blocked: bool, most: usize) -> (usize, bool) {
         let held_back = held_back as usize;
-        let mut waiting: Vec<Arc<Instance>> = self
-            .cluster
+        let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);
+        let known = self.waiting(app, blocked);
+        if paused {
+            // Instances that had been stable do not share the pause of the failing ones.
+            let (ready, rest): (Vec<_>, Vec<_>) = known.into_iter().partition(|instance| instance.excused);
+            self.note_pending(app, rest.len() + fresh.len() + held_back, None);
+            for instance in fresh {
+                self.put_instance(instance);
+            }
+            return self.seat_waiting(app, ready, Vec::new(), None, most);
+        }
+        self.seat_waiting(app, known, fresh, Some(held_back), most)
+    }
+
+    /// The instances of `app` that wait for a node.
+    fn waiting(&self, app: &App, blocked: bool) -> Vec<Arc<Instance>> {
+        self.cluster
             .instances_of(&app.id)
             .filter(|instance| instance.condition == Condition::Scheduled && instance.goal == Goal::Running)
             .filter(|instance| {
                 !blocked || instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at
             })
             .cloned()
-            .collect();
-        let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);
-        if paused {
-            // Instances that had been stable do not share the pause of the failing ones.
-            let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|instance| instance.excused);
-            self.note_pending(app, rest.len() + held_back, None);
-            waiting = ready;
-            if waiting.is_empty() {
-                return (0, false);
-            }
-        }
-        if waiting.is_empty() {
-            if !paused {
+            .collect()
+    }
+
+    /// Seats `known` instances first, then `fresh` ones; notes how many wait, together with those
+    /// `held_back`, unless that has been noted.
+    fn seat_waiting(
+        &mut self,
+        app: &Arc<App>,
+        known: Vec<Arc<Instance>>,
+        fresh: Vec<Instance>,
+        held_back: Option<usize>,
+        most: usize,
+    ) -> (usize, bool) {
+        let waiting = known.len() + fresh.len();
+        if waiting == 0 {
+            if held_back.is_some() {
                 self.cluster.pending.remove(&app.id);
             }
             return (0, false);
         }
-        let wanted = waiting.len().min(most);
+        let wanted = waiting.min(most);
         let (allowed, over_quota) = self.within_quota(app, wanted);
         let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
         let found = seats.len();
-        let left = found == wanted && found < waiting.len();
+        let left = found == wanted && found < waiting;
         let refusals = refusals.or(over_quota);
         let mut launched = Vec::with_capacity(found);
-        for (instance, seat) in waiting.iter().zip(seats) {
+        let mut seats = seats.into_iter();
+        let known = known.into_iter().map(|instance| (true, (*instance).clone()));
+        for (is_known, instance) in known.chain(fresh.into_iter().map(|instance| (false, instance))) {
+            let Some(seat) = seats.next() else {
+                if !is_known {
+                    self.put_instance(instance);
+                }
+                continue;
+            };
             launched.push(self.put_instance(Instance {
                 app: Arc::clone(app),
                 incarnation: instance.incarnation + 1,
@@ -257,12 +283,12 @@ impl Draft {
                 staged_at: self.now,
                 excused: false,
                 observed: Observed::default(),
-                ..(**instance).clone()
+                ..instance
             }));
         }
         self.launch(app, launched);
-        if !paused {
-            self.note_pending(app, waiting.len() - found + held_back, refusals);
+        if let Some(held_back) = held_back {
+            self.note_pending(app, waiting - found + held_back, refusals);
         }
         (found, left)
     }

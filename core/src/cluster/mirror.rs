@@ -28,6 +28,8 @@ pub struct Mirror {
     versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
     /// Lines of pages that have no effect because their definition is missing.
     undefined: BTreeMap<PageId, Vec<Line>>,
+    /// How many nodes are lost.
+    lost: usize,
     /// Why an entry cannot be read, by key.
     faults: BTreeMap<String, String>,
     /// Apps whose document is damaged.
@@ -130,6 +132,7 @@ impl Mirror {
             if let Ok(id) = NodeId::parse(id) {
                 self.cluster.retired.remove(&id);
                 if !matches!(document, Some(NodeDocument::Member(_))) {
+                    self.lost -= usize::from(self.lost_since(&id).is_some());
                     self.cluster.drop_node(&id);
                 }
             }
@@ -154,6 +157,7 @@ impl Mirror {
         };
         let id = node.facts.id.clone();
         let lost_before = self.lost_since(&id);
+        self.lost = self.lost + usize::from(record.lost_since.is_some()) - usize::from(lost_before.is_some());
         self.cluster.put_node(Arc::new(node));
         if lost_before == record.lost_since {
             return;
@@ -170,6 +174,9 @@ impl Mirror {
 
     /// Since when a node is lost.
     fn lost_since(&self, node: &NodeId) -> Option<Timestamp> {
+        if self.lost == 0 {
+            return None;
+        }
         self.cluster.nodes.get(node).filter(|node| node.status == NodeStatus::Unreachable).map(|node| node.since)
     }
 
@@ -251,7 +258,8 @@ impl Mirror {
         let waiting = self.undefined.range((app.clone(), 0)..=(app.clone(), u32::MAX)).map(|(page, _)| page.clone());
         for page in waiting.collect::<Vec<_>>() {
             for line in self.undefined.remove(&page).unwrap_or_default() {
-                self.seat(&page, line);
+                let app = self.definition(&line);
+                self.seat(&page, line, app);
             }
         }
     }
@@ -277,9 +285,13 @@ impl Mirror {
 
     /// Replaces pages. What leaves a seat goes first: who comes may have a port that it had.
     fn turn(&mut self, pages: Vec<(PageId, Vec<Line>)>) {
-        let mut coming = Vec::with_capacity(pages.len());
+        let mut coming: Vec<(PageId, Vec<Line>)> = Vec::with_capacity(pages.len());
         for (page, lines) in pages {
             self.undefined.remove(&page);
+            if self.cluster.instances.page(&page.0, page.1).next().is_none() {
+                coming.push((page, lines));
+                continue;
+            }
             let mut lines: BTreeMap<InstanceId, Line> = lines.into_iter().map(|line| (line.instance.clone(), line)).collect();
             let mut leaving = Vec::new();
             for current in self.cluster.instances.page(&page.0, page.1) {
@@ -292,17 +304,21 @@ impl Mirror {
             for id in leaving {
                 self.unseat(&id);
             }
-            coming.push((page, lines));
+            coming.push((page, lines.into_values().collect()));
         }
         for (page, lines) in coming {
-            for line in lines.into_values() {
-                self.seat(&page, line);
+            let mut last: Option<Arc<App>> = None;
+            for line in lines {
+                // Those of one version follow each other.
+                let app = last.take().filter(|app| app.version == line.version).or_else(|| self.definition(&line));
+                last.clone_from(&app);
+                self.seat(&page, line, app);
             }
         }
     }
 
-    fn seat(&mut self, page: &PageId, line: Line) {
-        let Some(app) = self.definition(&line) else {
+    fn seat(&mut self, page: &PageId, line: Line, app: Option<Arc<App>>) {
+        let Some(app) = app else {
             self.undefined.entry(page.clone()).or_default().push(line);
             return;
         };

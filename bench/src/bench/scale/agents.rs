@@ -8,8 +8,8 @@ use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
 use orrery_core::{Scalar, TaskId, Timestamp};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,6 +20,8 @@ const ORDERS_LIMIT: usize = 8_192;
 const REPORTS_LIMIT: usize = 64;
 /// Between signs of life, as a real agent gives them.
 const SIGN_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+/// Parts of that interval, in each of which a part of the agents gives its sign.
+const SIGN_SLICES: usize = 20;
 /// Before an agent that was cut off connects again.
 const REJOIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 /// Orders taken at a time.
@@ -47,21 +49,41 @@ pub(super) struct Fleet {
     pub(super) seen: Arc<Seen>,
     pub(super) began: std::time::Instant,
     agents: Vec<JoinHandle<()>>,
+    heart: Option<JoinHandle<()>>,
+    links: Links,
+}
+
+/// Where each agent speaks to the leader at present.
+type Links = Arc<Mutex<Vec<Option<mpsc::WeakSender<Up>>>>>;
+
+/// Gives the signs of life of all agents: a timer for each of them would be counted as the leader's.
+async fn beat(links: Links) {
+    let mut slices = tokio::time::interval(SIGN_INTERVAL / SIGN_SLICES as u32);
+    for slice in (0..SIGN_SLICES).cycle() {
+        slices.tick().await;
+        let links = links.lock().unwrap_or_else(PoisonError::into_inner);
+        for up in links.iter().skip(slice).step_by(SIGN_SLICES).flatten().filter_map(mpsc::WeakSender::upgrade) {
+            // A full channel is a sign of life itself.
+            let _ = up.try_send(Up::Heartbeat);
+        }
+    }
 }
 
 impl Fleet {
     /// Connects agents number `0..count`.
     pub(super) fn connect(doors: &Doors, count: u32) -> anyhow::Result<Self> {
-        let mut fleet = Self { seen: Arc::default(), began: std::time::Instant::now(), agents: Vec::new() };
+        let links = Arc::new(Mutex::new(vec![None; count as usize]));
+        let heart = Some(tokio::spawn(beat(Arc::clone(&links))));
+        let mut fleet = Self { seen: Arc::default(), began: std::time::Instant::now(), agents: Vec::new(), heart, links };
         for number in 0..count {
-            let agent = fleet.agent(doors, facts(number)?);
+            let agent = fleet.agent(doors, facts(number)?, number as usize);
             fleet.agents.push(agent);
         }
         Ok(fleet)
     }
 
-    fn agent(&self, doors: &Doors, facts: NodeFacts) -> JoinHandle<()> {
-        let (doors, seen, began) = (doors.clone(), Arc::clone(&self.seen), self.began);
+    fn agent(&self, doors: &Doors, facts: NodeFacts, number: usize) -> JoinHandle<()> {
+        let (doors, seen, began, links) = (doors.clone(), Arc::clone(&self.seen), self.began, Arc::clone(&self.links));
         tokio::spawn(async move {
             let mut tasks = BTreeMap::new();
             loop {
@@ -70,6 +92,7 @@ impl Fleet {
                     let (up, reports) = mpsc::channel(REPORTS_LIMIT);
                     leader.attach(AgentLink { down, up: reports });
                     drop(leader);
+                    links.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(up.downgrade());
                     serve(facts.clone(), &mut tasks, orders, up, &seen, began).await;
                     seen.connections.fetch_add(1, Ordering::Relaxed);
                 }
@@ -86,7 +109,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for agent in &self.agents {
+        for agent in self.agents.iter().chain(&self.heart) {
             agent.abort();
         }
     }
@@ -106,17 +129,7 @@ async fn serve(
         return;
     }
     let mut batch = Vec::new();
-    let mut signs = tokio::time::interval(SIGN_INTERVAL);
-    loop {
-        tokio::select! {
-            received = orders.recv_many(&mut batch, ORDERS_BATCH) => if received == 0 { return },
-            _ = signs.tick() => {
-                if up.send(Up::Heartbeat).await.is_err() {
-                    return;
-                }
-                continue;
-            }
-        }
+    while orders.recv_many(&mut batch, ORDERS_BATCH).await > 0 {
         seen.messages.fetch_add(batch.len() as u64, Ordering::Relaxed);
         if seen.weighs.load(Ordering::Relaxed) {
             let bytes: usize = batch.iter().map(|order| serde_json::to_vec(order).map_or(0, |bytes| bytes.len() + 4)).sum();

@@ -53,6 +53,7 @@ struct Work {
 
 /// Agents and tasks as the bench sets them up.
 pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
+    memory_of(report)?;
     let measured = SIZES.iter().map(|agents| work(*agents)).collect::<anyhow::Result<Vec<_>>>()?;
     let scale = format!("{SIZES:?} agents, {DENSITY} tasks each, in memory, one thread");
     for (number, operation) in OPERATIONS.iter().enumerate() {
@@ -63,6 +64,26 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
         let largest = measured.last().map_or(0.0, |works| works[number].time * 1e3);
         report.add(Figure::new("scale-law", format!("{operation}: CPU time, largest cluster"), largest, "ms").scale(&scale));
     }
+    Ok(())
+}
+
+/// What the leader's own state takes: the cluster and the ledger, without links and without the store.
+fn memory_of(report: &mut Report) -> anyhow::Result<()> {
+    let [.., agents] = SIZES;
+    let scale = format!("{agents} agents, {DENSITY} tasks each, in memory");
+    let before = memory::living();
+    let mut plant = Plant::with_agents(agents)?;
+    let joined = memory::living() - before - plant.stored_bytes();
+    for number in 0..agents * DENSITY / INSTANCES {
+        plant.launch(app(&format!("app-{number}"), INSTANCES)?);
+    }
+    let tasks = plant.cluster.instances.len() as f64;
+    let launched = memory::living() - before - plant.stored_bytes() - joined;
+    let figure = |what: &str, value: f64, unit| Figure::new("scale-law", what, value, unit).scale(&scale);
+    let per_task = figure("memory of the leader's state", launched as f64 / tasks, "B/task");
+    report.add(per_task.goal(Goal::AtMost(400.0)));
+    let per_agent = figure("memory of the leader's state", joined as f64 / f64::from(agents), "B/agent");
+    report.add(per_agent.goal(Goal::AtMost(4_096.0)));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A cluster with perfect agents and a perfect store, for the cost of single steps.
 
-use super::agents;
+use super::{agents, memory};
 use orrery_core::assignment::{Down, TaskReport};
 use orrery_core::cluster::{AppEdit, Cluster, Delta, Draft, Entropy, Step};
 use orrery_core::instance::Condition;
@@ -59,6 +59,14 @@ impl Plant {
         }
         self.cluster = step.cluster;
         step.orders
+    }
+
+    /// Bytes that the copy of the store takes.
+    pub(super) fn stored_bytes(&mut self) -> i64 {
+        let copy = self.entries.clone();
+        let before = memory::living();
+        drop(copy);
+        before - memory::living()
     }
 
     /// Operations of the engine so far.
