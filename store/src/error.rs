@@ -54,6 +54,12 @@ pub enum Error {
         /// How large it may be.
         limit: usize,
     },
+    /// The store has no space; nothing was written.
+    #[error("the store has no space: {reason}")]
+    Full {
+        /// What to do about it.
+        reason: String,
+    },
     /// The request makes no sense; nothing was written.
     #[error("invalid request: {reason}")]
     Invalid {

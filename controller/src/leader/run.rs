@@ -141,6 +141,8 @@ impl Leader {
         let is_large = !self.begun || batch.len() >= LARGE_BATCH || !self.cluster.unsettled.is_empty();
         let mut answers = Vec::new();
         let attendance = self.attendance.clone();
+        // What agents told is lost with a step that is dropped; what was only asked is answered.
+        let told = !self.begun || batch.iter().any(|input| !matches!(input, Input::Edit(_)));
         let began = Instant::now();
         let mut decide = || std::panic::catch_unwind(AssertUnwindSafe(|| self.decide(batch, &mut answers)));
         let decided = if is_large { compute(decide) } else { decide() };
@@ -164,7 +166,11 @@ impl Leader {
             Outcome::Done => {}
             Outcome::Deposed => return false,
             Outcome::Dropped => {
-                self.undo(attendance);
+                if told {
+                    self.undo(attendance);
+                } else {
+                    self.attendance = attendance;
+                }
                 tokio::time::sleep(STORE_RETRY).await;
             }
             Outcome::Doubtful => {

@@ -55,7 +55,9 @@ fn answer(code: i32, message: &str, about: About) -> Error {
         return Error::TooLarge { what: "the request, for the limits this etcd is set to,", actual: limit, limit };
     }
     if says("database space exceeded") {
-        return Error::unavailable("etcd's space quota is used up: compact and defragment it, then disarm its alarm");
+        // Refused before anything is written, by each member alike.
+        let reason = "etcd's space quota is used up: compact and defragment it, then disarm its alarm (etcdctl compact, defrag, alarm disarm)";
+        return Error::Full { reason: reason.into() };
     }
     if says("message length too large") {
         return Error::WatchLost { reason: format!("etcd sent a message beyond the limit ({message})") };
@@ -86,6 +88,15 @@ mod tests {
             (5, "etcdserver: requested lease not found", Error::LeaseNotFound { lease: LeaseId(7) }),
             (16, "etcdserver: invalid auth token", Error::Unauthorized { reason: "etcdserver: invalid auth token".into() }),
             (14, "etcdserver: no leader", Error::Unavailable { reason: "etcdserver: no leader".into() }),
+            (
+                8,
+                "etcdserver: mvcc: database space exceeded",
+                Error::Full {
+                    reason: "etcd's space quota is used up: compact and defragment it, then disarm its alarm (etcdctl compact, defrag, \
+                             alarm disarm)"
+                        .into(),
+                },
+            ),
             (3, "etcdserver: key is not provided", Error::Invalid { reason: "etcdserver: key is not provided".into() }),
         ];
         for (code, message, error) in cases {

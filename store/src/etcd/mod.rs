@@ -34,6 +34,10 @@ const SMALL_ENTRY_BYTES: usize = 32 << 10;
 /// revisions, its pages up to [`LARGEST_PAGE`] entries, and it bounds neither in bytes.
 const MAX_MESSAGE_BYTES: usize = 1 << 30;
 
+/// Read when only the revision is asked for. It lies where a user of etcd that may touch nothing but the
+/// cluster's keys is allowed to read.
+const PROBE_KEY: &[u8] = b"/orrery/";
+
 /// Pause before a call is repeated, doubled each time up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -282,7 +286,7 @@ impl Store for Etcd {
     async fn revision(&self) -> Result<Revision> {
         // Any linearizable read shows the revision; this one returns nothing else.
         let options = GetOptions::new().with_keys_only().with_limit(1);
-        self.read(&[0], options, self.about()).await.map(|(_, revision)| revision)
+        self.read(PROBE_KEY, options, self.about()).await.map(|(_, revision)| revision)
     }
 }
 
