@@ -18,7 +18,7 @@ pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 360
 /// Life of a certificate unless configured otherwise.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Validity begins this long before now, so that clocks may differ a little.
-pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
+pub const CLOCK_SKEW: Duration = Duration::from_secs(2 * 60 * 60);
 /// Largest certificate request that is looked at, bytes of PEM.
 pub const REQUEST_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a serial number (RFC 5280 allows 20).

@@ -70,6 +70,9 @@ impl KeeperOptions {
     }
 }
 
+/// Pause before the operator's file is written again.
+const OPERATOR_RETRY: Duration = Duration::from_secs(10);
+
 /// What the keeper keeps.
 #[derive(Debug, Clone)]
 pub struct Keeper {
@@ -84,7 +87,8 @@ pub struct Keeper {
 pub fn keep(options: KeeperOptions, stop: CancellationToken) -> Keeper {
     let (tls, tls_source) = watch::channel(None);
     let (own, own_source) = watch::channel(None);
-    let work = Work { options, tls, own, renew_at: None, authority: None, credentials: OrdMap::new(), cut_at: None };
+    let work =
+        Work { options, tls, own, renew_at: None, authority: None, operator: None, credentials: OrdMap::new(), cut_at: None };
     tokio::spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -101,6 +105,8 @@ struct Work {
     renew_at: Option<Timestamp>,
     /// Who made the present certificate.
     authority: Option<Arc<AuthorityRecord>>,
+    /// The operator's file that is to be written, with what, and when.
+    operator: Option<(PathBuf, String, Instant)>,
     /// Those of the last look.
     credentials: OrdMap<NodeId, Arc<NodeCredential>>,
     /// When connections are to be cut.
@@ -145,7 +151,7 @@ impl Work {
                 let text = serde_json::json!({
                     "certificate": operator.certificate, "key": operator.key, "authority": operator.authority,
                 });
-                write_private(path, text.to_string().as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+                self.operator = Some((path.clone(), text.to_string(), Instant::now()));
             }
             self.tls.send_replace(Some(config));
             self.own.send_replace(Some(Arc::new(own)));
@@ -155,7 +161,28 @@ impl Work {
             tracing::info!("the controller has a new certificate");
         }
         let left = self.renew_at.map_or(0, |at| at.millis_since(now).max(0));
-        Ok(Duration::from_millis(left as u64))
+        Ok(Duration::from_millis(left as u64).min(self.keep_operator()))
+    }
+
+    /// Writes the operator's file when it is due; returns how long it is not. Whoever cannot write it, as
+    /// on a full disk, serves all the same.
+    fn keep_operator(&mut self) -> Duration {
+        let Some((path, text, at)) = &mut self.operator else { return WAIT_MAX };
+        let left = at.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return left;
+        }
+        match write_private(path, text.as_bytes()) {
+            Ok(()) => {
+                self.operator = None;
+                WAIT_MAX
+            }
+            Err(error) => {
+                tracing::error!("commands on this machine will not work: cannot write {}: {error}; trying again", path.display());
+                *at = Instant::now() + OPERATOR_RETRY;
+                OPERATOR_RETRY
+            }
+        }
     }
 
     fn certify(&self, authority: &Authority, cluster: &str, name: &str, now: Timestamp) -> Result<Certified, String> {
