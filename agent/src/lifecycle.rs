@@ -21,6 +21,10 @@ use tokio::time::Instant;
 /// Time a task's init has beyond the grace period, and again, before stronger means are used.
 const ESCALATION: Duration = Duration::from_secs(5);
 
+/// How long a task waits for the ports of one that is stopping: longer than a stop takes, with its usual
+/// grace and what comes after.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Pause before another look at what could not be read.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -131,8 +135,13 @@ async fn begin(
         _ = stop.wait_for(Option::is_some) => return Ok(None),
         prepared = prepare(shared, record, &spec) => prepared?,
     };
-    if stop.borrow().is_some() {
-        return Ok(None);
+    let task = record.task();
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(Option::is_some) => return Ok(None),
+        waited = tokio::time::timeout(PORT_WAIT_MAX, shared.ports_of(&task)) => if waited.is_err() {
+            return Err(Failure::launch("another task has its port and does not end"));
+        }
     }
     let grace = record.assignment.kill_grace_ms;
     let running = match spec.executor {

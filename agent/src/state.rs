@@ -7,7 +7,7 @@ use crate::fetch::Fetcher;
 use crate::health::Prober;
 use crate::process;
 use orrery_core::assignment::{Assignment, TaskReport};
-use orrery_core::task::{Known, StopCause};
+use orrery_core::task::{Known, PortQueue, StopCause};
 use orrery_core::{TaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -43,6 +43,8 @@ impl Entry {
 pub(crate) struct Board {
     pub(crate) tasks: BTreeMap<TaskId, Entry>,
     pub(crate) unsent: BTreeSet<TaskId>,
+    /// Who has which host ports, and who waits for them.
+    pub(crate) ports: PortQueue,
 }
 
 /// Everything the parts of an agent share.
@@ -115,7 +117,11 @@ impl Shared {
             report,
             stop: watch::Sender::new(record.stop_cause()),
         };
-        self.board().tasks.insert(record.task(), entry);
+        let mut board = self.board();
+        if entry.known() != Known::Ended {
+            board.ports.enter(&record.task(), record.assignment.host_ports());
+        }
+        board.tasks.insert(record.task(), entry);
     }
 
     /// Changes a task's report and sends it.
@@ -124,11 +130,26 @@ impl Shared {
         let Some(entry) = board.tasks.get_mut(task) else { return };
         change(&mut entry.report);
         let over = entry.report.condition.is_terminal();
+        if over {
+            board.ports.leave(task);
+        }
         board.unsent.insert(task.clone());
         drop(board);
         self.news.notify_one();
         if over {
             self.ended.notify_waiters();
+        }
+    }
+
+    /// Waits until no task that came before has a port of this one.
+    pub(crate) async fn ports_of(&self, task: &TaskId) {
+        loop {
+            let ended = self.ended.notified();
+            match self.board().ports.holder(task) {
+                None => return,
+                Some((port, holder)) => tracing::info!(%task, port, %holder, "waiting for a port that another task still has"),
+            }
+            ended.await;
         }
     }
 

@@ -78,8 +78,6 @@ struct Process {
     ports: Vec<u16>,
     /// Of an app that has one holder at a time.
     single: bool,
-    /// It was told to stop: whoever gets its port may come a little early, fails, and comes again.
-    stopping: bool,
 }
 
 /// The judge. Clones are the same one.
@@ -160,7 +158,7 @@ impl Judge {
             inner.mirror.apply(changes, Timestamp::from_millis(0));
             objections.extend(inner.mirror.faults().iter().map(|fault| format!("revision {revision} does not load: {fault}")));
             inner.truth = inner.mirror.cluster().clone();
-            if concerns(&["assignments", "nodes"]) {
+            if concerns(&["instances", "nodes"]) {
                 inner.check_nodes(&mut objections);
             }
             if concerns(&["apps"]) {
@@ -202,10 +200,9 @@ impl Judge {
         let new = Process {
             node: node.clone(),
             app: assignment.run_spec.clone(),
-            ports: container.ports.iter().filter_map(|port| port.host_port).collect(),
+            ports: assignment.host_ports().collect(),
             single: container.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true")
                 || container.volumes.iter().any(|volume| volume.persistent.is_some()),
-            stopping: false,
         };
         let mut objections = Vec::new();
         {
@@ -218,7 +215,7 @@ impl Judge {
                     Some("two of one identity".to_owned())
                 } else if new.single && process.app == new.app {
                     Some(format!("two holders of {}", new.app))
-                } else if process.node == *node && !process.stopping {
+                } else if process.node == *node {
                     let port = new.ports.iter().find(|port| process.ports.contains(port));
                     port.map(|port| format!("both hold port {port}"))
                 } else {
@@ -249,9 +246,6 @@ impl Judge {
             let of = of.filter(|instance| instance.incarnation == task.incarnation()).cloned();
             of.is_some_and(|instance| instance.node() == Some(node) && instance.goal == Goal::Running)
         };
-        if let Some(process) = self.lock().living.get_mut(task) {
-            process.stopping = true;
-        }
         if wanted {
             self.object(format!("{node} was told to stop {task} ({because}), which the store still wants to run there"));
         }

@@ -39,6 +39,11 @@ impl Assignment {
     pub fn task_id(&self) -> TaskId {
         TaskId::new(&self.instance, self.incarnation)
     }
+
+    /// Ports of the node that it takes.
+    pub fn host_ports(&self) -> impl Iterator<Item = u16> {
+        self.containers.iter().flat_map(|container| container.ports.iter().filter_map(|port| port.host_port))
+    }
 }
 
 /// Default grace between SIGTERM and SIGKILL, milliseconds (Mesos: 3 s).

@@ -2,6 +2,8 @@
 
 mod conclusion;
 mod plan;
+mod ports;
 
 pub use conclusion::{Conclusion, Ending, StopCause, conclude, signal_name};
 pub use plan::{Action, Known, Wanted, plan, plan_snapshot};
+pub use ports::PortQueue;

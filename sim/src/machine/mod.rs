@@ -14,7 +14,7 @@ use orrery_core::assignment::{Assignment, Down, Exit, FailureReason, TaskReport}
 use orrery_core::health::{Health, Probe, Verdict};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
-use orrery_core::task::{Action, Ending, Known, StopCause, Wanted, conclude, plan, plan_snapshot};
+use orrery_core::task::{Action, Ending, Known, PortQueue, StopCause, Wanted, conclude, plan, plan_snapshot};
 use orrery_core::{NodeId, TaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,9 @@ use std::time::Duration;
 use task::{Life, Task};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// How often a task looks whether it has its ports.
+const PORT_LOOK: Duration = Duration::from_millis(20);
 
 /// What the machine's tasks are like. All chances are per mille.
 #[derive(Debug, Clone)]
@@ -47,6 +50,7 @@ struct Inner {
     epoch: u64,
     tasks: BTreeMap<TaskId, Task>,
     unsent: BTreeSet<TaskId>,
+    ports: PortQueue,
     nature: Nature,
     chance: Chance,
     judge: Judge,
@@ -88,6 +92,7 @@ impl Machine {
             epoch: 0,
             tasks: BTreeMap::new(),
             unsent: BTreeSet::new(),
+            ports: PortQueue::default(),
             nature,
             chance,
             judge,
@@ -214,6 +219,7 @@ impl Inner {
     fn adopt(&mut self) {
         self.unsent.clear();
         if self.planted == Planted::ForgottenTasks {
+            self.ports = PortQueue::default();
             let forgotten = std::mem::take(&mut self.tasks).into_iter().filter(|(_, task)| task.is_alive());
             self.zombies.extend(forgotten.map(|(id, _)| (None, id)));
         }
@@ -236,7 +242,7 @@ impl Inner {
                     let message = "Stopped before it started".to_owned();
                     self.end(&id, Condition::Killed, FailureReason::Stopped, message, None);
                 }
-                Life::Preparing(at) if at <= now => self.start(&id, now, wall),
+                Life::Preparing(at) if at <= now && self.ports.holder(&id).is_none() => self.start(&id, now, wall),
                 Life::Over(exit) => {
                     let ending = Ending { exit, stop: task.stop.clone(), other_boot: task.other_boot, ..Ending::default() };
                     let conclusion = conclude(&ending);
@@ -295,6 +301,7 @@ impl Inner {
     fn end(&mut self, id: &TaskId, condition: Condition, reason: FailureReason, message: String, exit: Option<Exit>) {
         let wall = self.clock.now();
         let Some(task) = self.tasks.get_mut(id) else { return };
+        self.ports.leave(id);
         task.life = Life::Ended;
         task.report.condition = condition;
         task.report.reason = Some(reason);
@@ -423,6 +430,7 @@ impl Inner {
         match action {
             Action::Start => {
                 let Some(assignment) = assignment else { return };
+                self.ports.enter(id, assignment.host_ports());
                 let at = Instant::now() + self.chance.millis(1, 900);
                 let mut report = TaskReport::first(id.clone(), wall);
                 if self.planted == Planted::StaleObservation && assignment.incarnation > 1 {
@@ -474,7 +482,10 @@ impl Inner {
 
     /// When the agent must look again.
     fn next_deadline(&self) -> Option<Instant> {
-        let of = |task: &Task| match task.life {
+        let of = |(id, task): (&TaskId, &Task)| match task.life {
+            Life::Preparing(at) if task.stop.is_none() && self.ports.holder(id).is_some() => {
+                Some(at.max(Instant::now() + PORT_LOOK))
+            }
             Life::Preparing(at) => Some(at),
             Life::Running(ends) => {
                 let probe = task.probe_at.filter(|_| task.stop.is_none());
@@ -483,6 +494,6 @@ impl Inner {
             Life::Over(_) => Some(Instant::now()),
             Life::Ended => None,
         };
-        self.tasks.values().filter_map(of).min()
+        self.tasks.iter().filter_map(of).min()
     }
 }
