@@ -28,6 +28,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_secs(1);
 /// Pause while another machine is connected as this node.
 const PAUSE_TAKEN: Duration = Duration::from_secs(10);
+/// Pause before a connection with a new certificate is tried again, on which controller ever.
+const PAUSE_RENEWED: Duration = Duration::from_secs(2);
 /// Pause before a tunnel that ended is opened anew.
 const TUNNEL_PAUSE: Duration = Duration::from_secs(1);
 /// Silence after which another way is looked for; a node counts as lost after 2.5 s.
@@ -74,7 +76,11 @@ pub(crate) async fn stay_joined(
                     pause = PAUSE_MIN;
                     let since = Instant::now();
                     match Box::pin(serve(&agent, &data, credentials, joined, &machine, &registered)).await {
-                        Ok((next, url)) => (credentials, last) = (next, url),
+                        Ok((next, url)) => {
+                            // A certificate that came while the connection ended lies there already.
+                            credentials = Credentials::read(&data).ok().flatten().unwrap_or(next);
+                            last = url;
+                        }
                         Err(dismissed) => return dismissed.into(),
                     }
                     refused = None;
@@ -230,23 +236,39 @@ async fn next_connection(
     machine: &str,
     registered: &watch::Sender<Option<String>>,
 ) -> (Credentials, Joined) {
-    let mut current = present.clone();
     loop {
-        tokio::time::sleep(rotate::due_in(&current)).await;
-        match rotate::renew(connection, data, &current).await {
-            Ok(renewed) => current = renewed,
+        tokio::time::sleep(rotate::due_in(present)).await;
+        match rotate::renew(connection, data, present).await {
+            Ok(renewed) => {
+                // The present connection goes on meanwhile, at most until the old certificate ends.
+                let joined = with_new_certificate(agent, &renewed, connection.url(), machine, registered).await;
+                return (renewed, joined);
+            }
             Err(error) => {
                 tracing::warn!("the certificate cannot be renewed yet: {error}");
-                tokio::time::sleep(rotate::retry_in(&current)).await;
-                continue;
+                tokio::time::sleep(rotate::retry_in(present)).await;
             }
         }
-        let Ok(address) = connection.url().parse() else { continue };
-        match establish(agent, &current, &address, machine, registered).await {
-            Ok(joined) => return (current, joined),
-            // The present connection goes on until the old certificate ends; the next one is new.
-            Err(error) => tracing::warn!("the new certificate is not in use yet: {error}"),
+    }
+}
+
+/// Connects with a new certificate: to the present controller when that goes well, else to any.
+async fn with_new_certificate(
+    agent: &Arc<Agent>,
+    credentials: &Credentials,
+    present: &str,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> Joined {
+    loop {
+        let others = credentials.controllers.iter().map(String::as_str).filter(|url| *url != present);
+        for address in std::iter::once(present).chain(others).filter_map(|url| url.parse().ok()) {
+            match establish(agent, credentials, &address, machine, registered).await {
+                Ok(joined) => return joined,
+                Err(error) => tracing::warn!("the new certificate is not in use yet: {error}"),
+            }
         }
+        tokio::time::sleep(jittered(PAUSE_RENEWED)).await;
     }
 }
 
