@@ -10,6 +10,7 @@ use crate::shared::Shared;
 use crate::{Clock, Seeds, members, replica, succession};
 use futures::StreamExt as _;
 use orrery_core::cluster::{LEADER_KEY, ROOT};
+use orrery_link::protocol::Versions;
 use orrery_net::ZoneHandle;
 use orrery_store::Store;
 use std::net::SocketAddr;
@@ -87,6 +88,9 @@ pub enum StartError {
         /// Cluster of the data directory.
         remembered: String,
     },
+    /// The leader is of a version that cannot be understood.
+    #[error("{0}")]
+    OtherVersion(String),
     /// The cluster is elsewhere, or not all here yet.
     #[error("the store is closed: {0}")]
     Closed(crate::backup::Closed),
@@ -106,7 +110,8 @@ pub async fn start(
     options: LeaderOptions,
     stop: CancellationToken,
 ) -> Result<(Handle, JoinHandle<Result<(), StartError>>), StartError> {
-    let me = ControllerRecord { id: "alone".into(), url: format!("http://{}", options.address), address: options.address };
+    let (url, address) = (format!("http://{}", options.address), options.address);
+    let me = ControllerRecord { id: "alone".into(), url, address, protocol: Versions::spoken() };
     let options = ControllerOptions {
         me,
         store: options.store,
@@ -274,6 +279,9 @@ impl Controller {
             let mut show_at = Some(Instant::now());
             loop {
                 let present = mirror.leader().filter(|present| present.controller.id != shared.me.id && !self.alone).cloned();
+                if let Some(leader) = &present {
+                    self.understands(leader)?;
+                }
                 leader.send_if_modified(|before| std::mem::replace(before, present.clone()) != present);
                 // Its lease has not ended, but its process is gone.
                 let over = vacant.borrow_and_update().clone().filter(|gone| present.as_ref() == Some(gone));
@@ -352,6 +360,16 @@ impl Controller {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// A controller that could not follow must not stand for election either.
+    fn understands(&self, leader: &LeaderRecord) -> Result<(), StartError> {
+        let (mine, theirs) = (self.office.shared.me.protocol, leader.controller.protocol);
+        if mine.agree(theirs).is_some() {
+            return Ok(());
+        }
+        let other = format!("the leader at {}", leader.controller.url);
+        Err(StartError::OtherVersion(mine.refusal("this controller", &other, theirs)))
     }
 
     /// Runs for leadership once; when it is won, the mirror is made exact.

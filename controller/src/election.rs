@@ -1,6 +1,7 @@
 //! Who leads: a key that lives as long as its writer's lease, and an epoch that every change compares.
 
 use orrery_core::cluster::{EPOCH_KEY, LEADER_KEY};
+use orrery_link::protocol::Versions;
 use orrery_store::{Compare, Entry, Error, LeaseId, Revision, Store, Transaction};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -20,6 +21,9 @@ pub struct ControllerRecord {
     pub url: String,
     /// Address of its door, for names.
     pub address: SocketAddr,
+    /// Versions of the protocol that it speaks.
+    #[serde(default = "Versions::untold")]
+    pub protocol: Versions,
 }
 
 /// The value of [`LEADER_KEY`].

@@ -11,6 +11,7 @@ use futures::TryStreamExt as _;
 use http::{HeaderName, Request, Response, Uri, header};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use orrery_link::protocol::{self, PROTOCOL_HEADER};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +100,10 @@ impl HttpPeers {
 #[async_trait]
 impl Peers for HttpPeers {
     async fn replica(&self, leader: &LeaderRecord) -> io::Result<ReplicaStream> {
-        let request = Request::get(REPLICA_PATH).body(Body::empty()).map_err(io::Error::other)?;
+        let request = Request::get(REPLICA_PATH)
+            .header(PROTOCOL_HEADER, protocol::header())
+            .body(Body::empty())
+            .map_err(io::Error::other)?;
         let response = self.forward(leader, request).await?;
         if !response.status().is_success() {
             return Err(io::Error::other(format!("{} answered {}", leader.controller.url, response.status())));

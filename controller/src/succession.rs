@@ -94,7 +94,8 @@ mod tests {
     use super::*;
 
     fn controller(id: &str) -> ControllerRecord {
-        ControllerRecord { id: id.into(), url: format!("https://{id}"), address: ([127, 0, 0, 1], 1).into() }
+        let protocol = orrery_link::protocol::Versions::spoken();
+        ControllerRecord { id: id.into(), url: format!("https://{id}"), address: ([127, 0, 0, 1], 1).into(), protocol }
     }
 
     fn vacant_after(endings: &[Ending], steadfast: bool) -> bool {

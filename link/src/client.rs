@@ -2,6 +2,7 @@
 
 use crate::address::ControllerAddress;
 use crate::identity::Peer;
+use crate::protocol::{self, PROTOCOL_HEADER};
 use crate::stream::{self, LinkBody, LinkChannels, StreamOptions};
 use crate::tls::Distrust;
 use crate::tunnel;
@@ -303,6 +304,7 @@ impl Connection {
             .uri(format!("https://{}{path}", self.authority))
             .header("content-type", "application/json")
             .header(MACHINE_HEADER, machine)
+            .header(PROTOCOL_HEADER, protocol::header())
             .header("user-agent", concat!("orrery/", env!("CARGO_PKG_VERSION")))
             .body(body)
             .map_err(|error| DialError::NotController { url: self.url.clone(), reason: error.to_string() })?;

@@ -126,6 +126,8 @@ pub mod refusal {
     pub const RETIRED: &str = "node-retired";
     /// Another machine with this identity is connected.
     pub const TAKEN: &str = "identity-taken";
+    /// The ends speak no version of the protocol that both understand.
+    pub const PROTOCOL: &str = "protocol-version";
     /// The request proves no key that the node had.
     pub const KEY_UNKNOWN: &str = "key-unknown";
 }

@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod frame;
 pub mod identity;
 pub mod join;
+pub mod protocol;
 pub mod server;
 pub mod stream;
 pub mod tls;

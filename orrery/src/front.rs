@@ -60,8 +60,15 @@ pub(crate) fn set_up(options: FrontOptions, stop: &CancellationToken) -> anyhow:
     let address = options.listener.local_addr()?;
     let lifetime = lifetime()?;
     let connections = Connections::default();
-    let (mut names, addresses) = own_names(address.ip());
-    names.extend(options.names);
+    let (mut names, mut addresses) = own_names(address.ip());
+    for name in options.names {
+        match name.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => names.push(name),
+        }
+    }
+    addresses.sort();
+    addresses.dedup();
     names.dedup();
     let keeper = keep(
         KeeperOptions {

@@ -7,6 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use orrery_core::NodeId;
 use orrery_link::identity::Role;
+use orrery_link::join::refusal;
+use orrery_link::protocol::{PROTOCOL_HEADER, Versions};
 use orrery_link::server::Arrival;
 use serde_json::json;
 
@@ -20,6 +22,9 @@ pub const OPERATOR_HEADER: &str = "orrery-operator";
 pub const FORWARDED_HEADER: &str = "orrery-forwarded-by";
 /// Where controllers get everything that the cluster knows, secrets too.
 const CONTROLLERS_ONLY: &str = "/link/v1/replica";
+
+/// Where programs of this cluster speak with each other.
+const LINKS: &str = "/link/v1/";
 
 /// Proof that [`vouch`] has looked at a request: its headers are ours.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,9 @@ pub fn vouch(request: &mut Request) -> Result<(), Response> {
         let message = "this path is for controllers: show a controller's certificate";
         return Err(body::answer(StatusCode::FORBIDDEN, &json!({ "message": message })));
     }
+    if request.uri().path().starts_with(LINKS) {
+        understood(request.headers(), is_controller)?;
+    }
     let headers = request.headers_mut();
     if !(is_controller && headers.contains_key(FORWARDED_HEADER)) {
         for name in [NODE_HEADER, SERIAL_HEADER, OPERATOR_HEADER, FORWARDED_HEADER] {
@@ -55,6 +63,23 @@ pub fn vouch(request: &mut Request) -> Result<(), Response> {
     }
     request.extensions_mut().insert(Vouched);
     Ok(())
+}
+
+/// Who speaks no version of the protocol that this controller understands is told so, before anything
+/// of what it says is read.
+fn understood(headers: &HeaderMap, is_controller: bool) -> Result<(), Response> {
+    let told = headers.get(PROTOCOL_HEADER).map(|value| value.to_str().ok().and_then(Versions::parse));
+    let spoken = Versions::spoken();
+    let message = match told.unwrap_or_else(|| Some(Versions::untold())) {
+        Some(theirs) if spoken.agree(theirs).is_some() => return Ok(()),
+        Some(theirs) => {
+            let other = if is_controller { "the other controller" } else { "the node" };
+            spoken.refusal("this controller", other, theirs)
+        }
+        None => format!("the header {PROTOCOL_HEADER} is no range of versions"),
+    };
+    tracing::warn!("{message}");
+    Err(body::answer(StatusCode::UPGRADE_REQUIRED, &json!({ "code": refusal::PROTOCOL, "message": message })))
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use orrery_controller::{
     Clock, ControlError, ControllerOptions, ControllerRecord, Handle, LeaderRecord, Peers, ReplicaStream, Seeds, StartError,
-    start_controller,
+    Versions, start_controller,
 };
 use orrery_core::cluster::AppEdit;
 use orrery_core::{App, AppId};
@@ -79,7 +79,12 @@ impl World {
         let gate = Arc::new(Gate::new(Arc::clone(&self.store)));
         let stop = CancellationToken::new();
         let options = ControllerOptions {
-            me: ControllerRecord { id: id.into(), url: format!("local://{id}"), address: "127.0.0.1:1".parse().unwrap() },
+            me: ControllerRecord {
+                id: id.into(),
+                url: format!("local://{id}"),
+                address: "127.0.0.1:1".parse().unwrap(),
+                protocol: Versions::spoken(),
+            },
             store: Arc::clone(&gate) as Arc<dyn Store>,
             zone: ZoneHandle::new(),
             silence_limit: Duration::from_secs(5),

@@ -15,6 +15,7 @@ use orrery_controller::trust::SecureDial;
 use orrery_controller::{
     Clock, ControllerOptions, ControllerRecord, Handle, HttpPeers, LEASE_TTL, Seeds, StartError, start_controller,
 };
+use orrery_link::protocol::Versions;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     // Known once there is an authority, which the first leader makes.
     let (certificate, own) = watch::channel(None);
     let options = ControllerOptions {
-        me: ControllerRecord { id: identity.id.clone(), url: url.clone(), address },
+        me: ControllerRecord { id: identity.id.clone(), url: url.clone(), address, protocol: Versions::spoken() },
         store,
         zone: zone.clone(),
         silence_limit: SILENCE_LIMIT,
@@ -185,9 +186,29 @@ async fn set_brake(handle: Handle, share: u8) {
     }
 }
 
-/// The host of a URL.
+/// The host of a URL: a name or an address.
 fn host_of(url: &str) -> Option<String> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = rest.split('/').next()?.rsplit_once(':').map_or(rest, |(host, _)| host);
-    Some(host.to_owned()).filter(|host| host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('['))
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next()?;
+    let host = match rest.strip_prefix('[') {
+        Some(six) => six.split(']').next()?,
+        None => rest.split(':').next()?,
+    };
+    Some(host.to_owned()).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn the_host_of_a_url_is_what_certificates_name() {
+        for (url, host) in [
+            ("https://c1.example:8443", "c1.example"),
+            ("https://c1.example/", "c1.example"),
+            ("https://10.1.2.3:8443", "10.1.2.3"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+        ] {
+            assert_eq!(host_of(url).as_deref(), Some(host), "{url}");
+        }
+    }
 }

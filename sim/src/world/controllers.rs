@@ -6,7 +6,7 @@ use crate::judge::Judge;
 use crate::network::Place;
 use crate::process::Process;
 use crate::store::{Client, Weather};
-use orrery_controller::{Clock, ControllerOptions, ControllerRecord, Handle, LEASE_TTL, Seeds, start_controller};
+use orrery_controller::{Clock, ControllerOptions, ControllerRecord, Handle, LEASE_TTL, Seeds, Versions, start_controller};
 use orrery_core::Timestamp;
 use orrery_net::ZoneHandle;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,7 @@ impl World {
             id: id(number),
             url: format!("simulated://{number}"),
             address: ([10, 1, 0, number as u8], 8080).into(),
+            protocol: Versions::spoken(),
         };
         let peers = Arc::new(SimulatedPeers::new(self.clone(), number, chance.split("peers")));
         slot.process = Some(Process::start(async move {

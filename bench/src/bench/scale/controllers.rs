@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use orrery_controller::{
     Clock, ControllerOptions, ControllerRecord, Handle, LEASE_TTL, LeaderRecord, Peers, ReplicaStream, Seeds, StartError,
-    start_controller,
+    Versions, start_controller,
 };
 use orrery_core::cluster::Cluster;
 use orrery_core::instance::Condition;
@@ -77,6 +77,7 @@ impl Controller {
             id: id.clone(),
             url: format!("bench://{number}"),
             address: ([127, 0, 0, 1], 8_080 + number).into(),
+            protocol: Versions::spoken(),
         };
         let connecting = etcd.connecting();
         let (peers, stopping) = (Arc::new(doors.clone()), stop.clone());
