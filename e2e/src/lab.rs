@@ -1,7 +1,7 @@
 //! A laboratory: an etcd of three members, controllers and agents, each on a host of its own.
 
 use crate::process::Process;
-use crate::{EtcdCluster, Host, Network, PATIENCE, eventually, orrery_binary};
+use crate::{Disk, EtcdCluster, EtcdOptions, Host, Network, PATIENCE, Proxy, WallClock, eventually, orrery_binary};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,12 +26,32 @@ pub struct LabOptions {
     pub resources: String,
     /// More arguments of every controller.
     pub controller_arguments: Vec<String>,
+    /// More in the environment of every controller and agent.
+    pub environment: Vec<(String, String)>,
+    /// Size of a file system of its own for the data of each controller (`32m`).
+    pub controller_disk: Option<String>,
+    /// Whether agents and controllers reach a controller through a proxy that may hang.
+    pub proxied: bool,
+    /// Whether every controller and agent has a wall clock that can be set.
+    pub clocks: bool,
+    /// The store.
+    pub etcd: EtcdOptions,
 }
 
 impl Default for LabOptions {
     fn default() -> Self {
         let resources = "cpus:8;mem:4096;disk:10000;ports:[31000-31999]".into();
-        Self { controllers: 3, agents: 3, resources, controller_arguments: Vec::new() }
+        Self {
+            controllers: 3,
+            agents: 3,
+            resources,
+            controller_arguments: Vec::new(),
+            environment: Vec::new(),
+            controller_disk: None,
+            proxied: false,
+            clocks: false,
+            etcd: EtcdOptions::default(),
+        }
     }
 }
 
@@ -41,22 +61,56 @@ pub struct Machine {
     pub host: Host,
     /// Its data directory.
     pub data: PathBuf,
-    arguments: Vec<String>,
+    /// Its arguments, for the next start.
+    pub arguments: Vec<String>,
+    /// More of its environment, for the next start.
+    pub environment: Vec<(String, String)>,
     log: PathBuf,
     /// The daemon.
     pub process: Process,
+    /// A file system of its own below its data.
+    pub disk: Option<Disk>,
+    /// Its wall clock, where it can be set.
+    pub clock: Option<WallClock>,
+    /// What others reach it through.
+    pub proxy: Option<Proxy>,
 }
 
 impl Machine {
-    fn start(host: Host, data: PathBuf, arguments: Vec<String>) -> Self {
+    fn start(host: Host, data: PathBuf, arguments: Vec<String>, options: &LabOptions) -> Self {
         let log = data.with_extension("log");
-        let process = launch(&host, &arguments, &data, &log);
-        Self { host, data, arguments, log, process }
+        let clock = options.clocks.then(|| WallClock::new(&data.with_extension("clock"))).flatten();
+        let mut environment = options.environment.clone();
+        environment.extend(clock.iter().flat_map(WallClock::environment));
+        let process = launch(&host, &arguments, &environment, &data, &log);
+        Self { host, data, arguments, environment, log, process, disk: None, clock, proxy: None }
+    }
+
+    /// Kills those children of the daemon whose command line has this word; how many there were. What they
+    /// started in turn has the same command line, but another parent.
+    pub fn kill_children(&self, word: &str) -> usize {
+        let mut killed = 0;
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
+            let has_word = line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes());
+            if has_word && parent == Some(self.process.pid()) {
+                let sent = Command::new("kill").arg("-KILL").arg(entry.file_name()).status();
+                killed += usize::from(sent.is_ok_and(|status| status.success()));
+            }
+        }
+        killed
+    }
+
+    /// Everything it wrote to its log, in all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Starts the daemon again on its data, after a kill.
     pub fn restart(&mut self) {
-        self.process = launch(&self.host, &self.arguments, &self.data, &self.log);
+        self.process = launch(&self.host, &self.arguments, &self.environment, &self.data, &self.log);
     }
 
     /// Starts the daemon again and waits until it says that it is ready.
@@ -66,9 +120,19 @@ impl Machine {
     }
 }
 
-fn launch(host: &Host, arguments: &[String], data: &std::path::Path, log: &std::path::Path) -> Process {
+fn launch(
+    host: &Host,
+    arguments: &[String],
+    environment: &[(String, String)],
+    data: &std::path::Path,
+    log: &std::path::Path,
+) -> Process {
     let mut command = host.command(&orrery_binary());
-    command.args(arguments).env("DCOS_DIR", data.with_extension("dcos")).env_remove("DCOS_URL");
+    command
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .args(arguments)
+        .env("DCOS_DIR", data.with_extension("dcos"))
+        .env_remove("DCOS_URL");
     Process::start(command, log)
 }
 
@@ -98,7 +162,7 @@ impl Lab {
     pub async fn start(test: &str, options: LabOptions) -> Option<Self> {
         let network = Network::create(test)?;
         let directory = tempfile::Builder::new().prefix("orrery-lab-").tempdir().expect("a temporary directory");
-        let etcd = EtcdCluster::start(&network, ETCD_FIRST, directory.path(), test).await?;
+        let etcd = EtcdCluster::start(&network, ETCD_FIRST, directory.path(), test, options.etcd.clone()).await?;
         let mut lab = Self {
             agents: Vec::new(),
             controllers: Vec::new(),
@@ -110,7 +174,7 @@ impl Lab {
             options,
         };
         for index in 0..lab.options.controllers {
-            lab.add_controller(index);
+            lab.add_controller(index).await;
             if index == 0 {
                 lab.log_in().await;
             }
@@ -135,7 +199,10 @@ impl Lab {
     }
 
     /// Starts one more controller and waits until it serves.
-    pub fn add_controller(&mut self, index: u8) {
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn add_controller(&mut self, index: u8) {
         let host = self.network.host(CONTROLLER_FIRST + index);
         let data = self.directory.path().join(format!("controller-{index}"));
         let mut arguments: Vec<String> = ["controller", "--store", &self.etcd.store(), "--listen"].map(str::to_owned).into();
@@ -143,7 +210,17 @@ impl Lab {
         arguments.extend(["--dns-listen".into(), format!("{}:5353", host.address), "--data-dir".into()]);
         arguments.push(data.display().to_string());
         arguments.extend(self.options.controller_arguments.iter().cloned());
-        let mut machine = Machine::start(host, data, arguments);
+        let disk = self.options.controller_disk.as_ref().map(|size| Disk::mount(&data, size));
+        let proxy = if self.options.proxied {
+            Some(Proxy::start(&self.network.own_address(), format!("{}:8443", host.address)).await)
+        } else {
+            None
+        };
+        if let Some(proxy) = &proxy {
+            arguments.extend(["--advertise".into(), format!("https://{}", proxy.address)]);
+        }
+        let mut machine = Machine::start(host, data, arguments, &self.options);
+        (machine.disk, machine.proxy) = (disk, proxy);
         machine.process.says("ready", PATIENCE);
         self.controllers.push(machine);
     }
@@ -153,12 +230,16 @@ impl Lab {
         let token = self.join_token();
         let host = self.network.host(AGENT_FIRST + index);
         let data = self.directory.path().join(format!("agent-{index}"));
-        let join = (0..self.controllers.len()).map(|index| self.url(index)).collect::<Vec<_>>().join(",");
+        let way = |index: usize| match &self.controllers[index].proxy {
+            Some(proxy) => format!("https://{}", proxy.address),
+            None => self.url(index),
+        };
+        let join = (0..self.controllers.len()).map(way).collect::<Vec<_>>().join(",");
         let words = ["agent", "--join", &join, "--token", &token, "--resources", &self.options.resources, "--data-dir"];
         let mut arguments: Vec<String> = words.map(str::to_owned).into();
         arguments.push(data.display().to_string());
         arguments.extend(more.iter().map(|word| (*word).to_owned()));
-        self.agents.push(Machine::start(host, data, arguments));
+        self.agents.push(Machine::start(host, data, arguments, &self.options));
     }
 
     /// A fresh join token, as an operator makes it on the first controller's machine.

@@ -3,9 +3,11 @@
 mod agent;
 pub mod app;
 mod binaries;
+mod clock;
 mod cluster;
 mod cosmos;
 mod dcos;
+mod disk;
 pub mod dns;
 mod engine;
 mod etcd;
@@ -21,11 +23,13 @@ mod web;
 
 pub use agent::TestAgent;
 pub use binaries::{dcos_binary, orrery_binary};
+pub use clock::WallClock;
 pub use cluster::TestCluster;
 pub use cosmos::media_types;
 pub use dcos::Output;
+pub use disk::Disk;
 pub use engine::{Engine, IMAGE};
-pub use etcd::{EtcdCluster, MEMBERS};
+pub use etcd::{EtcdCluster, EtcdOptions, MEMBERS};
 pub use eventually::{PATIENCE, eventually};
 pub use hosts::{Cut, Host, Network};
 pub use lab::{Lab, LabOptions, Machine};

@@ -15,6 +15,9 @@ const CHUNK: usize = 16 << 10;
 struct State {
     delay_ms: AtomicU64,
     stalled: AtomicBool,
+    /// Connections made before this count move nothing any more.
+    abandoned: AtomicU64,
+    connections: AtomicU64,
     changed: Notify,
     cut: Notify,
     bytes: AtomicU64,
@@ -41,13 +44,14 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let (state, target) = (Arc::clone(&shared), target.clone());
+                let number = state.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let Ok(far) = TcpStream::connect(target).await else { return };
                     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
                     tokio::select! {
                         () = state.cut.notified() => {}
-                        () = pass(near_read, far_write, &state) => {}
-                        () = pass(far_read, near_write, &state) => {}
+                        () = pass(near_read, far_write, &state, number) => {}
+                        () = pass(far_read, near_write, &state, number) => {}
                     }
                 });
             }
@@ -66,6 +70,11 @@ impl Proxy {
         self.state.changed.notify_waiters();
     }
 
+    /// From now on nothing moves on the present connections, which stay open at both ends; new ones work.
+    pub fn abandon(&self) {
+        self.state.abandoned.store(self.state.connections.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Ends all connections.
     pub fn cut(&self) {
         self.state.cut.notify_waiters();
@@ -77,7 +86,7 @@ impl Proxy {
     }
 }
 
-async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, state: &State) {
+async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, state: &State, number: u64) {
     let mut chunk = vec![0; CHUNK];
     loop {
         let Ok(count) = from.read(&mut chunk).await else { return };
@@ -90,6 +99,9 @@ async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp:
         }
         loop {
             let changed = state.changed.notified();
+            if number < state.abandoned.load(Ordering::SeqCst) {
+                return std::future::pending().await;
+            }
             if !state.stalled.load(Ordering::SeqCst) {
                 break;
             }

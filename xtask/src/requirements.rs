@@ -21,7 +21,7 @@ pub(crate) struct Requirement {
     pub(crate) variable: Option<&'static str>,
 }
 
-const REQUIREMENTS: [Requirement; 10] = [
+const REQUIREMENTS: [Requirement; 11] = [
     Requirement {
         program: "etcd",
         package: "etcd-server",
@@ -39,6 +39,12 @@ const REQUIREMENTS: [Requirement; 10] = [
     Requirement { program: "docker-registry", package: "docker-registry", needed_by: "tests that pull images", variable: None },
     Requirement { program: "ip", package: "iproute2", needed_by: "tests in network namespaces", variable: None },
     Requirement { program: "iptables", package: "iptables", needed_by: "tests that cut the links between hosts", variable: None },
+    Requirement {
+        program: "faketime",
+        package: "faketime",
+        needed_by: "tests of clocks that jump",
+        variable: Some("ORRERY_REQUIRE_FAKETIME"),
+    },
     Requirement { program: "dig", package: "bind9-dnsutils", needed_by: "tests that compare DNS answers", variable: None },
     Requirement { program: "knotd", package: "knot", needed_by: "the DNS bench's peer", variable: None },
     Requirement { program: "dnsperf", package: "dnsperf", needed_by: "the DNS bench's load", variable: None },

@@ -1,6 +1,6 @@
 //! The bench itself: a test of faults is worth what its faults are.
 
-use orrery_e2e::{Cut, EtcdCluster, Network, Proxy, eventually};
+use orrery_e2e::{Cut, EtcdCluster, EtcdOptions, Network, Proxy, eventually};
 use std::time::Duration;
 
 async fn health(http: &reqwest::Client, url: &str) -> Result<String, String> {
@@ -13,7 +13,7 @@ async fn cuts_cut_and_heal() {
     let test = "cuts_cut_and_heal";
     let Some(network) = Network::create(test) else { return };
     let directory = tempfile::tempdir().expect("a directory");
-    let Some(mut etcd) = EtcdCluster::start(&network, 11, directory.path(), test).await else { return };
+    let Some(mut etcd) = EtcdCluster::start(&network, 11, directory.path(), test, EtcdOptions::default()).await else { return };
     let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
     let urls: Vec<String> = etcd.hosts.iter().map(|host| format!("http://{}:2379", host.address)).collect();
     // A member that hears nobody loses its quorum; the others keep theirs.

@@ -1,21 +1,9 @@
 //! Controllers that die, pause or are cut off.
 
-use crate::{chaos, steady, steady_tasks};
+use crate::{WARM, chaos, steady, steady_tasks, warm};
 use orrery_e2e::{Cut, Lab, LabOptions, Load, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
-
-/// Writes acknowledged before a fault, so that it hits a cluster at work.
-const WARM: usize = 20;
-
-async fn warm(load: &Load, more: usize) {
-    let goal = load.acknowledged() + more;
-    eventually("writes are acknowledged", async || {
-        let now = load.acknowledged();
-        if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}; {}", load.last_failure())) }
-    })
-    .await;
-}
 
 /// After a fault: everything works, nothing was restarted.
 async fn unharmed(lab: &Lab, before: &[String]) {

@@ -4,13 +4,30 @@
 //! The fast set runs with every test run; `ORRERY_CHAOS=1` (`cargo x chaos`) adds the long one.
 
 mod bench;
+mod certificates;
+mod clocks;
 mod cluster;
 mod controllers;
+mod disks;
+mod links;
 mod nodes;
 mod store;
+mod versions;
 
-use orrery_e2e::{Lab, LabOptions, live_tasks};
+use orrery_e2e::{Lab, LabOptions, Load, eventually, live_tasks};
 use serde_json::json;
+
+/// Writes acknowledged before a fault, so that it hits a cluster at work.
+const WARM: usize = 20;
+
+async fn warm(load: &Load, more: usize) {
+    let goal = load.acknowledged() + more;
+    eventually("writes are acknowledged", async || {
+        let now = load.acknowledged();
+        if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}; {}", load.last_failure())) }
+    })
+    .await;
+}
 
 /// Whether the long set is wanted; tells that it is left out otherwise.
 fn chaos(test: &str) -> bool {

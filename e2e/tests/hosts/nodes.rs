@@ -1,6 +1,6 @@
 //! Agents and their hosts that die, pause, are cut off and come back.
 
-use crate::{chaos, steady, steady_tasks};
+use crate::{WARM, chaos, steady, steady_tasks, warm};
 use orrery_e2e::{Cut, LabOptions, Load, PATIENCE, eventually};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -20,6 +20,31 @@ async fn an_agent_is_killed_and_takes_its_tasks_back() {
     let leader = lab.leader().await;
     lab.running(leader, "/steady", 6).await;
     assert_eq!(steady_tasks(&lab), before, "every task was taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spawners_are_killed_under_their_agents() {
+    let Some(lab) = steady("spawners_are_killed_under_their_agents", four()).await else { return };
+    let before = steady_tasks(&lab);
+    let load = Load::start(&lab);
+    warm(&load, WARM).await;
+    let rounds = if chaos("more kills of spawners") { 10 } else { 2 };
+    for round in 0..rounds {
+        for agent in &lab.agents {
+            assert_eq!(agent.kill_children("spawner"), 1, "every agent has a spawner");
+        }
+        let killed = Instant::now();
+        let leader = lab.leader().await;
+        let id = format!("/after{round}");
+        lab.launch(leader, &json!({ "id": id, "cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16, "instances": 8 })).await;
+        lab.running(leader, &id, 8).await;
+        println!("spawners killed, eight new tasks run after {:?}", killed.elapsed());
+        let told = lab.get(leader, &format!("/v2/apps{id}")).await.expect("an app");
+        assert!(told["app"]["lastTaskFailure"].is_null(), "none of them failed first: {told}");
+        assert_eq!(steady_tasks(&lab), before, "the others run on");
+    }
+    let leader = lab.leader().await;
+    println!("{:?}", load.finish(&lab, leader).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

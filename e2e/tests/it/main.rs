@@ -18,4 +18,5 @@ mod renderings;
 mod repositories;
 mod rolling;
 mod sandbox;
+mod secure_store;
 mod specs;
