@@ -54,7 +54,7 @@ pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::{Circumstances, Deployment};
-use crate::instance::Condition;
+use crate::instance::{Condition, SandboxBase};
 use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
@@ -93,7 +93,7 @@ pub struct Cluster {
     /// What is taken on each node.
     pub loads: OrdMap<NodeId, NodeLoad>,
     /// Where the sandboxes of each node lie, so that no task has to keep the whole path.
-    pub sandbox_bases: OrdMap<NodeId, Arc<str>>,
+    pub sandbox_bases: OrdMap<NodeId, SandboxBase>,
     /// Changes under way, by id.
     pub deployments: OrdMap<Arc<str>, Arc<Deployment>>,
     /// What running deployments have removed, by deployment, for going back. Not stored.

@@ -7,7 +7,7 @@ mod ports;
 
 pub use condition::{Condition, Goal};
 pub use id::{InstanceId, TaskId, TaskIdError};
-pub use observed::Observed;
+pub use observed::{Observed, SandboxBase};
 pub use ports::HostPorts;
 
 use crate::health::Health;

@@ -10,6 +10,10 @@ use uuid::Uuid;
 /// Between the task and its run in the path of a sandbox.
 const RUNS: &str = "/runs/";
 
+/// What the sandboxes of a node have in common, shared by its tasks: a pointer, not a pointer with a
+/// length, in each of them.
+pub type SandboxBase = Arc<Box<str>>;
+
 /// What the agent said last about the current incarnation. Never stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -28,7 +32,7 @@ enum Place {
     /// base, which the tasks of a node share, follows from the ids.
     Usual {
         container: Uuid,
-        base: Arc<str>,
+        base: SandboxBase,
     },
     Other(Box<(Option<String>, Option<String>)>),
 }
@@ -50,7 +54,7 @@ impl Observed {
     /// Notes the id of the container or sandbox run and the sandbox directory. `known` is the base
     /// that other tasks of the node share, if there are any.
     #[must_use]
-    pub fn at(mut self, task: &TaskId, container: Option<String>, sandbox: Option<String>, known: Option<&Arc<str>>) -> Self {
+    pub fn at(mut self, task: &TaskId, container: Option<String>, sandbox: Option<String>, known: Option<&SandboxBase>) -> Self {
         self.place = match (&container, &sandbox) {
             (None, None) => None,
             (Some(id), Some(path)) => usual(task, id, path, known).or_else(|| Some(Place::Other(Box::new((container, sandbox))))),
@@ -106,7 +110,7 @@ impl Observed {
     }
 
     /// What the sandboxes of the node have in common.
-    pub fn sandbox_base(&self) -> Option<&Arc<str>> {
+    pub fn sandbox_base(&self) -> Option<&SandboxBase> {
         match self.place.as_ref()? {
             Place::Usual { base, .. } => Some(base),
             Place::Other(_) => None,
@@ -114,11 +118,11 @@ impl Observed {
     }
 }
 
-fn usual(task: &TaskId, container: &str, sandbox: &str, known: Option<&Arc<str>>) -> Option<Place> {
+fn usual(task: &TaskId, container: &str, sandbox: &str, known: Option<&SandboxBase>) -> Option<Place> {
     let id = Uuid::try_parse(container).ok()?;
     let rest = sandbox.strip_suffix(container)?.strip_suffix(RUNS)?;
     let base = rest.strip_suffix(task.to_string().as_str())?.strip_suffix('/')?;
-    let base = known.filter(|known| ***known == *base).map_or_else(|| base.into(), Arc::clone);
+    let base = known.filter(|known| ****known == *base).map_or_else(|| Arc::new(base.into()), Arc::clone);
     // Other forms of UUIDs would not read back as they were written.
     (id.to_string() == container).then_some(Place::Usual { container: id, base })
 }
@@ -134,7 +138,7 @@ mod tests {
         let usual = format!("/data/executors/{task}/runs/{id}");
         let first = Observed::default().at(&task, Some(id.into()), Some(usual.clone()), None);
         let base = first.sandbox_base().cloned();
-        assert_eq!(base.as_deref(), Some("/data/executors"));
+        assert_eq!(base.as_deref().map(|base| &**base), Some("/data/executors"));
         let second = Observed::default().at(&task, Some(id.into()), Some(usual.clone()), base.as_ref());
         assert!(Arc::ptr_eq(second.sandbox_base().unwrap(), base.as_ref().unwrap()), "the base is shared");
         for (container, sandbox) in [

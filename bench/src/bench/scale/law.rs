@@ -18,6 +18,8 @@ use std::time::Instant;
 
 /// Agents of the clusters compared by the bench.
 const SIZES: [u32; 4] = [1_000, 2_500, 6_000, 16_000];
+/// Agents, and tasks of each, whose memory is measured: as dense as the other scale benches.
+const MEMORY_OF: (u32, u32) = (4_000, 100);
 /// Tasks an agent.
 const DENSITY: u32 = 20;
 /// Instances of each app.
@@ -69,12 +71,12 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
 
 /// What the leader's own state takes: the cluster and the ledger, without links and without the store.
 fn memory_of(report: &mut Report) -> anyhow::Result<()> {
-    let [.., agents] = SIZES;
-    let scale = format!("{agents} agents, {DENSITY} tasks each, in memory");
+    let (agents, density) = MEMORY_OF;
+    let scale = format!("{agents} agents, {density} tasks each, in memory");
     let before = memory::living();
     let mut plant = Plant::with_agents(agents)?;
     let joined = memory::living() - before - plant.stored_bytes();
-    for number in 0..agents * DENSITY / INSTANCES {
+    for number in 0..agents * density / INSTANCES {
         plant.launch(app(&format!("app-{number}"), INSTANCES)?);
     }
     let tasks = plant.cluster.instances.len() as f64;

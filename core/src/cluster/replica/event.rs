@@ -4,6 +4,7 @@ use super::instance::SentInstance;
 use super::{Definitions, ReplicaFault};
 use crate::cluster::Event;
 use crate::deployment::Deployment;
+use crate::instance::SandboxBase;
 use crate::node::brake::Held;
 use crate::node::{Node, NodeId, RetiredNode};
 use crate::{App, AppId, Timestamp};
@@ -70,7 +71,7 @@ impl SentEvent {
     pub(super) fn event(
         &self,
         definition: &impl Fn(&(AppId, Timestamp)) -> Result<Arc<App>, ReplicaFault>,
-        bases: &OrdMap<NodeId, Arc<str>>,
+        bases: &OrdMap<NodeId, SandboxBase>,
     ) -> Result<Event, ReplicaFault> {
         let whole = |sent: &SentInstance| Ok(Arc::new(sent.instance(definition(&sent.app)?, bases)));
         Ok(match self {

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::health::Health;
-use crate::instance::{Condition, Goal, Observed, Seat};
+use crate::instance::{Condition, Goal, Observed, SandboxBase, Seat};
 use crate::{App, AppId, Instance, InstanceId, NodeId, TaskId, Timestamp};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ impl SentInstance {
     }
 
     /// The instance, given what the sandboxes of each node have in common.
-    pub(super) fn instance(&self, app: Arc<App>, bases: &OrdMap<NodeId, Arc<str>>) -> Instance {
+    pub(super) fn instance(&self, app: Arc<App>, bases: &OrdMap<NodeId, SandboxBase>) -> Instance {
         let base = self.seat.as_ref().and_then(|seat| bases.get(&seat.node));
         Instance {
             id: self.id.clone(),
@@ -112,7 +112,7 @@ impl SentObserved {
         }
     }
 
-    fn observed(&self, task: &TaskId, base: Option<&Arc<str>>) -> Observed {
+    fn observed(&self, task: &TaskId, base: Option<&SandboxBase>) -> Observed {
         Observed::new(self.started_at, self.ready).at(task, self.container.clone(), self.sandbox.clone(), base).with(
             self.addresses.clone(),
             self.health.clone(),
