@@ -35,11 +35,13 @@ impl AgentLink {
         if inbox.send(registration).await.is_err() {
             return;
         }
+        let leader_gone = inbox.closed();
+        tokio::pin!(leader_gone);
         loop {
             // A leader that is gone ends the connection, so that the agent looks for its successor.
             let message = tokio::select! {
                 biased;
-                () = inbox.closed() => return,
+                () = &mut leader_gone => return,
                 message = self.up.recv() => message,
             };
             let Some(message) = message else { break };

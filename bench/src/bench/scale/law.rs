@@ -126,7 +126,8 @@ fn work(agents: u32) -> anyhow::Result<[Work; OPERATIONS.len()]> {
     for round in 0..ROUNDS {
         let small = app(&format!("small-{round}"), TOUCHED)?;
         changed.push(of(&mut plant, |plant| plant.launch(small)).0);
-        let (node, task) = plant.some_task().context("no task runs")?;
+        // A task that fails twice within a short time would be paused.
+        let (node, task) = plant.some_task(&app(&format!("app-{round}"), 1)?.id).context("no task runs")?;
         let again = agents::running(&task, plant.now());
         told.push(of(&mut plant, |plant| plant.step(|draft| draft.observe(&node, again))).0);
         let end = TaskReport {

@@ -5,7 +5,7 @@ use orrery_core::assignment::{Down, TaskReport};
 use orrery_core::cluster::{AppEdit, Cluster, Delta, Draft, Entropy, Step};
 use orrery_core::instance::Condition;
 use orrery_core::placement::Ledger;
-use orrery_core::{App, NodeId, TaskId, Timestamp};
+use orrery_core::{App, AppId, NodeId, TaskId, Timestamp};
 use std::collections::BTreeMap;
 
 /// Milliseconds that pass with each step.
@@ -101,9 +101,9 @@ impl Plant {
         });
     }
 
-    /// The first running task.
-    pub(super) fn some_task(&self) -> Option<(NodeId, TaskId)> {
-        let running = self.cluster.instances.values().find(|instance| instance.condition == Condition::Running)?;
+    /// The first running task of an app.
+    pub(super) fn some_task(&self, app: &AppId) -> Option<(NodeId, TaskId)> {
+        let running = self.cluster.instances_of(app).find(|instance| instance.condition == Condition::Running)?;
         Some((running.node()?.clone(), running.task_id()))
     }
 
