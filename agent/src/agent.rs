@@ -8,12 +8,12 @@ use crate::health::Prober;
 use crate::lifecycle::drive;
 use crate::process::{Executor, Spawner};
 use crate::state::{Entry, Shared, now};
-use crate::{Error, cgroup, collect};
+use crate::{Error, cgroup, collect, volume};
 use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
 use orrery_core::task::{Action, Known, StopCause, Wanted, plan, plan_snapshot};
-use orrery_core::{NodeId, TaskId};
+use orrery_core::{InstanceId, NodeId, TaskId};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::sync::Arc;
@@ -193,6 +193,10 @@ impl Agent {
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let tasks = self.shared.take_unsent(REPORT_BATCH_MAX);
+            let destroyed = std::mem::take(&mut self.shared.board().destroyed);
+            if !destroyed.is_empty() {
+                up.send(Up::Destroyed { instances: destroyed.into_iter().collect() }).await.map_err(|_| Error::Disconnected)?;
+            }
             let message = if tasks.is_empty() {
                 if self.shared.leaving.is_cancelled() && self.active() == 0 {
                     up.send(Up::Goodbye).await.map_err(|_| Error::Disconnected)?;
@@ -234,6 +238,7 @@ impl Agent {
         | Down::Run { epoch, .. }
         | Down::Stop { epoch, .. }
         | Down::Forget { epoch, .. }
+        | Down::Destroy { epoch, .. }
         | Down::Dismiss { epoch, .. }) = &message;
         if !self.admits(*epoch) {
             return;
@@ -259,6 +264,7 @@ impl Agent {
                 self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
             }
             Down::Stop { task, because, .. } => self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because),
+            Down::Destroy { instances, .. } => instances.into_iter().for_each(|instance| self.destroy(instance)),
             // Taken by whoever serves the connection; one of a deposed leader gets here and no further.
             Down::Dismiss { .. } => {}
             Down::Forget { tasks, .. } => {
@@ -267,6 +273,25 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Deletes the data of an instance and says so. What a task still uses is left for the next order.
+    fn destroy(&self, instance: InstanceId) {
+        let mut tasks =
+            self.shared.board().tasks.iter().map(|(task, entry)| (task.instance().clone(), entry.known())).collect::<Vec<_>>();
+        tasks.retain(|(of, known)| *of == instance && *known != Known::Ended);
+        if !tasks.is_empty() {
+            tracing::warn!(%instance, "its data are in use and are not deleted");
+            return;
+        }
+        let (shared, directory) = (self.shared.clone(), self.shared.config.volumes_dir());
+        tokio::task::spawn_blocking(move || match volume::destroy(&directory, &instance) {
+            Ok(()) => {
+                shared.board().destroyed.insert(instance);
+                shared.news.notify_one();
+            }
+            Err(error) => tracing::warn!(%instance, %error, "its data cannot be deleted; the next connection tries again"),
+        });
     }
 
     fn obey_snapshot(&self, assignments: Vec<Assignment>, stopping: Vec<TaskId>) {

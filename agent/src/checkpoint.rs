@@ -117,9 +117,9 @@ pub(crate) fn sha256(text: &str) -> String {
     })
 }
 
-/// A directory name for a task id: itself, or cut and marked by a digest when it is too long.
-pub(crate) fn directory_name(task: &TaskId) -> String {
-    let text = task.to_string();
+/// A directory name for the id of a task or instance: itself, or cut and marked by a digest when it is too long.
+pub(crate) fn directory_name(id: &impl std::fmt::Display) -> String {
+    let text = id.to_string();
     if text.len() <= NAME_MAX_BYTES {
         return text;
     }

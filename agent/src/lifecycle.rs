@@ -189,7 +189,10 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
         // In an image users are the image's own.
         let user = if container.executor == ExecutorKind::Process { container.user.as_deref() } else { None };
         let identity = lookup(user)?;
-        let volumes = volume::resolve(&container.volumes, &volumes_dir, &first.assignment.run_spec, &first.run.sandbox, &hidden)?;
+        let instance = &first.assignment.instance;
+        volume::adopt(&container.volumes, &volumes_dir, &first.assignment.run_spec, instance)
+            .map_err(|error| explain("take over its volumes", &error))?;
+        let volumes = volume::resolve(&container.volumes, &volumes_dir, instance, &first.run.sandbox, &hidden)?;
         volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
         // With artifacts only after they have been unpacked: other tasks of the same user could
         // exchange files for links while they are.

@@ -36,6 +36,7 @@ pub fn detect_resources(directory: &Path) -> Resources {
         gpus: 0,
         ports: PortRanges::new([DEFAULT_PORTS]),
         custom: std::collections::BTreeMap::new(),
+        reserved: std::collections::BTreeMap::new(),
     }
 }
 

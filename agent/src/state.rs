@@ -45,6 +45,8 @@ pub(crate) struct Board {
     pub(crate) unsent: BTreeSet<TaskId>,
     /// Who has which host ports, and who waits for them.
     pub(crate) ports: PortQueue,
+    /// Instances whose data are deleted, which is not yet said.
+    pub(crate) destroyed: BTreeSet<orrery_core::InstanceId>,
 }
 
 /// Everything the parts of an agent share.

@@ -1,8 +1,9 @@
 //! Volumes of a container, resolved to directories of the node.
 
+use crate::checkpoint::directory_name;
 use crate::fetch::lies_in;
-use orrery_core::AppId;
 use orrery_core::app::{Volume, VolumeMode};
+use orrery_core::{AppId, InstanceId};
 use std::path::{Component, Path, PathBuf};
 
 /// One volume with its place on the node.
@@ -23,19 +24,19 @@ fn stays(path: &Path) -> bool {
 
 /// Where a container's volumes are; all faults at once.
 ///
-/// Persistent volumes lie in `<volumes>/<app path>/<container path>` and are shared by all tasks of
-/// the app on this node. A relative host path lies in the sandbox, as in Mesos. Nothing below
+/// Persistent volumes lie in `<volumes>/<instance>/<container path>`: each instance has its own, and
+/// keeps it from launch to launch. There is no quota on them: their size is counted, not enforced. A relative host path lies in the sandbox, as in Mesos. Nothing below
 /// `hidden` is given out, but a hidden socket may be asked for by its name.
 pub(crate) fn resolve(
     volumes: &[Volume],
     directory: &Path,
-    app: &AppId,
+    instance: &InstanceId,
     sandbox: &Path,
     hidden: &[PathBuf],
 ) -> Result<Vec<Resolved>, String> {
     let (mut resolved, mut faults) = (Vec::new(), Vec::new());
     for volume in volumes {
-        match resolve_one(volume, directory, app, sandbox) {
+        match resolve_one(volume, directory, instance, sandbox) {
             Ok(one) if !one.persistent && is_hidden(&one.source, sandbox, hidden) => faults.push(format!(
                 "volume {}: host path \"{}\" belongs to the agent or another task, and tasks may not see it",
                 one.target.display(),
@@ -56,7 +57,7 @@ fn is_hidden(source: &Path, sandbox: &Path, hidden: &[PathBuf]) -> bool {
     !own && !by_name && lies_in(&real, hidden)
 }
 
-fn resolve_one(volume: &Volume, directory: &Path, app: &AppId, sandbox: &Path) -> Result<Resolved, String> {
+fn resolve_one(volume: &Volume, directory: &Path, instance: &InstanceId, sandbox: &Path) -> Result<Resolved, String> {
     let target = PathBuf::from(&volume.container_path);
     if volume.container_path.is_empty() || !stays(&target) {
         return Err(format!("volume path \"{}\" is not allowed: it is empty or contains \"..\"", volume.container_path));
@@ -69,8 +70,7 @@ fn resolve_one(volume: &Volume, directory: &Path, app: &AppId, sandbox: &Path) -
         return Err(format!("volume {}: secret volumes are not available on this agent", target.display()));
     }
     if volume.persistent.is_some() {
-        let name = volume.container_path.trim_matches('/').replace('/', "_");
-        let source = directory.join(&app.as_str()[1..]).join("_volumes").join(name);
+        let source = home(directory, instance).join(volume_name(&volume.container_path));
         return Ok(Resolved { source, target, read_only, persistent: true });
     }
     let Some(host) = &volume.host_path else {
@@ -80,6 +80,37 @@ fn resolve_one(volume: &Volume, directory: &Path, app: &AppId, sandbox: &Path) -
         return Err(format!("volume {}: host path \"{host}\" is not allowed: it is empty or contains \"..\"", target.display()));
     }
     Ok(Resolved { source: sandbox.join(host), target, read_only, persistent: false })
+}
+
+/// Where the persistent volumes of an instance lie.
+fn home(directory: &Path, instance: &InstanceId) -> PathBuf {
+    directory.join(directory_name(instance))
+}
+
+fn volume_name(container_path: &str) -> String {
+    container_path.trim_matches('/').replace(['/', ':'], "_")
+}
+
+/// Earlier versions kept one directory per app, which the first instance to start takes over.
+pub(crate) fn adopt(volumes: &[Volume], directory: &Path, app: &AppId, instance: &InstanceId) -> std::io::Result<()> {
+    for volume in volumes.iter().filter(|volume| volume.persistent.is_some()) {
+        let old =
+            directory.join(&app.as_str()[1..]).join("_volumes").join(volume.container_path.trim_matches('/').replace('/', "_"));
+        let new = home(directory, instance).join(volume_name(&volume.container_path));
+        if old.is_dir() && !new.exists() {
+            std::fs::create_dir_all(home(directory, instance))?;
+            std::fs::rename(&old, &new)?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the persistent volumes of an instance, if it has any.
+pub(crate) fn destroy(directory: &Path, instance: &InstanceId) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(home(directory, instance)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Creates what belongs to us: directories of persistent volumes, and of host paths in the sandbox.
@@ -102,9 +133,12 @@ mod tests {
     use super::*;
     use orrery_core::app::PersistentVolume;
 
+    fn instance() -> InstanceId {
+        InstanceId::parse("shop_db.instance-00000000-0000-0000-0000-000000000007").unwrap()
+    }
+
     fn run(volume: Volume) -> Result<Resolved, String> {
-        let app = AppId::parse("/shop/db").unwrap();
-        resolve(&[volume], Path::new("/data/volumes"), &app, Path::new("/sandbox"), &[]).map(|mut all| all.remove(0))
+        resolve(&[volume], Path::new("/data/volumes"), &instance(), Path::new("/sandbox"), &[]).map(|mut all| all.remove(0))
     }
 
     #[test]
@@ -121,7 +155,20 @@ mod tests {
             constraints: Vec::new(),
         };
         let volume = Volume { container_path: "pg".into(), persistent: Some(persistent), ..Volume::default() };
-        assert_eq!(run(volume).unwrap().source, Path::new("/data/volumes/shop/db/_volumes/pg"));
+        assert_eq!(run(volume.clone()).unwrap().source, Path::new("/data/volumes").join(instance().to_string()).join("pg"));
+        let data = tempfile::tempdir().unwrap();
+        let old = data.path().join("shop/db/_volumes/pg");
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(old.join("kept"), "").unwrap();
+        let app = AppId::parse("/shop/db").unwrap();
+        for _ in 0..2 {
+            adopt(std::slice::from_ref(&volume), data.path(), &app, &instance()).unwrap();
+            assert!(home(data.path(), &instance()).join("pg/kept").exists() && !old.exists());
+        }
+        for _ in 0..2 {
+            destroy(data.path(), &instance()).unwrap();
+            assert!(!home(data.path(), &instance()).exists());
+        }
     }
 
     #[test]
@@ -132,7 +179,6 @@ mod tests {
         std::fs::create_dir_all(agent.path().join("tasks")).unwrap();
         std::fs::write(agent.path().join("socket"), "").unwrap();
         std::os::unix::fs::symlink(agent.path(), sandbox.join("out")).unwrap();
-        let app = AppId::parse("/shop/db").unwrap();
         let hidden = [agent.path().to_owned(), agent.path().join("socket")];
         let path = |name: &str| agent.path().join(name).to_str().unwrap().to_owned();
         for (host, allowed) in [
@@ -145,7 +191,7 @@ mod tests {
             ("/".into(), true),
         ] {
             let volume = Volume::host("v", &host, VolumeMode::ReadOnly);
-            let resolved = resolve(&[volume], Path::new("/data/volumes"), &app, &sandbox, &hidden);
+            let resolved = resolve(&[volume], Path::new("/data/volumes"), &instance(), &sandbox, &hidden);
             assert_eq!(resolved.is_ok(), allowed, "{host} {resolved:?}");
         }
     }

@@ -5,7 +5,7 @@ mod common;
 use common::{Cluster, PATIENCE, assignment, file, is_root, log, spec};
 use orrery_core::Scalar;
 use orrery_core::app::{Volume, VolumeMode};
-use orrery_core::assignment::{CommandSpec, Down, Exit, FailureReason};
+use orrery_core::assignment::{CommandSpec, Down, Exit, FailureReason, Up};
 use orrery_core::instance::Condition;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -224,13 +224,23 @@ async fn volumes_are_mounted() {
         Volume::host("shared", host.path().to_str().unwrap(), VolumeMode::ReadOnly),
         Volume { container_path: "data".into(), persistent: Some(persistent), ..Volume::default() },
     ];
-    let first = cluster.run(&assignment(container.clone())).await;
+    let mut wanted = assignment(container);
+    let first = cluster.run(&wanted).await;
     let report = cluster.ended(&first).await;
     let expected = if is_root() { "from the node\nkept\n" } else { "from the node\nkept\nwritten\n" };
     assert_eq!(log(&report, "stdout"), expected, "{report:#?} {}", log(&report, "stderr"));
-    let second = cluster.run(&assignment(container)).await;
+    wanted.incarnation += 1;
+    let second = cluster.run(&wanted).await;
     let report = cluster.ended(&second).await;
     assert!(log(&report, "stdout").starts_with("from the node\nkept\nkept\n"));
+    // The data go when they are told to, and the agent says so.
+    let instances = vec![wanted.instance.clone()];
+    cluster.down.send(Down::Destroy { epoch: 1, instances: instances.clone() }).await.unwrap();
+    while cluster.receive().await != (Up::Destroyed { instances: instances.clone() }) {}
+    wanted.incarnation += 1;
+    let third = cluster.run(&wanted).await;
+    let report = cluster.ended(&third).await;
+    assert!(log(&report, "stdout").starts_with("from the node\nkept\n") && !log(&report, "stdout").contains("kept\nkept"));
     cluster.finish().await;
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn cluster() -> Cluster {
             gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: [("rack".to_owned(), "r1".to_owned()), ("weight".to_owned(), "3".to_owned())].into(),
         region: Some("eu".into()),

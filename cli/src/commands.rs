@@ -21,6 +21,7 @@ mod package_describe;
 mod package_install;
 mod package_repo;
 mod package_uninstall;
+mod plan;
 mod quota;
 mod service;
 mod task;
@@ -82,8 +83,12 @@ pub(crate) enum Command {
     Node(node::NodeArgs),
     /// Find, install and remove packages
     Package(package::PackageArgs),
+    /// Look ahead: what a change would start, stop and where
+    Plan(plan::PlanArgs),
     /// Limit what groups may take of the cluster
     Quota(quota::QuotaArgs),
+    /// Propose moves that leave fewer nodes in use, or even loads
+    Rebalance(plan::RebalanceArgs),
     /// See the services of the cluster
     Service(service::ServiceArgs),
     /// See tasks, their logs and their files
@@ -116,7 +121,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Outcome {
         Command::Marathon(args) => marathon::run(context, args).await,
         Command::Node(args) => node::run(context, args).await,
         Command::Package(args) => package::run(context, args).await,
+        Command::Plan(args) => plan::plan(context, args).await,
         Command::Quota(args) => quota::run(context, args).await,
+        Command::Rebalance(args) => plan::rebalance(context, args).await,
         Command::Service(args) => service::run(context, args).await,
         Command::Task(args) => task::run(context, args).await,
         Command::Validate(args) => apply::validate(context, args).await,

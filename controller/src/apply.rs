@@ -98,18 +98,34 @@ struct Wanted {
     keeps_instances: bool,
 }
 
-/// Applies all documents as one deployment, or none.
+/// The apps that the documents want and that are not so already, packages rendered; nothing is applied.
 ///
 /// # Errors
-/// [`ApplyError`].
-pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: ApplyRequest) -> Result<Outcome, ApplyError> {
+/// [`ApplyError::Faults`].
+pub async fn changed_apps(
+    handle: &Handle,
+    catalog: &Arc<CatalogService>,
+    documents: &[Document],
+) -> Result<Vec<App>, ApplyError> {
     let cluster = handle.cluster();
-    let mut reader = Reader { handle, catalog, cluster: &cluster, wanted: Vec::new(), faults: Vec::new(), warnings: Vec::new() };
-    for (index, document) in request.documents.iter().enumerate() {
+    let (wanted, _) = read(handle, catalog, &cluster, documents).await?;
+    let changed = wanted.into_iter().filter(|wanted| compare(&cluster, wanted).action != "unchanged");
+    Ok(changed.map(|wanted| wanted.app).collect())
+}
+
+/// Reads all documents, with every fault of all of them.
+async fn read(
+    handle: &Handle,
+    catalog: &Arc<CatalogService>,
+    cluster: &Cluster,
+    documents: &[Document],
+) -> Result<(Vec<Wanted>, Vec<Warning>), ApplyError> {
+    let mut reader = Reader { handle, catalog, cluster, wanted: Vec::new(), faults: Vec::new(), warnings: Vec::new() };
+    for (index, document) in documents.iter().enumerate() {
         reader.document(index, &document.value).await;
     }
     let Reader { wanted, mut faults, warnings, .. } = reader;
-    let source = |document: usize| request.documents.get(document).map(|document| document.source.clone()).unwrap_or_default();
+    let source = |document: usize| documents.get(document).map(|document| document.source.clone()).unwrap_or_default();
     let mut first: BTreeMap<AppId, usize> = BTreeMap::new();
     for wanted in &wanted {
         if let Some(other) = first.insert(wanted.app.id.clone(), wanted.document) {
@@ -131,6 +147,16 @@ pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: Appl
         .into_iter()
         .map(|(document, path, message)| Warning { document, source: source(document), path, message })
         .collect();
+    Ok((wanted, warnings))
+}
+
+/// Applies all documents as one deployment, or none.
+///
+/// # Errors
+/// [`ApplyError`].
+pub async fn apply(handle: &Handle, catalog: &Arc<CatalogService>, request: ApplyRequest) -> Result<Outcome, ApplyError> {
+    let cluster = handle.cluster();
+    let (wanted, warnings) = read(handle, catalog, &cluster, &request.documents).await?;
     let mut results: Vec<Applied> = wanted.iter().map(|wanted| compare(&cluster, wanted)).collect();
     if request.dry_run || results.iter().all(|result| result.action == "unchanged") {
         return Ok(Outcome { results, warnings });

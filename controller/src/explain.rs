@@ -1,6 +1,6 @@
 //! Why an app is as it is, in words.
 
-use orrery_core::cluster::Cluster;
+use orrery_core::cluster::{Cluster, PREEMPTED};
 use orrery_core::deployment::plan;
 use orrery_core::instance::Condition;
 use orrery_core::{AppId, Instance, Timestamp};
@@ -17,6 +17,11 @@ pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
         let sentence =
             pending.refusals.as_ref().map_or_else(|| "not tried yet".to_owned(), orrery_core::placement::Refusals::sentence);
         because.push(format!("{} instances wait for a node since {}: {sentence}", pending.count, pending.since));
+    }
+    let ended = cluster.completed.iter().rev().find(|task| task.instance.app_id() == id);
+    let message = ended.and_then(|task| Some((task.instance.task_id(), task.instance.observed.message()?)));
+    if let Some((task, message)) = message.filter(|(_, message)| message.contains(PREEMPTED)) {
+        because.push(format!("{task} was stopped for a more important one: {message}"));
     }
     let delay = cluster.delays.get(id).filter(|delay| delay.until > now);
     if let Some(delay) = delay {

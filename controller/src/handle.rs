@@ -53,6 +53,11 @@ pub(crate) enum Input {
         link: u64,
         tasks: Vec<TaskReport>,
     },
+    Destroyed {
+        node: NodeId,
+        link: u64,
+        instances: Vec<orrery_core::InstanceId>,
+    },
     Lost {
         node: NodeId,
         link: u64,

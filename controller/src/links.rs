@@ -48,6 +48,7 @@ impl AgentLink {
             signs.note();
             let input = match message {
                 Up::Reports { tasks } => Input::Reports { node: node.clone(), link, tasks },
+                Up::Destroyed { instances } => Input::Destroyed { node: node.clone(), link, instances },
                 Up::Register { .. } | Up::Heartbeat => continue,
                 Up::Goodbye => break,
             };

@@ -65,6 +65,7 @@ fn facts() -> NodeFacts {
             gpus: 0,
             ports: PortRanges::new([(31000, 31020)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: std::collections::BTreeMap::new(),
         region: None,

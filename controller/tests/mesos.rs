@@ -160,6 +160,7 @@ fn node() -> NodeFacts {
             gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: std::collections::BTreeMap::new(),
         region: None,

@@ -36,6 +36,7 @@ fn node(number: u32) -> Node {
             gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         region: None,

@@ -201,8 +201,7 @@ impl Judge {
             node: node.clone(),
             app: assignment.run_spec.clone(),
             ports: assignment.host_ports().collect(),
-            single: container.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true")
-                || container.volumes.iter().any(|volume| volume.persistent.is_some()),
+            single: container.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true"),
         };
         let mut objections = Vec::new();
         {

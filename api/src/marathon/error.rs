@@ -166,7 +166,7 @@ pub fn refused_edit(error: &EditError) -> Answer {
         EditError::PackageInstalled | EditError::RepositoryPresent(_) | EditError::NodeAlive(_) => {
             (409, json!({"message": error.to_string()}))
         }
-        EditError::RepositoryIndex { .. } | EditError::Role(_) => bad_argument(&error.to_string()),
+        EditError::RepositoryIndex { .. } | EditError::Role(_) | EditError::Claim(_) => bad_argument(&error.to_string()),
     }
 }
 

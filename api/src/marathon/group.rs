@@ -50,6 +50,9 @@ fn build(cluster: &Cluster, group: &str, apps: &[&Arc<App>], embed: GroupEmbed, 
     let version = apps.iter().map(|app| app.version).max().unwrap_or_default();
     let depth = group.split('/').filter(|segment| !segment.is_empty()).count();
     let mut info = json!({"id": group, "dependencies": [], "pods": [], "version": version});
+    if let Some(role) = cluster.roles.get(group.trim_start_matches('/')).filter(|_| depth == 1) {
+        info["enforceRole"] = json!(role.enforced);
+    }
     if embed.apps {
         let direct = apps.iter().filter(|app| app.id.group() == group);
         info["apps"] = direct.map(|app| app_info(cluster, app, embed.app, now)).collect();

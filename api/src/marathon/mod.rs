@@ -9,6 +9,7 @@ mod event;
 mod group;
 mod group_update;
 mod info;
+mod offer;
 mod path;
 mod queue;
 mod selector;
@@ -21,6 +22,7 @@ pub use event::{WireEvent, api_post_event, attached_event, detached_event, event
 pub use group::{GroupEmbed, group_exists, group_info};
 pub use group_update::{GroupEdit, read_group};
 pub use info::{InfoView, MARATHON_VERSION, info_json};
+pub use offer::{OFFERED_APPS_MAX, OFFERS_MAX, Offers};
 pub use path::{AppPath, GroupPath, parse_app_path, parse_boolean, parse_group_id, parse_group_path};
 pub use queue::queue_json;
 pub use selector::{Selector, SelectorError};

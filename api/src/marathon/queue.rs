@@ -1,6 +1,7 @@
 //! What waits for a node, as `/v2/queue` shows it (marathon.md 1.13).
 
 use super::app::write_app;
+use super::offer::Offers;
 use orrery_core::cluster::Cluster;
 use orrery_core::placement::{Reason, Refusals};
 use orrery_core::{AppId, Timestamp};
@@ -8,13 +9,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// `{"queue": […]}`. Marathon counts offers; here one look at one node counts as one offer.
-pub fn queue_json(cluster: &Cluster, now: Timestamp) -> Value {
+/// With `offers`, what nodes offered and why it was not used.
+pub fn queue_json(cluster: &Cluster, now: Timestamp, offers: bool) -> Value {
+    let mut offers = offers.then(|| Offers::new(cluster, now));
     let ids: BTreeSet<&AppId> = cluster.pending.keys().chain(cluster.delays.keys()).collect();
-    let entries: Vec<Value> = ids.into_iter().filter_map(|id| entry(cluster, id, now)).collect();
+    let entries: Vec<Value> = ids.into_iter().filter_map(|id| entry(cluster, id, now, offers.as_mut())).collect();
     json!({"queue": entries})
 }
 
-fn entry(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
+fn entry(cluster: &Cluster, id: &AppId, now: Timestamp, offers: Option<&mut Offers<'_>>) -> Option<Value> {
     let app = cluster.app(id)?;
     let pending = cluster.pending.get(id);
     let left_ms = cluster.delays.get(id).map_or(0, |delay| delay.until.millis_since(now)).max(0);
@@ -42,7 +45,7 @@ fn entry(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
         "delay": {"timeLeftSeconds": (left_ms + 999) / 1000, "overdue": left_ms == 0},
         "since": pending.map_or(now, |pending| pending.since),
         "processedOffersSummary": summary,
-        "lastUnusedOffers": [],
+        "lastUnusedOffers": offers.filter(|_| count > 0).map_or_else(|| json!([]), |offers| offers.unused(app)),
     });
     // Clients older than roles refuse fields they do not know; the default role tells them nothing.
     if let Some(role) = app.role.as_deref().filter(|role| *role != "*") {

@@ -42,7 +42,7 @@ fn deployments_and_queue() {
             "currentStep": 1, "totalSteps": 1,
         }])
     );
-    let queue = queue_json(&cluster, NOW);
+    let queue = queue_json(&cluster, NOW, false);
     let entry = &queue["queue"][0];
     assert_eq!((entry["app"]["id"].as_str(), entry["count"].as_u64()), (Some("/shop/web"), Some(1)));
     assert_eq!(entry["delay"], json!({"timeLeftSeconds": 0, "overdue": true}));

@@ -87,11 +87,9 @@ fn gpus(amounts: &Amounts) -> Scalar {
 /// What reachable nodes offer, and what is taken on them.
 fn capacity(cluster: &Cluster) -> (Amounts, Amounts) {
     let (mut total, mut used) = (Amounts::default(), Amounts::default());
-    for (id, node) in cluster.nodes.iter().filter(|(_, node)| node.status == NodeStatus::Active) {
+    for node in cluster.nodes.values().filter(|node| node.status == NodeStatus::Active) {
         total.add(&Amounts::of_node(&node.facts.resources));
-        if let Some(load) = cluster.loads.get(id) {
-            used.add(&Amounts::of_load(load));
-        }
+        used.add(&super::slave::used(cluster, node));
     }
     (total, used)
 }

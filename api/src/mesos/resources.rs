@@ -1,8 +1,7 @@
 //! Amounts of resources, as a map of floats (version 0) and as a list of typed resources (version 1).
 
-use super::ANY_ROLE;
 use orrery_core::instance::Seat;
-use orrery_core::node::{PortRanges, Resources};
+use orrery_core::node::{Bundle, PortRanges, Resources};
 use orrery_core::placement::NodeLoad;
 use orrery_core::{App, Instance, Scalar};
 use serde_json::{Map, Value, json};
@@ -23,7 +22,7 @@ pub(super) struct Amounts {
 impl Amounts {
     /// What a node offers in total.
     pub(super) fn of_node(resources: &Resources) -> Self {
-        let Resources { cpus, mem, disk, gpus, ports, custom } = resources.clone();
+        let Resources { cpus, mem, disk, gpus, ports, custom, .. } = resources.clone();
         Self { cpus, mem, disk, gpus, ports, custom }
     }
 
@@ -33,11 +32,17 @@ impl Amounts {
         Self { cpus: load.cpus, mem: load.mem, disk: load.disk, gpus: load.gpus, ports, custom: load.custom.clone() }
     }
 
+    /// What is set aside.
+    pub(super) fn of_bundle(bundle: &Bundle) -> Self {
+        let Bundle { cpus, mem, disk, gpus, custom } = bundle.clone();
+        Self { cpus, mem, disk, gpus, custom, ..Self::default() }
+    }
+
     /// What one task takes.
     pub(super) fn of_task(app: &App, seat: Option<&Seat>) -> Self {
         let host_ports = seat.map(|seat| &*seat.host_ports).unwrap_or_default();
         let ports = PortRanges::new(host_ports.iter().filter(|port| **port != 0).map(|port| (*port, *port)));
-        Self { cpus: app.cpus, mem: app.mem, disk: app.disk, gpus: app.gpus, ports, custom: app.resources.clone() }
+        Self { cpus: app.cpus, mem: app.mem, disk: app.disk_needed(), gpus: app.gpus, ports, custom: app.resources.clone() }
     }
 
     /// Adds what a task takes, without its ports: ports of different nodes have no sum.
@@ -45,7 +50,7 @@ impl Amounts {
         let app = &instance.app;
         self.cpus += app.cpus;
         self.mem += app.mem;
-        self.disk += app.disk;
+        self.disk += app.disk_needed();
         self.gpus = self.gpus.saturating_add(app.gpus);
         self.add_custom(&app.resources);
     }
@@ -117,14 +122,4 @@ impl Amounts {
 /// A resource map of nothing.
 pub(super) fn nothing() -> Value {
     Amounts::default().map()
-}
-
-/// Total resources of a node split into reserved (by role) and unreserved ones.
-pub(super) fn by_reservation(total: &Amounts, role: &str) -> (Map<String, Value>, Amounts) {
-    if role == ANY_ROLE {
-        return (Map::new(), total.clone());
-    }
-    let mut reserved = Map::new();
-    reserved.insert(role.to_owned(), total.map());
-    (reserved, Amounts::default())
 }

@@ -5,7 +5,7 @@ use super::framework::{framework_id, roles as framework_roles};
 use super::resources::{Amounts, nothing};
 use super::task::living;
 use orrery_core::Scalar;
-use orrery_core::cluster::Cluster;
+use orrery_core::cluster::{Cluster, QuotaEdit};
 use orrery_core::role::Role;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,14 +24,21 @@ pub(super) fn role_uses(cluster: &Cluster) -> Vec<RoleUse<'_>> {
     let of_groups = cluster.apps.values().map(|record| cluster.role_of(&record.app));
     let decided = cluster.roles.keys().map(AsRef::as_ref);
     let of_nodes = cluster.nodes.values().map(|node| node.facts.role.as_str());
+    let reserving = cluster.nodes.values().flat_map(|node| node.claims.reservations.keys()).map(AsRef::as_ref);
+    let of_nodes = of_nodes.chain(reserving);
     let names: BTreeSet<&str> = of_framework.iter().copied().chain(of_nodes).chain(of_groups).chain(decided).collect();
     let mut allocated: BTreeMap<&str, Amounts> = BTreeMap::new();
     for instance in living(cluster) {
         allocated.entry(cluster.role_of(&instance.app)).or_default().add_task(instance);
     }
     let mut reserved: BTreeMap<&str, Amounts> = BTreeMap::new();
-    for node in cluster.nodes.values().filter(|node| node.facts.role != ANY_ROLE) {
-        reserved.entry(&node.facts.role).or_default().add(&Amounts::of_node(&node.facts.resources));
+    for node in cluster.nodes.values() {
+        if node.facts.role != ANY_ROLE {
+            reserved.entry(&node.facts.role).or_default().add(&Amounts::of_node(&node.facts.resources));
+        }
+        for (role, reservation) in &node.claims.reservations {
+            reserved.entry(role).or_default().add(&Amounts::of_bundle(&reservation.total()));
+        }
     }
     let names = names.into_iter();
     names
@@ -52,6 +59,7 @@ pub fn roles(cluster: &Cluster) -> Value {
         let consumed = role.allocated.map();
         let decided = cluster.roles.get(role.name);
         let limit = decided.map_or_else(|| json!({}), |decided| limits(&decided.limits));
+        let guarantee = decided.map_or_else(|| json!({}), |decided| limits(&decided.guarantees));
         let below = |name: &str| name == role.name || name.strip_prefix(role.name).is_some_and(|rest| rest.starts_with('/'));
         let mut charged = Amounts::default();
         uses.iter().filter(|other| below(other.name)).for_each(|other| charged.add(&other.allocated));
@@ -59,7 +67,7 @@ pub fn roles(cluster: &Cluster) -> Value {
         let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
         put("name", json!(role.name));
         put("weight", json!(decided.map_or(1.0, |decided| decided.weight.to_f64())));
-        put("quota", json!({ "role": role.name, "guarantee": {}, "limit": limit, "consumed": charged.map() }));
+        put("quota", json!({ "role": role.name, "guarantee": guarantee, "limit": limit, "consumed": charged.map() }));
         put("resources", consumed.clone());
         put("allocated", consumed);
         put("offered", nothing());
@@ -74,14 +82,24 @@ fn limits(limits: &BTreeMap<String, Scalar>) -> Value {
     limits.iter().map(|(name, limit)| (name.clone(), json!(limit.to_f64()))).collect::<Map<_, _>>().into()
 }
 
-/// `GET /quota`, and the status in the answer to GET_QUOTA. Guarantees, which `infos` tell, are not given.
+/// `GET /quota`, and the status in the answer to GET_QUOTA; `infos` tell of guarantees, as before Mesos 1.9.
 pub fn quota(cluster: &Cluster) -> Value {
     let config = |role: &Role| {
-        let limits = role.limits.iter().map(|(name, limit)| (name.clone(), json!({ "value": limit.to_f64() })));
-        json!({ "role": role.name, "guarantees": {}, "limits": limits.collect::<Map<_, _>>() })
+        let amounts = |amounts: &BTreeMap<String, Scalar>| {
+            amounts.iter().map(|(name, limit)| (name.clone(), json!({ "value": limit.to_f64() }))).collect::<Map<_, _>>()
+        };
+        json!({ "role": role.name, "guarantees": amounts(&role.guarantees), "limits": amounts(&role.limits) })
     };
-    let configs = cluster.roles.values().filter(|role| !role.limits.is_empty()).map(|role| config(role));
-    json!({ "infos": [], "configs": configs.collect::<Vec<_>>() })
+    let info = |role: &Role| {
+        let scalar = |(name, amount): (&String, &Scalar)| json!({ "name": name, "type": "SCALAR", "scalar": { "value": amount.to_f64() } });
+        json!({ "role": role.name, "guarantee": role.guarantees.iter().map(scalar).collect::<Vec<_>>() })
+    };
+    let with_quota = || cluster.roles.values().filter(|role| !role.limits.is_empty() || !role.guarantees.is_empty());
+    let guaranteed = with_quota().filter(|role| !role.guarantees.is_empty());
+    json!({
+        "infos": guaranteed.map(|role| info(role)).collect::<Vec<_>>(),
+        "configs": with_quota().map(|role| config(role)).collect::<Vec<_>>(),
+    })
 }
 
 /// `GET /weights`: roles whose weight is not 1.
@@ -90,32 +108,31 @@ pub fn weights(cluster: &Cluster) -> Value {
     roles.map(|role| json!({ "role": role.name, "weight": role.weight.to_f64() })).collect::<Vec<_>>().into()
 }
 
-/// Roles and the limits they are to have.
-pub type Limits = Vec<(String, BTreeMap<String, Scalar>)>;
-
-/// Reads the arguments of UPDATE_QUOTA: limits by role, and whether to force them.
+/// Reads the arguments of UPDATE_QUOTA: limits and guarantees by role, and whether to force them. Mesos
+/// gave guarantees up in 1.9; here they are what is held back.
 ///
 /// # Errors
 /// One sentence when they are none.
-pub fn read_quota(arguments: &Value) -> Result<(Limits, bool), String> {
+pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
     let configs = arguments.get("quota_configs").and_then(Value::as_array);
     let configs = configs.filter(|configs| !configs.is_empty()).ok_or("update_quota.quota_configs names no role")?;
     let mut roles = Vec::new();
     for config in configs {
         let role = config.get("role").and_then(Value::as_str).ok_or("an entry of quota_configs has no role")?;
-        let mut limits = BTreeMap::new();
-        if config.get("guarantees").and_then(Value::as_object).is_some_and(|guarantees| !guarantees.is_empty()) {
-            return Err(format!("role {role}: guarantees are not given, set limits only"));
-        }
-        for (name, limit) in config.get("limits").and_then(Value::as_object).into_iter().flatten() {
-            let amount = limit.get("value").unwrap_or(limit).as_f64().and_then(Scalar::from_f64);
-            let amount = amount.ok_or_else(|| format!("role {role}: the limit of {name} is not an amount"))?;
-            if name == "ports" {
-                return Err(format!("role {role}: there is no quota of ports"));
+        let read = |field: &str, word: &str| {
+            let mut amounts = BTreeMap::new();
+            for (name, amount) in config.get(field).and_then(Value::as_object).into_iter().flatten() {
+                let amount = amount.get("value").unwrap_or(amount).as_f64().and_then(Scalar::from_f64);
+                let amount = amount.ok_or_else(|| format!("role {role}: the {word} of {name} is not an amount"))?;
+                if name == "ports" {
+                    return Err(format!("role {role}: there is no quota of ports"));
+                }
+                amounts.insert(name.clone(), amount);
             }
-            limits.insert(name.clone(), amount);
-        }
-        roles.push((role.to_owned(), limits));
+            Ok(amounts)
+        };
+        let (limits, guarantees) = (read("limits", "limit")?, read("guarantees", "guarantee")?);
+        roles.push(QuotaEdit { role: role.to_owned(), limits, guarantees });
     }
     Ok((roles, arguments.get("force").and_then(Value::as_bool).unwrap_or(false)))
 }

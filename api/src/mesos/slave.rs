@@ -1,6 +1,7 @@
 //! Nodes as agents (platform.md 2.2, slave object).
 
-use super::resources::{Amounts, by_reservation, nothing};
+use super::reserved;
+use super::resources::{Amounts, nothing};
 use super::{MasterFacts, agent_pid, agent_port};
 use orrery_core::Node;
 use orrery_core::cluster::Cluster;
@@ -26,7 +27,8 @@ pub fn slaves(facts: &MasterFacts, cluster: &Cluster, slave_id: Option<&str>) ->
 /// The object that all answers share.
 pub(super) fn slave(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Map<String, Value> {
     let total = Amounts::of_node(&node.facts.resources);
-    let (reserved, unreserved) = by_reservation(&total, &node.facts.role);
+    let (reserved, unreserved) = reserved::by_role(node);
+    let reserved: Map<String, Value> = reserved.into_iter().map(|(role, amounts)| (role, amounts.map())).collect();
     let mut slave = Map::new();
     let mut put = |key: &str, value: Value| slave.insert(key.to_owned(), value);
     put("id", json!(node.facts.id));
@@ -78,9 +80,13 @@ pub(super) fn drain_info(node: &Node) -> Option<Value> {
     }
 }
 
-/// What is taken on a node.
+/// What is taken on a node; instances with data take theirs whether they run or not.
 pub(super) fn used(cluster: &Cluster, node: &Node) -> Amounts {
-    cluster.loads.get(&node.facts.id).map(Amounts::of_load).unwrap_or_default()
+    let mut used = cluster.loads.get(&node.facts.id).map(Amounts::of_load).unwrap_or_default();
+    if !node.claims.holds.is_empty() {
+        used.add(&Amounts::of_bundle(&node.claims.held()));
+    }
+    used
 }
 
 /// Version of an agent; those in the master's own process may not say.
@@ -113,11 +119,9 @@ pub(super) fn domain(node: &NodeFacts) -> Option<Value> {
 
 /// Typed resources, which only `/slaves` shows.
 fn put_full(slave: &mut Map<String, Value>, cluster: &Cluster, node: &Node) {
-    let total = Amounts::of_node(&node.facts.resources);
     let role = node.facts.role.as_str();
-    let (reserved, unreserved) = by_reservation(&total, role);
-    let reserved: Map<String, Value> = reserved.into_iter().map(|(role, _)| (role.clone(), total.list(&role, None))).collect();
-    slave.insert("reserved_resources_full".into(), Value::Object(reserved));
+    let (_, unreserved) = reserved::by_role(node);
+    slave.insert("reserved_resources_full".into(), Value::Object(reserved::full(node)));
     slave.insert("unreserved_resources_full".into(), unreserved.list(role, None));
     slave.insert("used_resources_full".into(), used(cluster, node).list(role, None));
     slave.insert("offered_resources_full".into(), json!([]));

@@ -96,6 +96,7 @@ fn node(number: u32) -> anyhow::Result<Node> {
             gpus: 0,
             ports: PortRanges::new([(20_000, 31_000)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: [("rack".to_owned(), format!("r{}", number % RACKS))].into(),
         region: None,

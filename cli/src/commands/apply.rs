@@ -177,6 +177,12 @@ pub(crate) async fn validate(context: &Context, args: ValidateArgs) -> Outcome {
 
 /// Reads the files; any fault in any of them ends the command before anything is sent. `strict` checks the fields
 /// of apps here too; else the cluster does, which may know more of them.
+/// The documents of files, as the cluster takes them.
+pub(crate) fn units(files: &[String], recursive: bool) -> Result<Vec<Value>, Error> {
+    let specs = read(&Files { files: files.to_vec(), recursive }, false)?;
+    Ok(specs.units.iter().map(|unit| json!({"value": unit.value})).collect())
+}
+
 fn read(files: &Files, strict: bool) -> Result<Specs, Error> {
     let mut specs = Specs::from_input(read_all(&files.files, files.recursive)?);
     if strict || !specs.faults.is_empty() {

@@ -16,7 +16,7 @@ const RESOURCES: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  dcos quota create dev --cpu 8 --mem 16384
+  dcos quota create dev --cpu 8 --mem 16384 --guarantee cpus:2
   dcos quota list
   dcos quota update dev --cpu 4 --force
   dcos quota delete dev")]
@@ -61,6 +61,9 @@ struct LimitArgs {
     /// GPUs
     #[arg(long)]
     gpu: Option<f64>,
+    /// What is held back for the group, such as cpus:4 (may be repeated)
+    #[arg(long, value_name = "RESOURCE:AMOUNT")]
+    guarantee: Vec<String>,
     /// Also when the group takes more already
     #[arg(long)]
     force: bool,
@@ -78,11 +81,10 @@ pub(crate) async fn run(context: &Context, args: QuotaArgs) -> Outcome {
                 let message = format!("group {} has a quota already", limits.name);
                 return Err(Error::general(message).fix("change it: dcos quota update"));
             }
-            set(context, &limits, Map::new()).await
+            set(context, &limits, &json!({})).await
         }
         QuotaCommand::Update(limits) => {
             let before = find(&limits.name).ok_or_else(|| missing(&limits.name))?;
-            let before = before["limit"].as_object().cloned().unwrap_or_default();
             set(context, &limits, before).await
         }
         QuotaCommand::Get { name } => {
@@ -92,30 +94,40 @@ pub(crate) async fn run(context: &Context, args: QuotaArgs) -> Outcome {
         QuotaCommand::List => show(context, &quotas, &json!(quotas)),
         QuotaCommand::Delete { name } => {
             find(&name).ok_or_else(|| missing(&name))?;
-            update(context, &name, &Map::new(), true).await
+            update(context, &name, [Map::new(), Map::new()], true).await
         }
     }
 }
 
 fn is_set(quota: &Value) -> bool {
-    quota["limit"].as_object().is_some_and(|limit| !limit.is_empty())
+    ["limit", "guarantee"].iter().any(|field| quota[field].as_object().is_some_and(|amounts| !amounts.is_empty()))
 }
 
-async fn set(context: &Context, args: &LimitArgs, mut limits: Map<String, Value>) -> Outcome {
+async fn set(context: &Context, args: &LimitArgs, before: &Value) -> Outcome {
+    let amounts = |field: &str| before[field].as_object().cloned().unwrap_or_default();
+    let (mut limits, mut guarantees) = (amounts("limit"), amounts("guarantee"));
     for (name, amount) in RESOURCES.into_iter().zip([args.cpu, args.mem, args.disk, args.gpu]) {
         if let Some(amount) = amount {
             limits.insert(name.to_owned(), json!(amount));
         }
     }
-    if limits.is_empty() {
-        return Err(Error::usage("a quota limits something".to_owned()).fix("name at least one of --cpu, --mem, --disk, --gpu"));
+    for text in &args.guarantee {
+        let pair = text.split_once(':').and_then(|(name, amount)| Some((name, amount.parse::<f64>().ok()?)));
+        let (name, amount) = pair.ok_or_else(|| Error::usage(format!("\"{text}\" is not RESOURCE:AMOUNT, such as cpus:4")))?;
+        guarantees.insert(name.to_owned(), json!(amount));
     }
-    update(context, &args.name, &limits, args.force).await
+    if limits.is_empty() && guarantees.is_empty() {
+        let message = "a quota limits or guarantees something".to_owned();
+        return Err(Error::usage(message).fix("name at least one of --cpu, --mem, --disk, --gpu, --guarantee"));
+    }
+    update(context, &args.name, [limits, guarantees], args.force).await
 }
 
-async fn update(context: &Context, name: &str, limits: &Map<String, Value>, force: bool) -> Outcome {
-    let limits: Map<String, Value> = limits.iter().map(|(name, amount)| (name.clone(), json!({ "value": amount }))).collect();
-    let configs = json!([{ "role": name.trim_matches('/'), "limits": limits }]);
+async fn update(context: &Context, name: &str, amounts: [Map<String, Value>; 2], force: bool) -> Outcome {
+    let [limits, guarantees] = amounts.map(|amounts| {
+        amounts.into_iter().map(|(name, amount)| (name, json!({ "value": amount }))).collect::<Map<String, Value>>()
+    });
+    let configs = json!([{ "role": name.trim_matches('/'), "limits": limits, "guarantees": guarantees }]);
     let call = json!({ "type": "UPDATE_QUOTA", "update_quota": { "force": force, "quota_configs": configs } });
     context.client()?.checked(Method::POST, "/mesos/api/v1", Some(&call)).await?;
     Ok(0)
@@ -136,7 +148,9 @@ fn show(context: &Context, quotas: &[&Value], structured: &Value) -> Outcome {
         let used = |name: &str| {
             let limit = quota["limit"].get(name).and_then(Value::as_f64);
             let consumed = quota["consumed"].get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{consumed} of {limit}"))
+            let used = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{consumed} of {limit}"));
+            let guarantee = quota["guarantee"].get(name).and_then(Value::as_f64);
+            guarantee.map_or_else(|| used.clone(), |guarantee| format!("{used}, {guarantee} held back"))
         };
         let mut row = vec![text(quota, "role").to_owned()];
         row.extend(RESOURCES.map(used));

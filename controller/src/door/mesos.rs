@@ -6,6 +6,7 @@
 
 mod host;
 mod operator;
+mod reservations;
 mod views;
 
 use self::views::{View, Views};
@@ -65,6 +66,9 @@ async fn dispatch(
     if method == Method::POST && matches!(path, "machine/down" | "machine/up") {
         return operator::machines(&door, path == "machine/up", body).await;
     }
+    if method == Method::POST && is_reservation(path) {
+        return reservations::form(&door, path, body).await.unwrap_or_else(|| not_found(path));
+    }
     let Ok(Query(query)) = query else {
         return body::answer(StatusCode::BAD_REQUEST, &json!({ "message": "the query of the address cannot be read" }));
     };
@@ -106,6 +110,11 @@ async fn dispatch(
         "redirect" => redirect(&door),
         _ => not_found(path),
     }
+}
+
+/// Whether a path is one of the calls about reservations.
+fn is_reservation(path: &str) -> bool {
+    matches!(path, "reserve" | "unreserve" | "create-volumes" | "destroy-volumes")
 }
 
 /// The path in its shortest spelling.

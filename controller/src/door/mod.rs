@@ -8,6 +8,7 @@ mod agents;
 mod body;
 mod cosmos;
 mod cosmos_service;
+mod forecast;
 mod forward;
 mod gate;
 mod guard;
@@ -88,6 +89,7 @@ pub fn router(door: Door) -> Router {
         .merge(agents::routes())
         .merge(logs::routes())
         .merge(forward::routes())
+        .merge(forecast::routes())
         .merge(native::routes())
         .merge(nodes::routes())
         .merge(marathon::routes());

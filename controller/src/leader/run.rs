@@ -250,6 +250,11 @@ impl Leader {
                         }
                     }
                 }
+                Input::Destroyed { node, link, instances } => {
+                    if self.attendance.is_current(&node, link) {
+                        draft.note_destroyed(&node, &instances);
+                    }
+                }
                 Input::Lost { node, link } => {
                     if self.attendance.is_current(&node, link) {
                         self.attendance.disconnect(&node);

@@ -353,6 +353,17 @@ impl App {
         self.container.as_ref().is_some_and(|container| container.volumes.iter().any(|volume| volume.persistent.is_some()))
     }
 
+    /// The persistent volumes, with their paths in the container.
+    pub fn persistent_volumes(&self) -> impl Iterator<Item = (&str, &PersistentVolume)> {
+        let volumes = self.container.iter().flat_map(|container| &container.volumes);
+        volumes.filter_map(|volume| Some((volume.container_path.as_str(), volume.persistent.as_ref()?)))
+    }
+
+    /// MiB of disk that a task takes of its node, persistent volumes included.
+    pub fn disk_needed(&self) -> Scalar {
+        self.persistent_volumes().fold(self.disk, |sum, (_, volume)| sum + volume.size)
+    }
+
     /// Whether each instance must be known to have stopped before another takes its place: two holders
     /// of one volume or of one promise never live at once, so that nothing is replaced because its
     /// node is silent.

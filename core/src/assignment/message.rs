@@ -1,8 +1,8 @@
 //! Messages between controller and agent.
 
 use super::{Assignment, Launch, TaskReport};
-use crate::TaskId;
 use crate::node::NodeFacts;
+use crate::{InstanceId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages; an agent and a controller agree on the lower one.
@@ -56,6 +56,14 @@ pub enum Down {
         /// Which.
         tasks: Vec<TaskId>,
     },
+    /// Delete the data that these instances kept on the node; none of their tasks is left. Answered by
+    /// [`Up::Destroyed`], repeated on every connection until then.
+    Destroy {
+        /// Epoch of the leader.
+        epoch: u64,
+        /// Whose.
+        instances: Vec<InstanceId>,
+    },
     /// The node has left the cluster for ever: stop all tasks and exit. Sent after an empty snapshot,
     /// which an older agent understands.
     Dismiss {
@@ -83,6 +91,11 @@ pub enum Up {
     Reports {
         /// Changed tasks.
         tasks: Vec<TaskReport>,
+    },
+    /// The data of these instances are deleted, or there were none.
+    Destroyed {
+        /// Whose.
+        instances: Vec<InstanceId>,
     },
     /// Still here.
     Heartbeat,

@@ -27,6 +27,9 @@ pub enum EditError {
     /// A weight or quota cannot be.
     #[error("{0}")]
     Role(String),
+    /// A reservation or volume cannot be as asked for.
+    #[error("{0}")]
+    Claim(String),
     /// There is no such deployment.
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),
@@ -110,7 +113,11 @@ pub struct Draft {
     pub(super) dirty_apps: BTreeSet<AppId>,
     /// Pages of instances to be written.
     dirty_pages: BTreeMap<AppId, BTreeSet<u32>>,
+    /// Nodes whose claims changed.
+    pub(super) dirty_claims: BTreeSet<NodeId>,
     pub(super) capacity_freed: bool,
+    /// Tasks stopped for more important ones.
+    pub(super) preempted: usize,
     /// A node was lost or found, came or left.
     pub(super) nodes_moved: bool,
     /// Built when first needed, unless it was brought along.
@@ -131,7 +138,9 @@ impl Draft {
             events: Vec::new(),
             touched: BTreeSet::new(),
             dirty_pages: BTreeMap::new(),
+            dirty_claims: BTreeSet::new(),
             capacity_freed: false,
+            preempted: 0,
             nodes_moved: false,
             ledger: None,
         }
@@ -173,9 +182,7 @@ impl Draft {
         if let Some(ledger) = &mut self.ledger {
             ledger.remove_node(id);
         }
-        self.cluster.nodes.remove(id);
-        self.cluster.away.remove(id);
-        self.cluster.draining.remove(id);
+        self.cluster.drop_node(id);
         self.cluster.loads.remove(id);
         self.nodes_moved = true;
     }
@@ -188,6 +195,7 @@ impl Draft {
     /// Looks at every app again, after a start or a long pause.
     pub fn wake_all(&mut self) {
         self.part_rivals();
+        self.adopt_volumes();
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());
         self.dirty_apps.extend(self.cluster.instances.apps().cloned());
         // A removed app without instances is in neither, and its deployment waits for it.
@@ -226,6 +234,9 @@ impl Draft {
         if before.as_ref().and_then(|before| before.seat.as_ref()) != instance.seat.as_ref()
             || before.as_ref().map(|before| (before.incarnation, before.goal)) != Some((instance.incarnation, instance.goal))
         {
+            if before.as_ref().is_some_and(|before| before.incarnation != instance.incarnation) || instance.seat.is_none() {
+                self.cluster.moving.remove(&id);
+            }
             if let Some(before) = &before {
                 self.release_seat(before);
             }
@@ -252,6 +263,7 @@ impl Draft {
     pub(super) fn remove_instance(&mut self, id: &InstanceId) {
         let Some(instance) = self.cluster.instances.remove(id) else { return };
         self.release_seat(&instance);
+        self.cluster.moving.remove(id);
         if let Some(ledger) = &mut self.ledger {
             ledger.release(&instance);
         }
@@ -259,6 +271,7 @@ impl Draft {
         self.drop_version_if_unused(&instance);
         self.dirty_apps.insert(app);
         self.touched.insert(id.clone());
+        self.leave_hold(id);
     }
 
     /// Deletes the stored definition of a version that neither an app nor an instance refers to.

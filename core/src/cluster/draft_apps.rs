@@ -2,6 +2,7 @@
 
 use super::app_record::{AppRecord, VERSIONS_MAX};
 use super::draft::{Draft, EditError};
+use super::draft_holds::check_volumes;
 use super::pending::RemovedApp;
 use super::{Event, keys, service_ports};
 use crate::app::App;
@@ -192,6 +193,14 @@ impl Draft {
             }
             AppEdit::Scale(id, instances) => App { instances, ..(*existing(&id)?).clone() },
         };
+        let mut faults = current.as_ref().map_or_else(Vec::new, |current| check_volumes(current, &app));
+        match self.group_role(&app, current.as_deref()) {
+            Ok(role) => app.role = role,
+            Err(fault) => faults.push(fault),
+        }
+        if !faults.is_empty() {
+            return Err(EditError::Invalid(faults));
+        }
         if let Some(current) = &current {
             service_ports::release(ports, &app.id, current);
         }
@@ -311,6 +320,7 @@ impl Draft {
         }
         self.cluster.delays.remove(id);
         self.cluster.pending.remove(id);
+        self.wipe_app(id);
         self.dirty_apps.insert(id.clone());
         Some(RemovedApp { app: record.app, package })
     }
@@ -349,6 +359,9 @@ impl Draft {
         }
         let goal = if request.scale || request.wipe { Goal::Decommissioned } else { Goal::Restarted };
         for id in by_app.values().flatten() {
+            if request.wipe {
+                self.wipe(id);
+            }
             self.stop_instance(id, goal, "a user asked for it");
         }
         Ok(deployment)

@@ -5,7 +5,7 @@ use super::draft::{Draft, EditError};
 use super::keys;
 use crate::assignment::Down;
 use crate::instance::{Condition, Goal, Instance};
-use crate::node::{Administration, AfterDrain, Drain, Node, NodeId, NodeStatus, RetiredNode};
+use crate::node::{Administration, AfterDrain, Claims, Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::{AppId, Timestamp};
 use std::sync::Arc;
 
@@ -140,6 +140,8 @@ impl Draft {
     /// Removes a node for ever. What still has a seat there counts as gone.
     fn retire(&mut self, id: &NodeId, gone: bool) {
         let Some(node) = self.cluster.nodes.get(id).cloned() else { return };
+        // What was kept there is gone with it.
+        self.edit_claims(id, |claims| *claims = Claims::default());
         let message = "its node was declared gone by an operator";
         for instance in self.instances_on(id) {
             let ended = Arc::new(Instance { condition: Condition::Gone, since: self.now, ..(*instance).clone() });

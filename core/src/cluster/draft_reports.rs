@@ -24,6 +24,7 @@ impl Draft {
             return;
         }
         let before = self.cluster.nodes.get(&id).cloned();
+        let reserved = facts.resources.reserved.clone();
         let node = self.put_node(Node {
             facts,
             faults,
@@ -32,6 +33,7 @@ impl Draft {
             certificate: before.as_ref().and_then(|before| before.certificate.clone()),
             status: NodeStatus::Active,
             since: self.now,
+            claims: before.as_ref().map(|before| before.claims.clone()).unwrap_or_default().with_fixed(&reserved),
         });
         if before.as_ref().is_none_or(|before| before.record() != node.record()) {
             self.write(keys::node(&id), &node.record());
@@ -48,7 +50,8 @@ impl Draft {
             self.observe(&id, report);
         }
         let snapshot = self.snapshot_of(&id);
-        self.orders.push((id, snapshot));
+        self.orders.push((id.clone(), snapshot));
+        self.order_destructions(&id);
     }
 
     /// All that `node` must run, as its agent is told on every connection. What the agent finds that

@@ -4,8 +4,8 @@ use super::draft::{Draft, EditError};
 use super::keys;
 use crate::Scalar;
 use crate::placement::{Ledger, Reason, Refusals};
-use crate::role::{QuotaReached, ROLES_MAX, Role, name_fault};
-use crate::{App, AppId, Timestamp};
+use crate::role::{HeldBack, QuotaReached, ROLES_MAX, Role, name_fault};
+use crate::{App, AppId, Fault, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,15 +20,62 @@ const AGEING_MAX: i64 = 2_001;
 /// who has waited longest, then the id.
 pub(super) type Turn = (i128, i64, Timestamp, AppId);
 
+/// The quota that a role is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QuotaEdit {
+    /// The role.
+    pub role: String,
+    /// Most its tasks may take, by resource.
+    pub limits: BTreeMap<String, Scalar>,
+    /// What is held back for them, by resource.
+    pub guarantees: BTreeMap<String, Scalar>,
+}
+
 impl Draft {
-    /// Sets the limits of roles, replacing those they had; empty ones remove the quota. All or nothing.
+    /// Whether new apps of a top-level group are charged to the role of its name.
+    ///
+    /// # Errors
+    /// [`EditError::Role`] when it is no name of a top-level group, or there are too many roles.
+    pub fn enforce_role(&mut self, group: &str, enforced: bool) -> Result<(), EditError> {
+        let name = group.trim_matches('/');
+        if name.is_empty() || name.contains('/') {
+            return Err(EditError::Role(format!("enforceRole is for top-level groups, and {group} is none")));
+        }
+        self.check_role(name)?;
+        let role = self.cluster.roles.get(name).map_or_else(|| Role::new(name.to_owned()), |role| (**role).clone());
+        if role.enforced != enforced {
+            self.put_role(Role { enforced, ..role });
+        }
+        Ok(())
+    }
+
+    /// The role an app of an enforcing group gets, and what is wrong when it names another one. What it
+    /// had before it may keep (marathon.md 1.4, `role`).
+    pub(super) fn group_role(&self, app: &App, current: Option<&App>) -> Result<Option<String>, Fault> {
+        let group = crate::role::top_group(&app.id);
+        if !self.cluster.roles.get(group).is_some_and(|role| role.enforced) {
+            return Ok(app.role.clone());
+        }
+        match &app.role {
+            None => Ok(Some(group.to_owned())),
+            Some(role) if role == group || current.is_some_and(|current| current.role.as_ref() == Some(role)) => {
+                Ok(app.role.clone())
+            }
+            Some(role) => {
+                let message = format!("must be {group}: the group enforces its role");
+                Err(Fault::new("/role", message).with_value(role))
+            }
+        }
+    }
+
+    /// Sets the limits and guarantees of roles, replacing those they had; empty ones remove the quota. All or nothing.
     ///
     /// # Errors
     /// [`EditError::Role`] for a wrong name or limit, for too many roles and, without `force`, for a
     /// limit below what the role takes now.
-    pub fn update_quota(&mut self, limits: Vec<(String, BTreeMap<String, Scalar>)>, force: bool) -> Result<(), EditError> {
+    pub fn update_quota(&mut self, quotas: Vec<QuotaEdit>, force: bool) -> Result<(), EditError> {
         let mut changed = self.cluster.roles.clone();
-        for (name, limits) in &limits {
+        for QuotaEdit { role: name, limits, guarantees } in &quotas {
             self.check_role(name)?;
             if name == crate::role::ANY_ROLE {
                 return Err(EditError::Role("the default role * cannot have a quota; give one to a role or group".into()));
@@ -37,12 +84,21 @@ impl Draft {
                 return Err(EditError::Role(format!("the limit of {resource} of role {name} is below 0")));
             }
             let mut role = changed.get(name.as_str()).map_or_else(|| Role::new(name.clone()), |role| (**role).clone());
+            if let Some((resource, guarantee)) = guarantees
+                .iter()
+                .find(|(name, guarantee)| limits.get(*name).is_some_and(|limit| limit < guarantee) || **guarantee < Scalar::ZERO)
+            {
+                return Err(EditError::Role(format!(
+                    "the guarantee of {guarantee} {resource} of role {name} is below 0 or above the limit"
+                )));
+            }
             role.limits.clone_from(limits);
+            role.guarantees.clone_from(guarantees);
             changed.insert(name.as_str().into(), Arc::new(role));
         }
         let cluster = &self.cluster;
         let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
-        for (name, limits) in limits.iter().filter(|_| !force) {
+        for QuotaEdit { role: name, limits, .. } in quotas.iter().filter(|_| !force) {
             let used = ledger.usage().of_role(name, &changed);
             if let Some((resource, limit)) = limits.iter().find(|(name, limit)| used.get(name) > i128::from(limit.thousandths()))
             {
@@ -51,8 +107,8 @@ impl Draft {
                 return Err(EditError::Role(message));
             }
         }
-        for (name, _) in limits {
-            if let Some(role) = changed.get(name.as_str()) {
+        for quota in quotas {
+            if let Some(role) = changed.get(quota.role.as_str()) {
                 self.put_role((**role).clone());
             }
         }
@@ -107,10 +163,23 @@ impl Draft {
         }
         let cluster = &self.cluster;
         let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
-        let Some(QuotaReached { allowed, role, resource, limit, lack }) = ledger.usage().quota(app, count, &cluster.roles) else {
-            return (count, None);
-        };
         let nodes = cluster.nodes.len() as u64;
+        let (usage, free) = (ledger.usage(), ledger.open_free());
+        let held = usage.guaranteed(app, count, &free, &cluster.roles);
+        let reached = usage.quota(app, count, &cluster.roles);
+        if let Some(HeldBack { allowed, resource, amount, roles }) =
+            held.filter(|held| reached.as_ref().is_none_or(|reached| held.allowed <= reached.allowed))
+        {
+            let detail = format!("guarantees of {}: {amount} {resource} held back", roles.join(", "));
+            let refusals = Refusals {
+                nodes,
+                by_reason: BTreeMap::from([(Reason::QuotaReached, nodes)]),
+                details: BTreeMap::from([(detail, nodes)]),
+                hint: Some(format!("it would fit with more {resource} in the cluster or a lower guarantee of others")),
+            };
+            return (allowed, Some(refusals));
+        }
+        let Some(QuotaReached { allowed, role, resource, limit, lack }) = reached else { return (count, None) };
         let refusals = Refusals {
             nodes,
             by_reason: BTreeMap::from([(Reason::QuotaReached, nodes)]),

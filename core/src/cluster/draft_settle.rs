@@ -2,6 +2,7 @@
 
 use super::Event;
 use super::draft::{Draft, Step};
+use super::draft_holds::Relaunch;
 use super::draft_lost::earlier;
 use super::draft_roles::{TURN_SEATS, Turn};
 use super::instances::Calm;
@@ -9,7 +10,7 @@ use super::page::NewIds;
 use super::pending::Pending;
 use crate::assignment::{Down, Launch, Launched, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
-use crate::instance::{Condition, Goal, Instance, Observed};
+use crate::instance::{Condition, Goal, Instance, Observed, Seat};
 use crate::placement::Refusals;
 use crate::{App, AppId, InstanceId, NodeId, Timestamp};
 use std::cmp::Reverse;
@@ -63,6 +64,7 @@ impl Draft {
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
         let brake = self.cluster.brake.as_ref().and_then(|held| held.ends());
         let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).chain(brake).min();
+        self.write_claims();
         self.write_pages();
         self.cluster.generation += 1;
         Step {
@@ -116,6 +118,7 @@ impl Draft {
         let app = self.cluster.app(id).cloned();
         if let Some(app) = &app
             && self.cluster.draining.is_empty()
+            && self.cluster.moving.is_empty()
             && let Some(calm) = self.cluster.instances.calm(app)
         {
             self.settle_calm(app, calm);
@@ -137,10 +140,14 @@ impl Draft {
         if let Some(app) = &app {
             let waiting = references.iter().filter(|instance| instance.condition == Condition::Scheduled).count();
             let launch = plan.launch.min(SCHEDULED_MAX.saturating_sub(u32::try_from(waiting).unwrap_or(u32::MAX)));
+            let stopped = self.stopped_instances(app, launch as usize);
             let mut ids = NewIds::of(&self.cluster.instances, &app.id);
-            let fresh: Vec<Instance> = (0..launch)
+            let fresh: Vec<Instance> = (stopped.len()..launch as usize)
                 .map(|_| Self::scheduled(ids.next(&self.cluster.instances, &app.id, &mut self.entropy), app, self.now))
                 .collect();
+            for (id, incarnation) in stopped {
+                self.put_instance(Instance { incarnation, ..Self::scheduled(id, app, self.now) });
+            }
             let held_back = plan.launch - launch;
             let (seated, left) = self.seat(app, fresh, held_back, blocked, seats);
             again = left && seated > 0;
@@ -149,6 +156,7 @@ impl Draft {
         }
         if app.is_none() {
             self.cluster.stranded.remove(id);
+            self.forget_promises(id);
         }
         if plan.done {
             self.note_done(id, app.is_none());
@@ -168,6 +176,7 @@ impl Draft {
     fn settle_calm(&mut self, app: &App, calm: Calm) {
         self.cluster.stranded.remove(&app.id);
         self.cluster.pending.remove(&app.id);
+        self.forget_promises(&app.id);
         if calm.serving == app.instances as usize && !self.cluster.around(&app.id, self.now).blocked {
             self.note_done(&app.id, false);
         }
@@ -246,25 +255,30 @@ impl Draft {
     fn seat_waiting(
         &mut self,
         app: &Arc<App>,
-        known: Vec<Arc<Instance>>,
+        mut known: Vec<Arc<Instance>>,
         fresh: Vec<Instance>,
         held_back: Option<usize>,
         most: usize,
     ) -> (usize, bool) {
+        let Relaunch { seats: again, waiting: pinned, refusals: missing, left: more } = self.relaunch(app, &mut known, most);
+        let (held_back, most) = (held_back.map(|held_back| held_back + pinned), most - again.len());
         let waiting = known.len() + fresh.len();
         if waiting == 0 {
-            if held_back.is_some() {
-                self.cluster.pending.remove(&app.id);
+            if let Some(held_back) = held_back {
+                self.note_pending(app, held_back, missing);
+                self.forget_promises(&app.id);
             }
-            return (0, false);
+            let count = again.len();
+            self.launch(app, again);
+            return (count, more);
         }
+        // Each target is found with all seats before it taken.
+        let most = if self.next_target(&app.id).is_some() { most.min(1) } else { most };
         let wanted = waiting.min(most);
         let (allowed, over_quota) = self.within_quota(app, wanted);
         let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
         let found = seats.len();
-        let left = found == wanted && found < waiting;
-        let refusals = refusals.or(over_quota);
-        let mut launched = Vec::with_capacity(found);
+        let mut launched = again;
         let mut seats = seats.into_iter();
         let known = known.into_iter().map(|instance| (true, (*instance).clone()));
         for (is_known, instance) in known.chain(fresh.into_iter().map(|instance| (false, instance))) {
@@ -274,23 +288,38 @@ impl Draft {
                 }
                 continue;
             };
-            launched.push(self.put_instance(Instance {
-                app: Arc::clone(app),
-                incarnation: instance.incarnation + 1,
-                seat: Some(seat),
-                condition: Condition::Staging,
-                since: self.now,
-                staged_at: self.now,
-                excused: false,
-                observed: Observed::default(),
-                ..instance
-            }));
+            launched.push(self.start(app, instance, seat));
         }
+        let left = more || found == wanted && found < waiting;
+        let refusals = refusals.map(|refusals| self.preempt(app, allowed - found, refusals)).or(over_quota).or(missing);
+        if waiting == found {
+            self.forget_promises(&app.id);
+        }
+        let count = launched.len();
         self.launch(app, launched);
         if let Some(held_back) = held_back {
             self.note_pending(app, waiting - found + held_back, refusals);
         }
-        (found, left)
+        (count, left)
+    }
+
+    /// Gives an instance its seat.
+    pub(super) fn start(&mut self, app: &Arc<App>, instance: Instance, seat: Seat) -> Arc<Instance> {
+        let (node, incarnation) = (seat.node.clone(), instance.incarnation + 1);
+        self.take_hold(&instance.id, app, &node, incarnation);
+        self.keep_promise(&app.id, &node);
+        self.take_target(&app.id);
+        self.put_instance(Instance {
+            app: Arc::clone(app),
+            incarnation,
+            seat: Some(seat),
+            condition: Condition::Staging,
+            since: self.now,
+            staged_at: self.now,
+            excused: false,
+            observed: Observed::default(),
+            ..instance
+        })
     }
 
     /// Orders nodes to run what has just got a seat there: one order for each node.
@@ -316,6 +345,11 @@ impl Draft {
     fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
         let salt = self.entropy.next_number();
         let strategy = app.placement.strategy.unwrap_or_default();
+        if let Some((_, node)) = self.next_target(&app.id)
+            && let Some(seat) = self.ledger_for(app).place_at(app, &node, salt)
+        {
+            return (vec![seat], None);
+        }
         self.ledger_for(app).place_batch(app, count, strategy, salt)
     }
 

@@ -9,6 +9,9 @@ use crate::{App, Scalar, TaskId, Timestamp};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+#[path = "draft_holds_test.rs"]
+mod holds;
+
 /// A cluster with perfect agents and a perfect store.
 struct World {
     cluster: Cluster,
@@ -21,6 +24,8 @@ struct World {
     /// A follower's copy, and what it reads from the store.
     replica: Cluster,
     mirror: Mirror,
+    /// Data that agents have deleted and not yet said so.
+    destroyed: Vec<(NodeId, crate::InstanceId)>,
 }
 
 impl World {
@@ -35,6 +40,7 @@ impl World {
             ledger: None,
             replica: Cluster::default(),
             mirror: Mirror::default(),
+            destroyed: Vec::new(),
         };
         world.step(Draft::name_cluster);
         for number in 0..nodes {
@@ -99,6 +105,13 @@ impl World {
                         tasks.entry(task).or_insert(condition);
                     }
                 }
+                Down::Destroy { instances, .. } => {
+                    for id in instances {
+                        let live = tasks.iter().any(|(task, state)| *task.instance() == id && !state.is_terminal());
+                        assert!(!live, "the data of {id} are deleted under its task");
+                        self.destroyed.push((node.clone(), id));
+                    }
+                }
                 Down::Dismiss { .. } => tasks.clear(),
             }
         }
@@ -136,6 +149,9 @@ impl World {
     /// Lets the agents do what they were told until nothing moves.
     fn run(&mut self) {
         for _ in 0..1000 {
+            for (node, id) in std::mem::take(&mut self.destroyed) {
+                self.step(|draft| draft.note_destroyed(&node, &[id]));
+            }
             let next = self
                 .agents
                 .iter()
@@ -201,7 +217,10 @@ impl World {
         }
         for (id, load) in &self.cluster.loads {
             let offered = &self.cluster.nodes[id].facts.resources;
-            assert!(load.cpus <= offered.cpus && load.mem <= offered.mem, "{id} is overcommitted: {load:?}");
+            let held = self.cluster.nodes[id].claims.held();
+            let (cpus, mem, disk) = (load.cpus + held.cpus, load.mem + held.mem, load.disk + held.disk);
+            let fits = cpus <= offered.cpus && mem <= offered.mem && disk <= offered.disk;
+            assert!(fits, "{id} is overcommitted: {load:?} and {held:?}");
             let mut fresh = crate::placement::NodeLoad::default();
             for instance in self.cluster.instances.values().filter(|instance| instance.node() == Some(id)) {
                 let seat = instance.seat.as_ref().unwrap();
@@ -212,17 +231,21 @@ impl World {
         }
         for record in self.cluster.apps.values().filter(|record| record.app.is_exclusive()) {
             let of_app = |task: &&TaskId| task.to_string().starts_with(&format!("{}.instance-", record.app.id.safe_path()));
-            let live = |tasks: &BTreeMap<TaskId, Condition>| {
-                tasks.iter().filter(|(_, condition)| !condition.is_terminal()).filter(|(task, _)| of_app(task)).count()
-            };
-            let holders: usize = self.agents.values().map(live).sum();
-            assert!(holders <= 1, "{holders} live holders of {}", record.app.id);
+            let tasks = self.agents.values().flatten().filter(|(_, condition)| !condition.is_terminal());
+            let mut holders: BTreeMap<String, usize> = BTreeMap::new();
+            for (task, _) in tasks.filter(|(task, _)| of_app(task)) {
+                // A promise of one instance, or one of one task with the same data.
+                let of = if record.app.is_single_instance() { String::new() } else { task.instance().to_string() };
+                *holders.entry(of).or_default() += 1;
+            }
+            assert!(holders.values().all(|count| *count <= 1), "live holders of {}: {holders:?}", record.app.id);
         }
         for (id, node) in &self.cluster.nodes {
             assert_eq!(self.cluster.away.contains(id), node.status != NodeStatus::Active);
             assert_eq!(self.cluster.draining.get(id).copied(), node.administration.drain());
             assert!(!self.cluster.retired.contains_key(id), "a retired node is back");
         }
+        self.check_holds();
         assert!(self.cluster.draining.keys().all(|id| self.cluster.nodes.contains_key(id)));
         let (loaded, faults) = Cluster::load(self.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), self.now());
         assert_eq!(faults, []);
@@ -269,6 +292,7 @@ fn facts(number: u32) -> NodeFacts {
             gpus: 0,
             ports: PortRanges::new([(31000, 31020)]),
             custom: BTreeMap::new(),
+            reserved: BTreeMap::new(),
         },
         attributes: BTreeMap::new(),
         region: None,

@@ -153,6 +153,7 @@ impl Mirror {
             registered_at: record.registered_at.unwrap_or(now),
             administration: record.administration,
             certificate: record.certificate,
+            claims: record.claims,
             faults,
         };
         let id = node.facts.id.clone();

@@ -8,10 +8,13 @@ mod alarms;
 mod app_record;
 mod draft;
 mod draft_apps;
+mod draft_holds;
 mod draft_lost;
 mod draft_nodes;
 mod draft_packages;
+mod draft_preempt;
 mod draft_reports;
+mod draft_reservations;
 mod draft_roles;
 mod draft_settle;
 #[cfg(test)]
@@ -23,12 +26,14 @@ mod drain_progress;
 mod entropy;
 mod event;
 mod find_node;
+mod forecast;
 mod instances;
 mod keys;
 mod load;
 mod mirror;
 mod page;
 mod pending;
+mod rebalance;
 mod replica;
 #[cfg(test)]
 mod replica_test;
@@ -41,15 +46,20 @@ pub use app_record::{AppRecord, VERSIONS_MAX};
 pub use draft::{Draft, EditError, Step};
 pub use draft_apps::{AppEdit, KillRequest};
 pub use draft_nodes::{Decommission, RETIRED_MAX};
+pub use draft_preempt::PREEMPTED;
+pub use draft_reservations::{ReservationEdit, VolumeName};
+pub use draft_roles::QuotaEdit;
 pub use drain_progress::Waiting;
 pub use entropy::Entropy;
 pub use event::Event;
 pub use find_node::FindNodeError;
+pub use forecast::{AppForecast, FORECAST_CHANGES_MAX, FORECAST_HORIZON_MS, FORECAST_STEPS_MAX, Forecast};
 pub use instances::Instances;
 pub use keys::{CLUSTER_ID, CONTROLLERS, EPOCH_KEY, LEADER_KEY, ROOT};
 pub use load::LoadFault;
 pub use mirror::Mirror;
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
+pub use rebalance::{Balance, Goal as BalanceGoal, MOVES_MAX, Move, Proposal};
 pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
@@ -58,11 +68,20 @@ use crate::instance::{Condition, SandboxBase};
 use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
-use crate::placement::{NodeLoad, Refusals};
+use crate::placement::{NodeLoad, Promise, Refusals};
 use crate::trust::Trust;
-use crate::{AppId, Instance, Timestamp};
+use crate::{AppId, Instance, InstanceId, Timestamp};
 use imbl::{OrdMap, OrdSet, Vector};
 use std::sync::Arc;
+
+/// Where an instance moves to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The node.
+    pub node: NodeId,
+    /// Its replacement has a seat.
+    pub taken: bool,
+}
 
 /// Everything the controller believes.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +98,8 @@ pub struct Cluster {
     pub away: OrdSet<NodeId>,
     /// Nodes that are being emptied.
     pub draining: OrdMap<NodeId, Drain>,
+    /// Where instances keep data, whether they run or not; an index of what nodes' claims say.
+    pub holds: OrdMap<InstanceId, NodeId>,
     /// Nodes that have left for ever.
     pub retired: OrdMap<NodeId, Arc<RetiredNode>>,
     /// What operators have decided about the mass-loss brake.
@@ -88,6 +109,10 @@ pub struct Cluster {
     /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them.
     /// Not stored.
     pub stranded: OrdMap<AppId, Arc<Refusals>>,
+    /// Room on nodes that is kept for apps for which tasks are being stopped. Not stored.
+    pub promises: OrdMap<NodeId, Promise>,
+    /// Instances that move to other nodes to balance the cluster. Not stored: a new leader lets them be.
+    pub moving: OrdMap<InstanceId, Target>,
     /// When apps must be looked at again. Not stored.
     pub alarms: Alarms,
     /// What is taken on each node.
@@ -157,12 +182,15 @@ impl Cluster {
             Some(drain) => self.draining.insert(id.clone(), drain),
             None => self.draining.remove(&id),
         };
+        let before = self.nodes.get(&id).cloned();
+        self.index_holds(&id, before.as_deref(), Some(&node));
         self.nodes.insert(id, node)
     }
 
     /// Forgets a node and keeps the indexes.
     pub(crate) fn drop_node(&mut self, id: &NodeId) {
-        self.nodes.remove(id);
+        let before = self.nodes.remove(id);
+        self.index_holds(id, before.as_deref(), None);
         self.away.remove(id);
         self.draining.remove(id);
     }
@@ -170,6 +198,6 @@ impl Cluster {
     /// What surrounds an app when it is planned.
     pub fn around(&self, app: &AppId, now: Timestamp) -> Circumstances<'_> {
         let blocked = self.deployments.values().any(|deployment| deployment.holds_back(app));
-        Circumstances { blocked, draining: &self.draining, now }
+        Circumstances { blocked, draining: &self.draining, moving: &self.moving, now }
     }
 }

@@ -12,6 +12,7 @@ pub(super) fn assert_same(replica: &Cluster, leader: &Cluster) {
     assert!(replica.instances.values().eq(leader.instances.values()));
     assert_eq!(replica.sandbox_bases, leader.sandbox_bases);
     assert_eq!(replica.nodes, leader.nodes);
+    assert_eq!(replica.holds, leader.holds);
     assert_eq!((&replica.away, &replica.draining), (&leader.away, &leader.draining));
     assert_eq!((&replica.retired, &replica.brake_settings), (&leader.retired, &leader.brake_settings));
     assert_eq!((&replica.brake, &replica.stranded), (&leader.brake, &leader.stranded));
@@ -40,7 +41,11 @@ pub(super) fn assert_mirrors(mirror: &Mirror, loaded: &Cluster) {
     let plain = |cluster: &Cluster| Cluster { generation: 0, nodes: imbl::OrdMap::new(), ..cluster.clone() };
     assert_same(&plain(mirror.cluster()), &plain(loaded));
     let facts = |cluster: &Cluster| {
-        cluster.nodes.values().map(|node| (node.facts.clone(), node.administration, node.status)).collect::<Vec<_>>()
+        cluster
+            .nodes
+            .values()
+            .map(|node| (node.facts.clone(), node.administration, node.status, node.claims.clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(facts(mirror.cluster()), facts(loaded));
 }

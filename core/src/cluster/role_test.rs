@@ -1,7 +1,9 @@
 //! Quotas and fair shares in a cluster under way.
 
-use super::{AppEdit, Cluster, Draft, EditError, Entropy};
+use super::{AppEdit, Cluster, Draft, EditError, Entropy, QuotaEdit};
 use crate::app::App;
+use crate::assignment::{FailureReason, TaskReport};
+use crate::instance::{Condition, Goal};
 use crate::node::{NodeFacts, NodeId, PortRanges, Resources};
 use crate::placement::Reason;
 use crate::{AppId, Scalar, Timestamp};
@@ -30,6 +32,7 @@ impl World {
                 gpus: 0,
                 ports: PortRanges::new([(31_000, 32_000)]),
                 custom: BTreeMap::new(),
+                reserved: BTreeMap::new(),
             },
             attributes: BTreeMap::new(),
             region: None,
@@ -80,24 +83,28 @@ fn cpus(units: i64) -> BTreeMap<String, Scalar> {
     BTreeMap::from([("cpus".to_owned(), Scalar::from_units(units))])
 }
 
+fn quota(role: &str, limits: BTreeMap<String, Scalar>) -> QuotaEdit {
+    QuotaEdit { role: role.into(), limits, guarantees: BTreeMap::new() }
+}
+
 #[test]
 fn a_quota_holds_and_says_so_until_it_is_raised() {
     let mut world = World::new(100);
-    world.step(|draft| draft.update_quota(vec![("dev".into(), cpus(3))], false)).unwrap();
+    world.step(|draft| draft.update_quota(vec![quota("dev", cpus(3))], false)).unwrap();
     world.create(vec![app("/dev/web", None, 5), app("/web", None, 5)]);
     assert_eq!((world.seated("/dev/web"), world.seated("/web")), (3, 5));
     let refusals = world.cluster.pending[&AppId::parse("/dev/web").unwrap()].refusals.clone().unwrap();
     assert_eq!(refusals.by_reason, BTreeMap::from([(Reason::QuotaReached, 1)]));
     assert_eq!(refusals.hint.unwrap(), "it would fit with 1 more cpus in the quota of role dev");
-    let refused = world.step(|draft| draft.update_quota(vec![("x".into(), cpus(1)), ("dev".into(), cpus(2))], false));
+    let refused = world.step(|draft| draft.update_quota(vec![quota("x", cpus(1)), quota("dev", cpus(2))], false));
     assert!(matches!(refused, Err(EditError::Role(_))), "{refused:?}");
     assert_eq!(world.cluster.roles.len(), 1, "all or nothing");
-    world.step(|draft| draft.update_quota(vec![("dev".into(), cpus(4))], false)).unwrap();
+    world.step(|draft| draft.update_quota(vec![quota("dev", cpus(4))], false)).unwrap();
     assert_eq!(world.seated("/dev/web"), 4);
     let entries = world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
     let (loaded, faults) = Cluster::load(entries, Timestamp::from_millis(world.now));
     assert_eq!((loaded.roles, faults), (world.cluster.roles.clone(), Vec::new()));
-    world.step(|draft| draft.update_quota(vec![("dev".into(), BTreeMap::new())], true)).unwrap();
+    world.step(|draft| draft.update_quota(vec![quota("dev", BTreeMap::new())], true)).unwrap();
     assert_eq!((world.seated("/dev/web"), world.cluster.roles.len()), (5, 0));
     assert!(!world.store.keys().any(|key| key.contains("/roles/")));
 }
@@ -129,4 +136,123 @@ fn higher_priority_goes_first_and_waiting_raises_it() {
         world.step(|draft| draft.remove_instance(&task.id));
     }
     assert_eq!((world.seated("/a"), world.seated("/b")), (2, 0));
+}
+
+/// An app of a priority whose instances may stop down to a share.
+fn ranked(id: &str, priority: i32, instances: u32, cpus: i64, keep: i64) -> App {
+    let mut app = app(id, None, instances);
+    app.placement.priority = priority;
+    app.cpus = Scalar::from_units(cpus);
+    app.upgrade_strategy.minimum_health_capacity = Scalar::from_thousandths(keep);
+    app
+}
+
+impl World {
+    /// All agents do what they were told.
+    fn obey(&mut self) {
+        for _ in 0..20 {
+            let busy = |instance: &&std::sync::Arc<crate::Instance>| {
+                instance.seat.is_some() && (instance.condition != Condition::Running || instance.goal != Goal::Running)
+            };
+            let Some(instance) = self.cluster.instances.values().find(busy).cloned() else { return };
+            let (condition, reason) = match instance.goal {
+                Goal::Running => (Condition::Running, None),
+                _ => (Condition::Killed, Some(FailureReason::Stopped)),
+            };
+            let report = TaskReport {
+                task: instance.task_id(),
+                condition,
+                at: Timestamp::from_millis(self.now),
+                started_at: None,
+                reason,
+                exit: None,
+                message: None,
+                health: Vec::new(),
+                ready: true,
+                addresses: Vec::new(),
+                container: None,
+                sandbox: None,
+            };
+            let node = instance.node().cloned().unwrap();
+            self.step(|draft| draft.observe(&node, report));
+        }
+    }
+
+    fn stopping(&self) -> usize {
+        self.cluster.instances.values().filter(|instance| instance.goal != Goal::Running).count()
+    }
+}
+
+#[test]
+fn the_important_take_the_place_of_the_unimportant_within_their_budgets() {
+    let mut world = World::new(10);
+    world.create(vec![ranked("/batch", -10, 6, 1, 500), ranked("/web", 0, 4, 1, 1000)]);
+    world.obey();
+    world.create(vec![ranked("/urgent", 10, 2, 2, 1000)]);
+    assert_eq!((world.stopping(), world.cluster.promises.len()), (2, 1), "one node, one promise at a time");
+    let pending = world.cluster.pending[&AppId::parse("/urgent").unwrap()].clone();
+    let hint = pending.refusals.as_ref().and_then(|refusals| refusals.hint.clone()).unwrap();
+    assert!(hint.starts_with("room for 1 is being made on c-S0"), "{hint}");
+    world.step(Draft::wake_all);
+    assert_eq!(world.stopping(), 2, "nothing more is stopped for the same");
+    world.obey();
+    assert_eq!((world.seated("/urgent"), world.seated("/batch"), world.seated("/web")), (1, 4, 4));
+    // Three of six must serve: one may still go, which is not enough for two cpus; web keeps all four.
+    world.step(Draft::wake_all);
+    world.obey();
+    assert_eq!((world.seated("/urgent"), world.seated("/batch"), world.seated("/web")), (1, 4, 4));
+    assert_eq!(world.cluster.promises.len(), 0);
+    // The stopped ones come back when there is room, and stop nobody.
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/urgent").unwrap())], true, "")).unwrap();
+    world.obey();
+    assert_eq!((world.seated("/batch"), world.seated("/web"), world.stopping()), (6, 4, 0));
+}
+
+#[test]
+fn room_that_is_being_made_is_kept_and_given_up_with_its_app() {
+    let mut world = World::new(4);
+    world.create(vec![ranked("/batch", -10, 4, 1, 0)]);
+    world.obey();
+    world.create(vec![ranked("/urgent", 10, 1, 3, 1000)]);
+    assert_eq!((world.stopping(), world.cluster.promises.len()), (3, 1));
+    // Somebody else of a high priority, but not higher than that, gets none of it.
+    world.create(vec![ranked("/quick", 5, 3, 1, 1000)]);
+    assert_eq!((world.stopping(), world.seated("/quick")), (3, 0));
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/urgent").unwrap())], true, "")).unwrap();
+    assert_eq!(world.cluster.promises.values().filter(|promise| promise.app.as_str() == "/urgent").count(), 0);
+    world.obey();
+    assert_eq!((world.seated("/quick"), world.seated("/batch")), (3, 1));
+}
+
+#[test]
+fn a_guarantee_is_held_back_until_its_role_takes_it() {
+    let mut world = World::new(10);
+    let guarantee = QuotaEdit { guarantees: cpus(4), ..quota("gold", cpus(6)) };
+    let above = QuotaEdit { guarantees: cpus(7), ..quota("gold", cpus(6)) };
+    assert!(world.step(|draft| draft.update_quota(vec![above], false)).is_err());
+    world.step(|draft| draft.update_quota(vec![guarantee], false)).unwrap();
+    world.create(vec![app("/web", None, 9)]);
+    assert_eq!(world.seated("/web"), 6);
+    let pending = world.cluster.pending[&AppId::parse("/web").unwrap()].clone();
+    let details = pending.refusals.as_ref().unwrap().details.clone();
+    assert!(details.contains_key("guarantees of gold: 4 cpus held back"), "{details:?}");
+    world.create(vec![app("/shop", Some("gold"), 3)]);
+    assert_eq!((world.seated("/web"), world.seated("/shop")), (6, 3));
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/shop").unwrap(), 5)], true, "")).unwrap();
+    assert_eq!((world.seated("/web"), world.seated("/shop")), (6, 4), "the cluster is full");
+}
+
+#[test]
+fn a_group_enforces_its_role() {
+    let mut world = World::new(10);
+    assert!(world.step(|draft| draft.enforce_role("/dev/team", true)).is_err());
+    world.create(vec![app("/dev/old", None, 1)]);
+    world.step(|draft| draft.enforce_role("/dev", true)).unwrap();
+    world.create(vec![app("/dev/web", None, 1)]);
+    assert_eq!(world.cluster.app(&AppId::parse("/dev/web").unwrap()).unwrap().role.as_deref(), Some("dev"));
+    assert_eq!(world.cluster.role_of(world.cluster.app(&AppId::parse("/dev/old").unwrap()).unwrap()), "dev");
+    let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(app("/dev/x", Some("ops"), 1))], false, ""));
+    assert!(matches!(&refused, Err(EditError::Invalid(faults)) if faults[0].path == "/role"), "{refused:?}");
+    world.step(|draft| draft.enforce_role("/dev", false)).unwrap();
+    assert!(world.cluster.roles.is_empty());
 }

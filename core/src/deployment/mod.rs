@@ -7,7 +7,7 @@ mod plan_test;
 mod steps;
 
 pub use circle::circle;
-pub use plan::{Circumstances, KillReason, Plan, minimum_serving, plan};
+pub use plan::{Circumstances, KillReason, Plan, is_movable, minimum_serving, plan};
 pub use steps::{Action, ActionKind, order};
 
 use crate::{AppId, Timestamp};

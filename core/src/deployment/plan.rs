@@ -1,6 +1,7 @@
 //! What to launch and what to stop for one app, now.
 
 use crate::app::{KillSelection, UnreachableStrategy};
+use crate::cluster::Target;
 use crate::instance::{Condition, Goal};
 use crate::node::{Drain, NodeId};
 use crate::{App, Instance, InstanceId, Scalar, Timestamp};
@@ -18,6 +19,8 @@ pub enum KillReason {
     Outdated,
     /// Its node is being drained.
     Drained,
+    /// It moves to balance the cluster.
+    Moved,
     /// Its node is being drained and the time for it has run out.
     Overdue,
 }
@@ -30,6 +33,7 @@ impl KillReason {
             Self::Surplus => "the app was scaled down",
             Self::Outdated => "the app was changed and a newer instance takes over",
             Self::Drained => "its node is being drained and it moves to another one",
+            Self::Moved => "it moves to another node to balance the cluster",
             Self::Overdue => "its node is being drained and the deadline has passed",
         }
     }
@@ -42,6 +46,8 @@ pub struct Circumstances<'a> {
     pub blocked: bool,
     /// Nodes that are being emptied.
     pub draining: &'a OrdMap<NodeId, Drain>,
+    /// Instances that move to other nodes to balance the cluster.
+    pub moving: &'a OrdMap<InstanceId, Target>,
     /// The present.
     pub now: Timestamp,
 }
@@ -63,7 +69,8 @@ impl Circumstances<'_> {
     /// Whether the instance moves to another node. One with data on its node cannot, it stays to the
     /// deadline.
     fn is_leaving(&self, instance: &Instance) -> bool {
-        self.drain_of(instance).is_some() && (!instance.app.is_resident() || self.is_overdue(instance))
+        let moves = !self.moving.is_empty() && self.moving.contains_key(&instance.id) && is_movable(instance);
+        moves || self.drain_of(instance).is_some() && (!instance.app.is_resident() || self.is_overdue(instance))
     }
 }
 
@@ -141,11 +148,12 @@ struct World<'a> {
     outdated: Vec<&'a Instance>,
     /// Ordered to stop for good.
     dying: Vec<&'a Instance>,
+    moving: &'a OrdMap<InstanceId, Target>,
     bounds: Bounds,
 }
 
 impl<'a> World<'a> {
-    fn of(app: &'a App, instances: &[&'a Instance], around: &Circumstances<'_>) -> Self {
+    fn of(app: &'a App, instances: &[&'a Instance], around: &Circumstances<'a>) -> Self {
         let mut world = Self {
             app,
             wanted: app.instances as usize,
@@ -153,6 +161,7 @@ impl<'a> World<'a> {
             leaving: Vec::new(),
             outdated: Vec::new(),
             dying: Vec::new(),
+            moving: around.moving,
             bounds: Bounds::of(app),
         };
         for instance in instances.iter().copied().filter(|instance| !instance.inactive) {
@@ -166,6 +175,11 @@ impl<'a> World<'a> {
             list.push(instance);
         }
         world
+    }
+
+    /// Why an instance leaves its node.
+    fn leaves(&self, id: &InstanceId) -> KillReason {
+        if self.moving.contains_key(id) { KillReason::Moved } else { KillReason::Drained }
     }
 
     /// Whether instances leave draining nodes, also such that are stopping there already.
@@ -209,7 +223,7 @@ impl<'a> World<'a> {
         let keep = self.bounds.minimum.saturating_sub(serving(&self.staying)).saturating_sub(slack);
         let stop = old.len().saturating_sub(keep);
         let reason = |id: &InstanceId| {
-            if self.leaving.iter().any(|instance| &instance.id == id) { KillReason::Drained } else { KillReason::Outdated }
+            if self.leaving.iter().any(|instance| &instance.id == id) { self.leaves(id) } else { KillReason::Outdated }
         };
         plan.kill.extend(victims(self.app, old).into_iter().take(stop).map(|id| (id.clone(), reason(&id))));
         plan.launch = self.missing().min(self.most().saturating_sub(self.total())) as u32;
@@ -228,7 +242,7 @@ impl<'a> World<'a> {
         let replaced = (serving(&self.staying) + self.leaving.len()).saturating_sub(self.wanted);
         let stop = replaced.max(idle.min((placed + self.leaving.len()).saturating_sub(self.wanted)));
         let victims = victims(self.app, self.leaving.clone());
-        plan.kill.extend(victims.iter().take(stop).map(|id| (id.clone(), KillReason::Drained)));
+        plan.kill.extend(victims.iter().take(stop).map(|id| (id.clone(), self.leaves(id))));
         let waits = placed < self.staying.len() || !self.dying.is_empty();
         if stop == 0 && plan.launch == 0 && self.missing() > 0 && !waits {
             let spare = (serving(&self.staying) + leaving_serving).saturating_sub(self.bounds.minimum);
@@ -261,7 +275,7 @@ impl<'a> World<'a> {
         [
             waiting(self.wanted.saturating_sub(current_serving), "instances to run and pass their checks"),
             waiting(self.outdated.len(), "instances of the previous version to be replaced"),
-            waiting(self.leaving.len(), "instances to leave draining nodes"),
+            waiting(self.leaving.len(), "instances to leave draining nodes or to move"),
             waiting(kept, "instances that keep data on a draining node: they stay until the deadline of the drain, if it has one"),
             waiting(
                 unreachable,
@@ -279,6 +293,12 @@ fn serving(instances: &[&Instance]) -> usize {
 
 fn waiting(count: usize, what: &str) -> Vec<String> {
     if count == 0 { Vec::new() } else { vec![format!("waiting for {count} {what}")] }
+}
+
+/// Whether an instance may move to another node only to balance the cluster: it runs, keeps no data and
+/// is none that must have stopped before it starts again.
+pub fn is_movable(instance: &Instance) -> bool {
+    instance.condition == Condition::Running && instance.goal == Goal::Running && !instance.app.is_exclusive()
 }
 
 /// How many instances of `app` must go on serving while others are replaced.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::app::{App, HealthCheck, SINGLE_INSTANCE_LABEL, UpgradeStrategy};
+use crate::cluster::Target;
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::node::{AfterDrain, Drain, NodeId};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
@@ -41,7 +42,8 @@ fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instan
 /// No deployment, no drain.
 fn calm() -> Circumstances<'static> {
     static NONE: std::sync::LazyLock<OrdMap<NodeId, Drain>> = std::sync::LazyLock::new(OrdMap::new);
-    Circumstances { blocked: false, draining: &NONE, now: Timestamp::EPOCH }
+    static UNMOVED: std::sync::LazyLock<OrdMap<InstanceId, Target>> = std::sync::LazyLock::new(OrdMap::new);
+    Circumstances { blocked: false, draining: &NONE, moving: &UNMOVED, now: Timestamp::EPOCH }
 }
 
 /// Drives the plan to its end, every launched instance starting to serve one round later, and
@@ -165,7 +167,8 @@ fn drain(app: &App, mut world: Vec<Instance>, elsewhere: &Elsewhere, deadline: O
     let elsewhere_used =
         |world: &[Instance]| world.iter().filter(|instance| instance.node().is_some_and(|node| node.as_str() == "c-S9")).count();
     for round in 0..200 {
-        let around = Circumstances { blocked: false, draining: &draining, now: Timestamp::from_millis(round) };
+        let unmoved = OrdMap::new();
+        let around = Circumstances { blocked: false, draining: &draining, moving: &unmoved, now: Timestamp::from_millis(round) };
         let overdue = deadline.is_some_and(|deadline| round >= deadline as i64);
         let refs: Vec<&Instance> = world.iter().collect();
         let before = (world.clone(), serving(&world));

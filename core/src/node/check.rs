@@ -1,7 +1,8 @@
 //! What a node says of itself, checked: a lying agent may not harm the cluster.
 
-use super::{NodeFacts, PortRanges};
+use super::{NodeFacts, PortRanges, RESERVATIONS_MAX};
 use crate::Scalar;
+use crate::role::{ANY_ROLE, name_fault};
 
 /// Most CPUs a node may offer.
 pub const CPUS_MAX: i64 = 100_000;
@@ -44,6 +45,8 @@ impl NodeFacts {
             let left_out = before - resources.custom.len();
             faults.push(format!("{left_out} of its {before} resources of its own cannot be used or are too many and left out"));
         }
+        self.check_reserved(&mut faults);
+        let resources = &mut self.resources;
         if resources.ports.contains(0) {
             faults.push("it offers port 0, which is none".into());
             resources.ports = PortRanges::new(resources.ports.ranges().iter().map(|range| (range.begin.max(1), range.end)));
@@ -89,6 +92,39 @@ impl NodeFacts {
     }
 }
 
+impl NodeFacts {
+    /// Static reservations: for roles that can be, and no more than there is.
+    fn check_reserved(&mut self, faults: &mut Vec<String>) {
+        let resources = &mut self.resources;
+        let before = resources.reserved.len();
+        resources.reserved.retain(|role, bundle| {
+            let amounts = bundle.columns();
+            let sound = name_fault(role).is_none() && role != ANY_ROLE && amounts.iter().all(|amount| *amount >= 0);
+            sound && bundle.custom.is_empty() && !bundle.is_empty()
+        });
+        while resources.reserved.len() > RESERVATIONS_MAX {
+            resources.reserved.pop_last();
+        }
+        let total = [resources.cpus, resources.mem, resources.disk, Scalar::from_units(resources.gpus.into())];
+        let mut sums = [Scalar::ZERO; 4];
+        resources.reserved.retain(|_, bundle| {
+            let parts = [bundle.cpus, bundle.mem, bundle.disk, Scalar::from_units(bundle.gpus.into())];
+            let next: [Scalar; 4] = std::array::from_fn(|column| sums[column] + parts[column]);
+            let fits = next.iter().zip(total).all(|(sum, total)| *sum <= total);
+            if fits {
+                sums = next;
+            }
+            fits
+        });
+        if resources.reserved.len() < before {
+            let left_out = before - resources.reserved.len();
+            faults.push(format!(
+                "{left_out} of its {before} reservations are impossible, more than it has or too many and left out"
+            ));
+        }
+    }
+}
+
 fn clamp(amount: &mut Scalar, most: i64, what: &str, faults: &mut Vec<String>) {
     let most = Scalar::from_units(most);
     let clamped = (*amount).clamp(Scalar::ZERO, most);
@@ -118,6 +154,7 @@ mod tests {
                 gpus: 0,
                 ports: PortRanges::new([(31_000, 32_000)]),
                 custom: std::collections::BTreeMap::new(),
+                reserved: std::collections::BTreeMap::new(),
             },
             attributes: BTreeMap::from([("rack".into(), "r1".into())]),
             region: Some("eu".into()),

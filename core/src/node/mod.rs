@@ -2,14 +2,18 @@
 
 mod administration;
 pub mod brake;
+mod bundle;
 mod check;
+mod claims;
 mod id;
 mod ports;
 mod record;
 mod resources;
 
 pub use administration::{Administration, AfterDrain, Drain};
+pub use bundle::Bundle;
 pub use check::{ATTRIBUTES_MAX, CPUS_MAX, CUSTOM_MAX, EXECUTORS_MAX, GPUS_MAX, HOSTNAME_BYTES_MAX, MIB_MAX, TEXT_BYTES_MAX};
+pub use claims::{Claims, Hold, RESERVATIONS_MAX, Reservation, may_use};
 pub use id::{NodeId, NodeIdError};
 pub use ports::{PortRange, PortRanges};
 pub use record::{NodeDocument, NodeRecord, RetiredNode};
@@ -89,12 +93,16 @@ pub struct Node {
     pub certificate: Option<String>,
     /// What was impossible in what it said, for people.
     pub faults: Vec<String>,
+    /// What is set aside on it.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
 }
 
 impl Node {
     /// A node that joins now for the first time.
-    pub const fn joined(facts: NodeFacts, now: Timestamp) -> Self {
+    pub fn joined(facts: NodeFacts, now: Timestamp) -> Self {
         Self {
+            claims: Claims::default().with_fixed(&facts.resources.reserved),
             facts,
             status: NodeStatus::Active,
             since: now,
@@ -113,6 +121,7 @@ impl Node {
             registered_at: Some(self.registered_at),
             administration: self.administration,
             certificate: self.certificate.clone(),
+            claims: self.claims.clone(),
         }
     }
 

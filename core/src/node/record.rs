@@ -1,6 +1,6 @@
 //! What the store keeps of a node.
 
-use super::{Administration, NodeFacts, NodeId};
+use super::{Administration, Claims, NodeFacts, NodeId};
 use crate::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -23,6 +23,9 @@ pub struct NodeRecord {
     /// Serial number of its only valid certificate; none when it never needed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// What is set aside on it.
+    #[serde(default, skip_serializing_if = "Claims::is_empty")]
+    pub claims: Claims,
 }
 
 /// A node that has left for ever. Its id is never used again.
@@ -71,6 +74,8 @@ struct Current {
     lost_since: Option<Timestamp>,
     #[serde(default)]
     certificate: Option<String>,
+    #[serde(default)]
+    claims: Claims,
 }
 
 impl<'de> Deserialize<'de> for NodeDocument {
@@ -81,14 +86,21 @@ impl<'de> Deserialize<'de> for NodeDocument {
             return serde_json::from_value(value).map(Self::Retired).map_err(de::Error::custom);
         }
         let record = if value.get("facts").is_some() {
-            let Current { facts, registered_at, administration, lost_since, certificate } =
+            let Current { facts, registered_at, administration, lost_since, certificate, claims } =
                 serde_json::from_value(value).map_err(de::Error::custom)?;
-            NodeRecord { facts, registered_at, administration, lost_since, certificate }
+            NodeRecord { facts, registered_at, administration, lost_since, certificate, claims }
         } else {
             // The first version stored nothing but the facts.
             let facts = serde_json::from_value(value).map_err(de::Error::custom)?;
             let administration = Administration::Active;
-            NodeRecord { facts, registered_at: None, administration, lost_since: None, certificate: None }
+            NodeRecord {
+                facts,
+                registered_at: None,
+                administration,
+                lost_since: None,
+                certificate: None,
+                claims: Claims::default(),
+            }
         };
         Ok(Self::Member(Box::new(record)))
     }

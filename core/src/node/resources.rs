@@ -1,6 +1,6 @@
 //! Amounts of resources.
 
-use super::PortRanges;
+use super::{Bundle, PortRanges};
 use crate::Scalar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,4 +23,7 @@ pub struct Resources {
     /// Amounts of resources with names of the operator's own, such as `licences`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub custom: BTreeMap<String, Scalar>,
+    /// What of it is for one role only, by role (Mesos: static reservations).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved: BTreeMap<String, Bundle>,
 }

@@ -30,9 +30,18 @@ pub struct NodeLoad {
 }
 
 impl NodeLoad {
-    /// Takes what `app` needs for `instance` at `seat`.
+    /// Takes what `app` needs for `instance` at `seat`. Of an app with data these are the ports: the
+    /// rest is in the node's claims, whether a task runs or not.
     pub fn take(&mut self, id: &InstanceId, app: &App, seat: &Seat) {
         if self.instances.insert(id.clone()).is_some() {
+            return;
+        }
+        for port in seat.host_ports.iter().copied().filter(|port| *port != 0) {
+            if self.ports.insert(port).is_some() {
+                self.contended.push(port);
+            }
+        }
+        if app.is_resident() {
             return;
         }
         self.cpus += app.cpus;
@@ -42,11 +51,6 @@ impl NodeLoad {
         for (name, amount) in &app.resources {
             *self.custom.entry(name.clone()).or_default() += *amount;
         }
-        for port in seat.host_ports.iter().copied().filter(|port| *port != 0) {
-            if self.ports.insert(port).is_some() {
-                self.contended.push(port);
-            }
-        }
     }
 
     /// Gives it back; tells whether all its ports are free now.
@@ -54,14 +58,6 @@ impl NodeLoad {
         if self.instances.remove(id).is_none() {
             return true;
         }
-        self.cpus -= app.cpus;
-        self.mem -= app.mem;
-        self.disk -= app.disk;
-        self.gpus = self.gpus.saturating_sub(app.gpus);
-        for (name, amount) in &app.resources {
-            *self.custom.entry(name.clone()).or_default() -= *amount;
-        }
-        self.custom.retain(|_, amount| *amount != Scalar::ZERO);
         let mut free = true;
         for port in &seat.host_ports {
             if let Some(at) = self.contended.iter().position(|held| held == port) {
@@ -71,6 +67,17 @@ impl NodeLoad {
                 self.ports.remove(port);
             }
         }
+        if app.is_resident() {
+            return free;
+        }
+        self.cpus -= app.cpus;
+        self.mem -= app.mem;
+        self.disk -= app.disk;
+        self.gpus = self.gpus.saturating_sub(app.gpus);
+        for (name, amount) in &app.resources {
+            *self.custom.entry(name.clone()).or_default() -= *amount;
+        }
+        self.custom.retain(|_, amount| *amount != Scalar::ZERO);
         free
     }
 

@@ -10,8 +10,9 @@ mod place;
 #[cfg(test)]
 mod place_test;
 mod refusal;
+pub mod victims;
 
-pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, SEATS_MAX, Strategy};
+pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, Promise, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
 pub use refusal::{Reason, Refusals};
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::InstanceId;
 use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
-use crate::node::Node;
+use crate::node::{Bundle, Node, may_use};
+use std::collections::BTreeMap;
 
 /// A node with its load.
 #[derive(Clone)]
@@ -18,6 +19,10 @@ pub(crate) struct Candidate<'a> {
     pub(crate) load: NodeLoad,
     /// Instances of the app that are already there.
     pub(crate) same_app: u32,
+    /// What tasks of apps that name a role take there, by role.
+    pub(crate) by_role: BTreeMap<String, Bundle>,
+    /// Reserved for others and unused; worked out while placing.
+    pub(crate) kept: Bundle,
 }
 
 /// Finds up to `count` seats for `app`.
@@ -36,6 +41,9 @@ pub(crate) fn place<'a>(
     strategy: Strategy,
     salt: u64,
 ) -> (Vec<Seat>, Option<Refusals>) {
+    for candidate in &mut candidates {
+        candidate.set_aside(app);
+    }
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
     let mut constraints = Constraints::new(app, placed, &usable, seated);
     let mut seats = Vec::new();
@@ -84,11 +92,43 @@ pub(crate) fn place<'a>(
         // The id only has to differ from others within this call; the cluster takes the real one.
         let id = InstanceId::new(&app.id, uuid::Uuid::from_u128(u128::MAX - seats.len() as u128));
         candidate.load.take(&id, app, &seat);
+        if app.is_resident() {
+            candidate.load.hold(Bundle::of(app));
+        }
         candidate.same_app += 1;
         constraints.note(candidate.node);
         seats.push(seat);
     }
     (seats, None)
+}
+
+impl NodeLoad {
+    /// Counts as taken what an instance with data holds.
+    fn hold(&mut self, held: Bundle) {
+        self.cpus += held.cpus;
+        self.mem += held.mem;
+        self.disk += held.disk;
+        self.gpus += held.gpus;
+        for (name, amount) in held.custom {
+            *self.custom.entry(name).or_default() += amount;
+        }
+    }
+}
+
+impl Candidate<'_> {
+    /// Counts what is set aside on the node for others than `app`.
+    fn set_aside(&mut self, app: &App) {
+        let claims = &self.node.claims;
+        self.load.hold(claims.held());
+        let lifted = app.accepted_resource_roles.is_empty() || app.accepted_resource_roles.iter().any(|role| role == "*");
+        let role = app.role.as_deref().filter(|_| lifted);
+        for (reserved, reservation) in claims.reservations.iter().filter(|(reserved, _)| !may_use(role, reserved)) {
+            let tasks = self.by_role.iter().filter(|(user, _)| may_use(Some(user), reserved)).map(|(_, used)| used);
+            let holds = claims.holds.values().filter(|hold| may_use(hold.role.as_deref(), reserved));
+            let used = tasks.chain(holds.map(|hold| &hold.resources)).fold(Bundle::default(), |sum, used| sum.plus(used));
+            self.kept = self.kept.plus(&reservation.total().minus(&used));
+        }
+    }
 }
 
 fn score(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, strategy: Strategy, index: usize) -> Score {
@@ -97,7 +137,8 @@ fn score(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, st
     match strategy {
         Strategy::Spread => (dislike, u64::from(candidate.same_app), load.share(total) as u64, index),
         Strategy::Binpack => {
-            let free = (total.cpus.minus_or_zero(load.cpus), total.mem.minus_or_zero(load.mem));
+            let kept = &candidate.kept;
+            let free = (total.cpus.minus_or_zero(load.cpus + kept.cpus), total.mem.minus_or_zero(load.mem + kept.mem));
             let free = (free.0.thousandths(), free.1.thousandths());
             let unlike = mismatch((app.cpus.thousandths(), app.mem.thousandths()), free);
             let penalty = if load.instances.is_empty() { EMPTY_PENALTY } else { 0 };
@@ -152,11 +193,11 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         let refusal = Refusal::new(Reason::MissingExecutor, 4, "with the docker executor");
         all.push(refusal.about(format!("missing executor {executor}")));
     }
-    let total = &node.facts.resources;
+    let (total, kept) = (&node.facts.resources, &candidate.kept);
     let columns = [
-        (Reason::InsufficientCpus, "cpus", total.cpus, load.cpus, app.cpus),
-        (Reason::InsufficientMemory, "MiB of memory", total.mem, load.mem, app.mem),
-        (Reason::InsufficientDisk, "MiB of disk", total.disk, load.disk, app.disk),
+        (Reason::InsufficientCpus, "cpus", total.cpus, load.cpus + kept.cpus, app.cpus),
+        (Reason::InsufficientMemory, "MiB of memory", total.mem, load.mem + kept.mem, app.mem),
+        (Reason::InsufficientDisk, "MiB of disk", total.disk, load.disk + kept.disk, app.disk_needed()),
     ];
     let short = columns.into_iter().enumerate().filter_map(|(place, (reason, name, all, used, need))| {
         let free = all.minus_or_zero(used);
@@ -168,7 +209,7 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         let words = format!("it would fit with {}", parts.join(" and "));
         all.push(Refusal { lack: Some(((short.len(), *lack, *place), words)), ..Refusal::new(*reason, 5, "") });
     }
-    if app.gpus > total.gpus.saturating_sub(load.gpus) {
+    if app.gpus > total.gpus.saturating_sub(load.gpus + kept.gpus) {
         all.push(Refusal::new(Reason::InsufficientGpus, 8, "with more free gpus"));
     }
     for (place, (name, need)) in app.resources.iter().filter(|(_, need)| need.is_positive()).enumerate() {
@@ -181,7 +222,7 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     }
     let ports = host_ports(app, candidate, salt);
     let ports = ports.map_err(|refusal| all.push(refusal)).unwrap_or_default();
-    if candidate.load.instances.len() >= NODE_TASKS_MAX {
+    if candidate.load.instances.len().max(node.claims.holds.len()) >= NODE_TASKS_MAX {
         all.push(Refusal::new(Reason::TooManyTasks, 10, "with fewer tasks"));
     }
     if all.is_empty() { Ok(ports) } else { Err(all) }

@@ -17,6 +17,7 @@ fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
             gpus: 0,
             ports: PortRanges::new([(31000, 31009)]),
             custom: BTreeMap::new(),
+            reserved: BTreeMap::new(),
         },
         attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
         region: None,
@@ -29,7 +30,16 @@ fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
 }
 
 fn candidates(nodes: &[Node]) -> Vec<Candidate<'_>> {
-    nodes.iter().map(|node| Candidate { node, load: NodeLoad::default(), same_app: 0 }).collect()
+    nodes
+        .iter()
+        .map(|node| Candidate {
+            node,
+            load: NodeLoad::default(),
+            same_app: 0,
+            by_role: BTreeMap::new(),
+            kept: crate::node::Bundle::default(),
+        })
+        .collect()
 }
 
 fn app(constraints: &[(&str, Operator, Option<&str>)]) -> App {

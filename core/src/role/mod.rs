@@ -1,10 +1,12 @@
 //! Roles: who resources are charged to, with weights and quotas (Mesos' roles, DC/OS' group roles).
 
+mod guarantee;
 mod usage;
 
+pub use guarantee::HeldBack;
 pub use usage::{Amounts, QuotaReached, Usage};
 
-use crate::{App, Scalar};
+use crate::{App, AppId, Scalar};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +31,12 @@ pub struct Role {
     /// Most of each resource (`cpus`, `mem`, `disk`, `gpus`, names of nodes' own) its tasks may take.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, Scalar>,
+    /// Amounts held back for its tasks: others may not take the last of them (Mesos: guarantees).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub guarantees: BTreeMap<String, Scalar>,
+    /// New apps of the top-level group of this name are charged to it (Marathon: `enforceRole`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enforced: bool,
 }
 
 const fn one() -> Scalar {
@@ -38,12 +46,17 @@ const fn one() -> Scalar {
 impl Role {
     /// A role nobody has decided anything about.
     pub const fn new(name: String) -> Self {
-        Self { name, weight: Scalar::ONE, limits: BTreeMap::new() }
+        Self { name, weight: Scalar::ONE, limits: BTreeMap::new(), guarantees: BTreeMap::new(), enforced: false }
     }
 
     /// Whether there is nothing to remember.
     pub fn is_default(&self) -> bool {
-        self.weight == Scalar::ONE && self.limits.is_empty()
+        self.weight == Scalar::ONE && !self.is_charged()
+    }
+
+    /// Whether apps of the group of this name that name no role are charged to it.
+    pub fn is_charged(&self) -> bool {
+        !self.limits.is_empty() || !self.guarantees.is_empty() || self.enforced
     }
 }
 
@@ -69,18 +82,19 @@ pub fn lineage(role: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(role), |role| role.rsplit_once('/').map(|(above, _)| above))
 }
 
-/// The role an app is charged to: its own, or that of its top-level group when that has a quota.
+/// The role an app is charged to: its own, or that of its top-level group when that has a quota or
+/// enforces its role.
 pub fn role_of<'a>(app: &'a App, roles: &OrdMap<Arc<str>, Arc<Role>>) -> &'a str {
     if let Some(role) = &app.role {
         return role;
     }
-    let group = top_group(app);
-    let has_quota = roles.get(group).is_some_and(|role| !role.limits.is_empty());
-    if has_quota { group } else { ANY_ROLE }
+    let group = top_group(&app.id);
+    let is_charged = roles.get(group).is_some_and(|role| role.is_charged());
+    if is_charged { group } else { ANY_ROLE }
 }
 
 /// First segment of the id of an app in a group; of one at the root, the empty text.
-pub(crate) fn top_group(app: &App) -> &str {
-    let path = app.id.as_str().trim_start_matches('/');
+pub(crate) fn top_group(id: &AppId) -> &str {
+    let path = id.as_str().trim_start_matches('/');
     path.split_once('/').map_or("", |(group, _)| group)
 }

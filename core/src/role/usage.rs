@@ -1,8 +1,8 @@
 //! What each role takes, kept up to date seat by seat.
 
 use super::{Role, lineage, role_of, top_group};
-use crate::node::Resources;
-use crate::{App, Scalar};
+use crate::node::{Bundle, Resources};
+use crate::{App, AppId, Scalar};
 use imbl::OrdMap;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -23,7 +23,7 @@ impl Amounts {
     /// What one task of `app` takes.
     pub fn of_task(app: &App) -> Self {
         let mut amounts = Self::default();
-        amounts.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, 1);
+        amounts.add(&app.resources, [app.cpus, app.mem, app.disk_needed()], app.gpus, 1);
         amounts
     }
 
@@ -53,6 +53,11 @@ impl Amounts {
         for (name, more) in &other.custom {
             *self.custom.entry(name.clone()).or_default() += more * sign;
         }
+    }
+
+    /// Cpus, memory and disk in thousandths, GPUs whole.
+    pub fn of_columns([cpus, mem, disk, gpus]: [i128; 4]) -> Self {
+        Self { columns: [cpus, mem, disk, gpus * 1000], custom: BTreeMap::new() }
     }
 
     /// Thousandths of a resource.
@@ -103,19 +108,40 @@ pub struct QuotaReached {
 impl Usage {
     /// A task of `app` took or gave up its seat.
     pub fn seat(&mut self, app: &App, more: bool) {
-        let (map, key) = match &app.role {
-            Some(role) => (&mut self.by_role, role.as_str()),
-            None => (&mut self.by_group, top_group(app)),
-        };
-        let sign = if more { 1 } else { -1 };
-        if app.role.is_none() {
-            self.unnamed.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, sign);
+        // What keeps data is charged for what it holds, whether it runs or not.
+        if !app.is_resident() {
+            let scalars = [app.cpus, app.mem, app.disk];
+            self.change(app.role.as_deref(), &app.id, &app.resources, scalars, app.gpus, more);
         }
+    }
+
+    /// Charges `role`, or the top-level group of `app`, for `bundle`, or gives it back.
+    pub fn charge(&mut self, role: Option<&str>, app: &AppId, bundle: &Bundle, more: bool) {
+        let scalars = [bundle.cpus, bundle.mem, bundle.disk];
+        self.change(role, app, &bundle.custom, scalars, bundle.gpus, more);
+    }
+
+    fn change(
+        &mut self,
+        role: Option<&str>,
+        app: &AppId,
+        custom: &BTreeMap<String, Scalar>,
+        scalars: [Scalar; 3],
+        gpus: u32,
+        more: bool,
+    ) {
+        let sign = if more { 1 } else { -1 };
+        let (map, key) = if let Some(role) = role {
+            (&mut self.by_role, role)
+        } else {
+            self.unnamed.add(custom, scalars, gpus, sign);
+            (&mut self.by_group, top_group(app))
+        };
         if !map.contains_key(key) {
             map.insert(key.to_owned(), Amounts::default());
         }
         let Some(amounts) = map.get_mut(key) else { return };
-        amounts.add(&app.resources, [app.cpus, app.mem, app.disk], app.gpus, sign);
+        amounts.add(custom, scalars, gpus, sign);
         if amounts.is_empty() {
             map.remove(key);
         }
@@ -131,10 +157,10 @@ impl Usage {
         for (_, amounts) in from.filter(|(name, _)| name.len() == role.len() || name.as_bytes()[role.len()] == b'/') {
             sum.merge(amounts, 1);
         }
-        let has_quota = |name: &str| roles.get(name).is_some_and(|role| !role.limits.is_empty());
+        let has_quota = |name: &str| roles.get(name).is_some_and(|role| role.is_charged());
         if role == super::ANY_ROLE {
             sum.merge(&self.unnamed, 1);
-            let charged = roles.values().filter(|role| !role.limits.is_empty());
+            let charged = roles.values().filter(|role| role.is_charged());
             charged.filter_map(|role| self.by_group.get(&role.name)).for_each(|amounts| sum.merge(amounts, -1));
         } else if let Some(amounts) = self.by_group.get(role).filter(|_| has_quota(role)) {
             sum.merge(amounts, 1);
@@ -179,7 +205,6 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AppId;
 
     fn app(id: &str, role: Option<&str>, cpus: i64) -> App {
         let mut app = App::new(AppId::parse(id).unwrap());
@@ -191,7 +216,7 @@ mod tests {
     fn roles(list: &[(&str, i64, i64)]) -> OrdMap<Arc<str>, Arc<Role>> {
         let role = |(name, cpus, weight): &(&str, i64, i64)| {
             let limits = (*cpus > 0).then(|| ("cpus".to_owned(), Scalar::from_units(*cpus))).into_iter().collect();
-            let role = Role { name: (*name).into(), weight: Scalar::from_units(*weight), limits };
+            let role = Role { weight: Scalar::from_units(*weight), limits, ..Role::new((*name).into()) };
             (Arc::from(*name), Arc::new(role))
         };
         list.iter().map(role).collect()

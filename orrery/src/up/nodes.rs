@@ -51,6 +51,7 @@ fn share(detected: &Resources, index: u16, count: u16) -> Resources {
         gpus: if index == 0 { detected.gpus } else { 0 },
         ports: split(&detected.ports, index, count),
         custom: detected.custom.clone(),
+        reserved: detected.reserved.clone(),
     }
 }
 
@@ -75,8 +76,33 @@ fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String
     pairs(text.map_or("", String::as_str)).map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
 }
 
-/// Takes over what `text` says of resources; ports are those of node `index` of `count`.
+/// Names that are no resource of the operator's own but one of ours, misspelt.
+const TYPING_ERRORS: [&str; 12] =
+    ["cpu", "CPU", "CPUS", "core", "cores", "memory", "ram", "MEM", "disks", "storage", "gpu", "port"];
+
+/// `cpus(role):4`: for one role only (Mesos' static reservations). It comes on top of what is `given`
+/// for everyone, and is a part of what was detected otherwise.
+fn reserve(resources: &mut Resources, name: &str, role: &str, amount: Scalar, given: bool) -> anyhow::Result<()> {
+    if role == "*" {
+        anyhow::bail!("--resources: {name}({role}) is for everyone; write {name}");
+    }
+    if let Some(fault) = orrery_core::role::name_fault(role) {
+        anyhow::bail!("--resources: {fault}");
+    }
+    let total = match name {
+        "cpus" => &mut resources.cpus,
+        "mem" => &mut resources.mem,
+        "disk" => &mut resources.disk,
+        _ => anyhow::bail!("--resources: \"{name}({role})\" cannot be reserved; use cpus, mem and disk"),
+    };
+    *total = if given { *total + amount } else { (*total).max(amount) };
+    resources.reserved.entry(role.to_owned()).or_default().add(name, amount);
+    Ok(())
+}
+
+/// Takes over what `text` says of resources; `cpus:8;cpus(eng):4` are 12 cpus, 4 of them for eng; ports are those of node `index` of `count`.
 pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> anyhow::Result<()> {
+    let (mut reserved, mut given) = (Vec::new(), Vec::new());
     for pair in pairs(text) {
         let (name, value) = pair.map_err(|error| anyhow::anyhow!("--resources: {error}"))?;
         if name == "ports" {
@@ -85,13 +111,26 @@ pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u
         }
         let amount = value.parse().ok().and_then(Scalar::from_f64).filter(|amount| *amount >= Scalar::ZERO);
         let amount = amount.ok_or_else(|| anyhow::anyhow!("--resources: \"{value}\" is no amount of {name}"))?;
+        if let Some((name, role)) = name.strip_suffix(')').and_then(|name| name.split_once('(')) {
+            reserved.push((name.trim(), role.trim(), amount));
+            continue;
+        }
+        given.push(name);
         match name {
             "cpus" => resources.cpus = amount,
             "mem" => resources.mem = amount,
             "disk" => resources.disk = amount,
             "gpus" => resources.gpus = (amount.thousandths() / 1000) as u32,
-            _ => anyhow::bail!("--resources: \"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus and ports"),
+            name if TYPING_ERRORS.contains(&name) || name.is_empty() => {
+                anyhow::bail!(
+                    "--resources: \"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus, ports, or a name of your own"
+                )
+            }
+            name => drop(resources.custom.insert(name.to_owned(), amount)),
         }
+    }
+    for (name, role, amount) in reserved {
+        reserve(resources, name, role, amount, given.contains(&name))?;
     }
     Ok(())
 }
@@ -122,7 +161,10 @@ mod tests {
             (resources.cpus, resources.mem.to_string(), resources.ports.len()),
             (Scalar::from_units(4), "2048.5".into(), 4)
         );
-        for text in ["cpus:-1", "cpus:nan", "cpu:1", "cpus", "ports:[9-1]"] {
+        override_resources(&mut resources, "cpus:8;cpus(eng):3;mem(eng):64;tapes:2", 0, 1).unwrap();
+        assert_eq!((resources.cpus, resources.reserved["eng"].cpus), (Scalar::from_units(11), Scalar::from_units(3)));
+        assert_eq!(resources.custom["tapes"], Scalar::from_units(2));
+        for text in ["cpus:-1", "cpus:nan", "cpu:1", "cpus", "ports:[9-1]", "cpus(*):1", "cpus(a b):1", "ports(eng):1"] {
             assert!(override_resources(&mut resources, text, 0, 1).is_err(), "{text}");
         }
     }

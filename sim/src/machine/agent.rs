@@ -116,6 +116,11 @@ fn flush(machine: &Machine, link: &Link, spoke: &mut Instant) -> bool {
             *spoke = Instant::now();
             return true;
         };
+        let destroyed = std::mem::take(&mut machine.lock().destroyed);
+        if !destroyed.is_empty() {
+            permit.send(Up::Destroyed { instances: destroyed });
+            continue;
+        }
         let tasks = machine.lock().take_unsent(REPORT_BATCH_MAX);
         if !tasks.is_empty() {
             permit.send(Up::Reports { tasks });

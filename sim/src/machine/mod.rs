@@ -51,6 +51,8 @@ struct Inner {
     tasks: BTreeMap<TaskId, Task>,
     unsent: BTreeSet<TaskId>,
     ports: PortQueue,
+    /// Instances whose data were deleted, which is not yet said.
+    pub(crate) destroyed: Vec<orrery_core::InstanceId>,
     nature: Nature,
     chance: Chance,
     judge: Judge,
@@ -93,6 +95,7 @@ impl Machine {
             tasks: BTreeMap::new(),
             unsent: BTreeSet::new(),
             ports: PortQueue::default(),
+            destroyed: Vec::new(),
             nature,
             chance,
             judge,
@@ -402,6 +405,7 @@ impl Inner {
                     self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");
                 }
             }
+            Down::Destroy { epoch, instances } if self.admits(epoch) => self.destroyed.extend(instances),
             _ => {}
         }
     }

@@ -214,6 +214,7 @@ pub(crate) fn facts(number: usize) -> NodeFacts {
             gpus: 0,
             ports: PortRanges::new([(31_000, 31_020)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: BTreeMap::new(),
         region: None,

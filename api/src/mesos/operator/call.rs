@@ -60,6 +60,8 @@ call_types! {
     RemoveQuota "REMOVE_QUOTA" 30;
     Teardown "TEARDOWN" 31;
     MarkAgentGone "MARK_AGENT_GONE" 32;
+    GrowVolume "GROW_VOLUME" 34;
+    ShrinkVolume "SHRINK_VOLUME" 35;
     UpdateQuota "UPDATE_QUOTA" 36;
     DrainAgent "DRAIN_AGENT" 37;
     DeactivateAgent "DEACTIVATE_AGENT" 38;

@@ -8,9 +8,11 @@ mod answer;
 mod call;
 #[cfg(test)]
 mod operator_test;
+mod reservation;
 mod schema;
 mod views;
 mod wire;
 
 pub use answer::{Media, answer, to_protobuf};
 pub use call::{Call, CallError, CallType, decode};
+pub use reservation::{RESOURCES_MAX, read_node, read_reservations, read_resize, read_volume, read_volumes};

@@ -158,7 +158,7 @@ async fn serve(
                     tasks.remove(&task);
                     reports.push(stopped(task, at));
                 }
-                Down::Run { .. } | Down::Forget { .. } | Down::Dismiss { .. } => {}
+                Down::Run { .. } | Down::Forget { .. } | Down::Destroy { .. } | Down::Dismiss { .. } => {}
             }
         }
         if runs > 0 {
@@ -208,6 +208,7 @@ pub(super) fn facts(number: u32) -> anyhow::Result<NodeFacts> {
             gpus: 0,
             ports: PortRanges::new([(20_000, 31_000)]),
             custom: std::collections::BTreeMap::new(),
+            reserved: std::collections::BTreeMap::new(),
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 75))]),
         region: None,

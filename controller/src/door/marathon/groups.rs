@@ -3,7 +3,7 @@
 use super::{Call, deployed, failed, refused};
 use crate::door::body;
 use axum::http::{Method, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use orrery_api::marathon::{
     GroupEdit, GroupEmbed, GroupPath, error, group_exists, group_info, parse_group_id, parse_group_path, read_group,
 };
@@ -26,6 +26,13 @@ pub(super) async fn answer(mut call: Call, rest: &str) -> Response {
                 Err(response) => return response,
             };
             change(call, group, value).await
+        }
+        (Method::PATCH, GroupPath::Group(group)) => {
+            let value = match call.json().await {
+                Ok(value) => value,
+                Err(response) => return response,
+            };
+            patch(call, group, &value).await
         }
         (Method::DELETE, GroupPath::Group(group)) => remove(call, group).await,
         (Method::GET, GroupPath::Versions(group) | GroupPath::Version(group, _)) => {
@@ -93,6 +100,9 @@ async fn change(call: Call, path: String, value: Value) -> Response {
         return failed(error::bad_argument("dryRun of groups is not served; use `dcos diff`"));
     }
     let result = call.door.handle.edit(move |draft| {
+        if let Some(enforced) = value.get("enforceRole").and_then(Value::as_bool) {
+            draft.enforce_role(&group, enforced).map_err(enforce_fault)?;
+        }
         let edits = edits_of(draft, &group, &value, create)?;
         draft.edit(edits, force, &format!("/v2/groups{group}"))
     });
@@ -101,6 +111,26 @@ async fn change(call: Call, path: String, value: Value) -> Response {
             deployed(if create { StatusCode::CREATED } else { StatusCode::OK }, deployment.as_ref(), call.door.handle.now())
         }
         Err(problem) => refused(&problem),
+    }
+}
+
+/// Sets `enforceRole` of a top-level group and nothing else, without a deployment (marathon.md 1.3).
+async fn patch(call: Call, group: String, value: &Value) -> Response {
+    let fields = value.as_object().map(|object| object.keys().map(String::as_str).collect::<Vec<_>>());
+    let (Some(["enforceRole"]), Some(enforced)) = (fields.as_deref(), value.get("enforceRole").and_then(Value::as_bool)) else {
+        let message = "must be given alone, as true or false";
+        return failed(error::invalid_object(&[Fault::new("/enforceRole", message)]));
+    };
+    match call.door.handle.edit(move |draft| draft.enforce_role(&group, enforced).map_err(enforce_fault)).await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(problem) => refused(&problem),
+    }
+}
+
+fn enforce_fault(problem: EditError) -> EditError {
+    match problem {
+        EditError::Role(message) => EditError::Invalid(vec![Fault::new("/enforceRole", message)]),
+        other => other,
     }
 }
 

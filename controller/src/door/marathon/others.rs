@@ -10,7 +10,18 @@ use serde_json::json;
 
 pub(super) async fn queue(call: Call, rest: &str) -> Response {
     match (call.method.clone(), rest.trim_matches('/')) {
-        (Method::GET | Method::HEAD, "") => body::ok(&queue_json(&call.door.handle.cluster(), call.door.handle.now())),
+        (Method::GET | Method::HEAD, "") => {
+            let offers = call.values("embed").any(|embed| embed == "lastUnusedOffers");
+            let (cluster, now) = (call.door.handle.cluster(), call.door.handle.now());
+            if !offers {
+                return body::ok(&queue_json(&cluster, now, false));
+            }
+            // Looks at every node for every app that waits.
+            match tokio::task::spawn_blocking(move || queue_json(&cluster, now, true)).await {
+                Ok(queue) => body::ok(&queue),
+                Err(problem) => failed(error::bad_argument(&problem.to_string())),
+            }
+        }
         (Method::DELETE, path) => {
             let Some(Ok(id)) = path.strip_suffix("/delay").map(AppId::parse) else { return failed(error::unmapped_path()) };
             match call.door.handle.edit(move |draft| draft.reset_delay(&id)).await {

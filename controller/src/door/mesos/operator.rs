@@ -2,8 +2,8 @@
 
 use super::super::nodes::refused;
 use super::super::{Door, body};
-use super::facts;
 use super::views::{View, Views};
+use super::{facts, reservations};
 use crate::handle::ControlError;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,10 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use orrery_api::mesos::operator::{self, Call, CallType, Media};
 use orrery_api::mesos::{self, framework_id};
 use orrery_core::NodeId;
-use orrery_core::cluster::{Decommission, EditError};
+use orrery_core::cluster::{Decommission, EditError, QuotaEdit};
 use orrery_core::node::AfterDrain;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 /// Longest grace period, seconds (a year).
 const GRACE_SECONDS_MAX: i64 = 366 * 86_400;
@@ -60,11 +59,13 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
             (StatusCode::OK, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
         }
         CallType::UpdateQuota => match mesos::read_quota(&call.arguments) {
-            Ok((limits, force)) => changed(door.handle.edit(move |draft| draft.update_quota(limits, force)).await),
+            Ok((quotas, force)) => changed(door.handle.edit(move |draft| draft.update_quota(quotas, force)).await),
             Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
         },
         CallType::RemoveQuota => match call.argument("role").map(str::to_owned) {
-            Some(role) => changed(door.handle.edit(move |draft| draft.update_quota(vec![(role, BTreeMap::new())], true)).await),
+            Some(role) => changed(
+                door.handle.edit(move |draft| draft.update_quota(vec![QuotaEdit { role, ..QuotaEdit::default() }], true)).await,
+            ),
             None => refuse(StatusCode::BAD_REQUEST, "Expecting 'remove_quota' to be present"),
         },
         CallType::UpdateWeights => {
@@ -74,6 +75,12 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
                 Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
             }
         }
+        CallType::ReserveResources
+        | CallType::UnreserveResources
+        | CallType::DestroyVolumes
+        | CallType::GrowVolume
+        | CallType::ShrinkVolume => reservations::call(door, &call).await,
+        CallType::CreateVolumes => refuse(StatusCode::BAD_REQUEST, reservations::NO_VOLUMES),
         CallType::Teardown => teardown(door, &call),
         CallType::DrainAgent | CallType::DeactivateAgent | CallType::ReactivateAgent | CallType::MarkAgentGone => {
             agent_call(door, &call).await
@@ -109,7 +116,7 @@ fn changed(result: Result<(), ControlError>) -> Response {
     }
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, message: &str) -> Response {
     body::answer(status, &json!({ "message": message }))
 }
 

@@ -25,6 +25,7 @@ fn node(number: u32) -> Node {
             gpus: 0,
             ports: PortRanges::new([(31000, 31999)]),
             custom: BTreeMap::new(),
+            reserved: BTreeMap::new(),
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
         region: None,

@@ -30,7 +30,7 @@ impl Demand {
         let need = Free {
             cpus: app.cpus.thousandths(),
             mem: app.mem.thousandths(),
-            disk: app.disk.thousandths(),
+            disk: app.disk_needed().thousandths(),
             gpus: app.gpus,
             ports: (dynamic + fixed.len()) as u32,
             tasks: 1,

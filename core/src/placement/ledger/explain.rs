@@ -96,6 +96,11 @@ impl Memo {
         true
     }
 
+    /// What each node says, by slot.
+    pub(crate) fn codes(&self) -> &[Code] {
+        &self.codes
+    }
+
     /// Whether some node would take one more.
     pub(crate) fn fits(&self) -> bool {
         self.counts.get(&FITS).is_some_and(|count| *count > 0)
@@ -167,6 +172,29 @@ impl Memo {
         };
         refusals
     }
+}
+
+/// Whether too little of something is what a node says first, so that all else is as it should be.
+pub(crate) const fn is_about_room(code: Code) -> bool {
+    matches!(code & !ALONE, CPUS..=TASKS | PORTS..)
+}
+
+/// The reason that a code stands for; none when the node would take the task or is not known.
+pub(crate) const fn reason_of(code: Code) -> Option<Reason> {
+    Some(match code & !ALONE {
+        FITS | UNKNOWN => return None,
+        ROLE => Reason::UnfulfilledRole,
+        MAINTENANCE => Reason::AgentMaintenance,
+        EXECUTOR => Reason::MissingExecutor,
+        CPUS => Reason::InsufficientCpus,
+        MEMORY => Reason::InsufficientMemory,
+        DISK => Reason::InsufficientDisk,
+        GPUS => Reason::InsufficientGpus,
+        TASKS => Reason::TooManyTasks,
+        CUSTOM.. => Reason::InsufficientResources,
+        NO_PORT | PORTS.. => Reason::InsufficientPorts,
+        _ => Reason::UnfulfilledConstraint,
+    })
 }
 
 fn describe(code: Code, app: &App, trial: &Trial<'_>) -> (Reason, Option<String>) {

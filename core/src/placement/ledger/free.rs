@@ -16,6 +16,11 @@ pub(crate) struct Free {
 }
 
 impl Free {
+    /// The columns that quotas know.
+    pub(crate) fn columns(&self) -> [i64; 4] {
+        [self.cpus, self.mem, self.disk, i64::from(self.gpus)]
+    }
+
     /// Whether every column has at least what is needed.
     pub(crate) const fn covers(&self, need: &Self) -> bool {
         self.cpus >= need.cpus

@@ -14,6 +14,13 @@ pub(crate) enum Change {
         /// As it is.
         after: Option<Arc<Instance>>,
     },
+    /// Room on a node was promised, or no more.
+    Promise {
+        /// The node.
+        node: NodeId,
+        /// What was promised before.
+        before: Option<super::Promise>,
+    },
     /// A node was described anew, appeared or left.
     Node {
         /// Its id.

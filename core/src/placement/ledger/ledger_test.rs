@@ -1,10 +1,12 @@
 //! The engine against the slow placer: same seats, same ports, same reasons, after any history.
 
-use super::{Ledger, Strategy};
+use super::{Ledger, Promise, Strategy};
 use crate::app::{Affinity, App, Constraint, Operator, Placement, PortDefinition, Preference, Selector, SpreadRule};
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
-use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Resources};
+use crate::node::{
+    Administration, Bundle, Claims, Hold, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Reservation, Resources,
+};
 use crate::placement::{Candidate, NodeLoad, Refusals, Seated, place};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use proptest::prelude::*;
@@ -46,6 +48,7 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
             gpus: u32::from(kind % 4),
             ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
             custom: (kind % 2 == 0).then(|| ("tapes".to_owned(), Scalar::from_units(i64::from(kind)))).into_iter().collect(),
+            reserved: BTreeMap::new(),
         },
         attributes,
         region: None,
@@ -92,6 +95,7 @@ fn app(number: u8, version: i64, draw: &AppDraw) -> App {
     app.cpus = Scalar::from_thousandths(*cpus);
     app.mem = Scalar::from_thousandths(*mem);
     app.gpus = u32::from(gpus / 6);
+    app.placement.priority = i32::from(*gpus % 3) - 1;
     app.labels.insert("tier".into(), (number % 2).to_string());
     if gpus % 4 == 3 {
         app.resources.insert("tapes".into(), Scalar::from_thousandths(*mem));
@@ -111,6 +115,16 @@ fn app(number: u8, version: i64, draw: &AppDraw) -> App {
             ..Default::default()
         });
     }
+    if *ports == 7 {
+        let persistent = Some(serde_json::from_str(r#"{"size":30}"#).unwrap());
+        let volume = crate::app::Volume { container_path: "data".into(), persistent, ..Default::default() };
+        app.container = Some(crate::app::Container { volumes: vec![volume], ..Default::default() });
+    }
+    app.role = match roles {
+        5 | 6 => Some("eng".into()),
+        7 => Some("eng/prod".into()),
+        _ => None,
+    };
     app.accepted_resource_roles = match roles % 4 {
         0 => vec!["slave_public".into()],
         1 => vec!["*".into(), "slave_public".into(), "absent".into()],
@@ -146,6 +160,12 @@ impl World {
         self.cluster.nodes.insert(node.facts.id.clone(), node);
     }
 
+    /// What is promised to others than `app` on a node.
+    fn promised(&self, node: &NodeId, app: &App) -> Bundle {
+        let promise = self.cluster.promises.get(node).filter(|promise| promise.app != app.id);
+        promise.map(|promise| promise.each.clone()).unwrap_or_default()
+    }
+
     /// What the slow placer says.
     fn reference(&self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
         let mut same_app: BTreeMap<&NodeId, u32> = BTreeMap::new();
@@ -171,8 +191,17 @@ impl World {
             let seat = instance.seat.as_ref().unwrap();
             loads.entry(seat.node.clone()).or_default().take(&instance.id, &instance.app, seat);
         }
+        let mut by_role: BTreeMap<NodeId, BTreeMap<String, Bundle>> = BTreeMap::new();
+        for instance in self.cluster.instances.values().filter(|instance| !instance.app.is_resident()) {
+            if let (Some(role), Some(node)) = (&instance.app.role, instance.node()) {
+                let sum = by_role.entry(node.clone()).or_default().entry(role.clone()).or_default();
+                *sum = sum.plus(&Bundle::of(&instance.app));
+            }
+        }
         let candidates = self.cluster.nodes.iter().map(|(id, node)| Candidate {
             node,
+            by_role: by_role.get(id).cloned().unwrap_or_default(),
+            kept: self.promised(id, app),
             load: loads.get(id).cloned().unwrap_or_default(),
             same_app: same_app.get(id).copied().unwrap_or(0),
         });
@@ -204,7 +233,27 @@ impl World {
                 excused: false,
                 observed: Observed::default(),
             });
+            if app.is_resident() {
+                let hold = Arc::new(Hold::of(app, Timestamp::EPOCH));
+                let node = instance.seat.as_ref().map(|seat| seat.node.clone()).unwrap();
+                self.claim(&node, |claims| drop(claims.holds.insert(instance.id.clone(), hold)));
+            }
             self.replace(None, Some(instance));
+        }
+    }
+
+    fn promise(&mut self, node: &NodeId, promise: Option<Promise>) {
+        self.ledger.promise(node, promise.as_ref());
+        match promise {
+            Some(promise) => drop(self.cluster.promises.insert(node.clone(), promise)),
+            None => drop(self.cluster.promises.remove(node)),
+        }
+    }
+
+    fn claim(&mut self, node: &NodeId, edit: impl FnOnce(&mut Claims)) {
+        if let Some(mut node) = self.cluster.nodes.get(node).map(|node| (**node).clone()) {
+            edit(&mut node.claims);
+            self.put_node(node);
         }
     }
 
@@ -249,6 +298,9 @@ enum Deed {
     Open(u32),
     Remove(u32),
     RolledBack(u8, usize, u32),
+    Reserve(u32, u8, i64),
+    Release(u32),
+    Promise(u32, u8, i64),
 }
 
 fn node_draw() -> impl proptest::strategy::Strategy<Value = NodeDraw> {
@@ -280,6 +332,9 @@ fn deed() -> impl proptest::strategy::Strategy<Value = Deed> {
         1 => (0u32..14).prop_map(Deed::Open),
         1 => (0u32..14).prop_map(Deed::Remove),
         1 => (0u8..4, 0usize..9, 0u32..14).prop_map(|(a, n, node)| Deed::RolledBack(a, n, node)),
+        2 => (0u32..14, 0u8..4, 0i64..3000).prop_map(|(node, role, amount)| Deed::Reserve(node, role, amount)),
+        1 => (0u32..14).prop_map(Deed::Release),
+        1 => (0u32..14, 0u8..5, 0i64..2000).prop_map(|(node, app, amount)| Deed::Promise(node, app, amount)),
     ]
 }
 
@@ -338,6 +393,22 @@ proptest! {
                     node.administration = Administration::Active;
                     node.status = NodeStatus::Active;
                 }),
+                Deed::Reserve(number, role, amount) => {
+                    let role = ["eng", "eng/prod", "web", "eng"][usize::from(role)];
+                    let made = Bundle { cpus: Scalar::from_thousandths(amount), mem: Scalar::from_thousandths(2 * amount), ..Bundle::default() };
+                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+                    world.claim(&id, |claims| claims.put_reservation(role, Reservation { made, ..Reservation::default() }));
+                }
+                Deed::Promise(number, of, amount) => {
+                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+                    let each = Bundle { cpus: Scalar::from_thousandths(amount), ..Bundle::default() };
+                    let promise = apps.get(usize::from(of)).map(|app| Promise { app: app.id.clone(), count: 1, each });
+                    world.promise(&id, promise);
+                }
+                Deed::Release(number) => {
+                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+                    world.claim(&id, |claims| claims.holds.clear());
+                }
                 Deed::Remove(number) => {
                     let id = NodeId::parse(&format!("c-S{number}")).unwrap();
                     world.ledger.remove_node(&id);
@@ -350,6 +421,7 @@ proptest! {
                     edit_node(&mut world, gone, |node| node.administration = if node.is_closed() { Administration::Active } else { CLOSED });
                     let exits = world.pick(count);
                     world.replace(exits, None);
+                    world.promise(&NodeId::parse(&format!("c-S{gone}")).unwrap(), Some(Promise { app: apps[0].id.clone(), count: 1, each: Bundle::of(&apps[0]) }));
                     world.ledger.rollback();
                     world.cluster = cluster;
                     prop_assert_eq!(world.ledger.fingerprint(), before);

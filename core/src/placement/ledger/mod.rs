@@ -10,6 +10,7 @@ mod batch;
 mod browse;
 mod census;
 mod changes;
+mod claimed;
 mod cost;
 #[cfg(test)]
 mod cost_test;
@@ -24,9 +25,12 @@ mod hash;
 mod journal;
 #[cfg(test)]
 mod ledger_test;
+mod pinned;
 mod place_batch;
 mod ports;
+mod preempt;
 mod rows;
+mod rows_claims;
 mod shape;
 mod stream;
 mod tally;
@@ -39,6 +43,7 @@ pub use crate::app::Packing as Strategy;
 pub use cost::Cost;
 pub use free::NODE_TASKS_MAX;
 pub use place_batch::SEATS_MAX;
+pub use preempt::Promise;
 #[cfg(test)]
 pub(crate) use shape::{EMPTY_PENALTY, aspect, mismatch};
 
@@ -98,6 +103,9 @@ impl Ledger {
         for instance in cluster.instances.values() {
             ledger.allocate(instance);
         }
+        for (node, promise) in &cluster.promises {
+            ledger.promise(node, Some(promise));
+        }
         ledger
     }
 
@@ -127,6 +135,7 @@ impl Ledger {
         if before.as_ref() == node {
             return;
         }
+        self.charge_holds(before.as_deref(), node.map(AsRef::as_ref));
         self.rows.describe(slot, node);
         self.fields.note(slot, node.map(AsRef::as_ref), self.rows.cold[slot as usize].tasks > 0);
         self.changes.note(slot, self.rows.hot.len());
@@ -242,6 +251,7 @@ impl Ledger {
             match change {
                 Change::Instance { before, after } => self.apply(after.as_ref(), before.as_ref()),
                 Change::Node { id, before } => self.describe(&id, before.as_ref()),
+                Change::Promise { node, before } => self.promise(&node, before.as_ref()),
             }
         }
     }
@@ -249,6 +259,11 @@ impl Ledger {
     /// What each role takes.
     pub const fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// What is free on open nodes, all together; resources with names of their own are left out.
+    pub fn open_free(&self) -> crate::role::Amounts {
+        crate::role::Amounts::of_columns(self.rows.open_free)
     }
 
     /// Operations so far.

@@ -6,11 +6,12 @@ use super::census::Censuses;
 use super::demand::Demand;
 use super::explain::{Memo, Question};
 use super::filter::Filter;
-use super::trial::Trial;
+use super::trial::{ALL, Trial};
 use super::view::View;
 use super::{Ledger, Strategy, counts_own, follows_first};
 use crate::app::App;
 use crate::instance::Seat;
+use crate::node::NodeId;
 use crate::placement::Refusals;
 
 /// Most seats handed out by one call; who wants more asks again.
@@ -28,6 +29,30 @@ impl Ledger {
     ///
     /// `salt` chooses among free dynamic ports and nothing else.
     pub fn place_batch(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
+        self.lift(app);
+        let found = self.search(app, count, strategy, salt, None);
+        self.drop_lift();
+        found
+    }
+
+    /// A seat for one instance of `app` on this node, if it takes it.
+    pub fn place_at(&mut self, app: &App, node: &NodeId, salt: u64) -> Option<Seat> {
+        let slot = self.rows.slot(node)?;
+        self.lift(app);
+        let found = self.search(app, 1, Strategy::default(), salt, Some(slot));
+        self.drop_lift();
+        found.0.into_iter().next()
+    }
+
+    /// `only` asks one node and gives no reasons.
+    fn search(
+        &mut self,
+        app: &App,
+        count: usize,
+        strategy: Strategy,
+        salt: u64,
+        only: Option<u32>,
+    ) -> (Vec<Seat>, Option<Refusals>) {
         let demand = Demand::of(app);
         self.batches += 1;
         self.know_apps(app);
@@ -59,6 +84,18 @@ impl Ledger {
         let epoch = self.fields.numbering;
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
         let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy);
+        if let Some(slot) = only {
+            let taken = if trial.accepts(slot, ALL) { trial.take(slot, salt, cost) } else { None };
+            let node = trial.rows.cold[slot as usize].id.clone();
+            let seat = taken.map(|(ports, _)| Seat { node, host_ports: ports.into() });
+            let involved = trial.undo();
+            self.censuses.put_back(involved);
+            tally.tidy();
+            if !tally.is_empty() {
+                self.tallies.insert(app.id.clone(), tally);
+            }
+            return (seat.into_iter().collect(), None);
+        }
         let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, changes, cost) && !memo.fits());
         let mut seats = Vec::new();
         if !refused {

@@ -1,15 +1,16 @@
 //! The table of nodes: one slot each, hot columns apart from cold ones.
 
+use super::claimed::{Claimed, Lifted};
 use super::demand::Demand;
 use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
 use super::ports::Ports;
 use super::shape::aspect;
-use crate::Scalar;
 use crate::app::App;
 use crate::instance::Seat;
-use crate::node::{Node, NodeId};
-use std::collections::BTreeMap;
+use crate::node::{Claims, Node, NodeId};
+use crate::{AppId, Scalar};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct Hot {
     pub(crate) role: u32,
     /// Accepts tasks.
     pub(crate) open: bool,
+    /// What is free is a part of the sum over open nodes.
+    counted: bool,
     /// Has the Docker executor.
     pub(crate) docker: bool,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Cold {
     pub(crate) tasks: u32,
     /// Taken of resources with names of their own, in thousandths; what comes to nothing is absent.
     pub(crate) custom: BTreeMap<String, i128>,
+    /// What is set aside; nothing on most nodes.
+    pub(crate) claimed: Claimed,
 }
 
 /// All nodes that are known or hold something.
@@ -61,6 +66,18 @@ pub(crate) struct Rows {
     pub(crate) known: u64,
     /// Grows when ranks were handed out anew.
     pub(crate) ranking: u64,
+    /// Whose reservations and promises count as free for the time being.
+    pub(super) lifted: Option<Lifted>,
+    /// Slots with reservations, by role.
+    pub(super) reserved: BTreeMap<Arc<str>, BTreeSet<u32>>,
+    /// Slots with a promise, by app.
+    pub(super) promised: BTreeMap<AppId, BTreeSet<u32>>,
+    /// Tasks with a priority other than 0, by it.
+    pub(super) priorities: BTreeMap<i32, u64>,
+    /// Cpus, memory, disk in thousandths and GPUs that are free on open nodes.
+    pub(crate) open_free: [i128; 4],
+    /// All tasks.
+    pub(super) tasks: u64,
 }
 
 impl Rows {
@@ -94,6 +111,7 @@ impl Rows {
             ports: Ports::default(),
             tasks: 0,
             custom: BTreeMap::new(),
+            claimed: Claimed::default(),
         });
         self.slots.insert(id.clone(), slot);
         self.order.insert(id.clone(), slot);
@@ -138,6 +156,8 @@ impl Rows {
         hot.open = node.is_some_and(|node| node.accepts_tasks());
         let Some(node) = node else {
             cold.total = [0; 4];
+            self.claim(slot, &Claims::default());
+            let cold = &mut self.cold[at];
             cold.ports.offer(&crate::node::PortRanges::default());
             self.derive(slot);
             return;
@@ -151,12 +171,24 @@ impl Rows {
         hot.role = *self.roles.entry(node.facts.role.clone()).or_insert(next);
         self.known += 1;
         self.nodes[at] = Some(Arc::clone(node));
+        self.claim(slot, &node.claims);
         self.derive(slot);
     }
 
     /// Takes or gives back what an instance at `seat` holds.
     pub(crate) fn seat(&mut self, slot: u32, app: &App, seat: &Seat, more: bool) {
+        self.tasks = if more { self.tasks + 1 } else { self.tasks.saturating_sub(1) };
+        if app.placement.priority != 0 {
+            self.rank_task(slot, app, more);
+        }
+        if app.is_resident() {
+            self.change(slot, [0; 4], &seat.host_ports, more);
+            return;
+        }
         let need = [app.cpus.thousandths(), app.mem.thousandths(), app.disk.thousandths(), i64::from(app.gpus)];
+        if let Some(role) = &app.role {
+            self.cold[slot as usize].claimed.use_role(role, need, more);
+        }
         self.change(slot, need, &seat.host_ports, more);
         self.change_custom(slot, &app.resources, more);
     }
@@ -183,7 +215,8 @@ impl Rows {
     pub(crate) fn custom_free(&self, slot: u32, name: &str) -> i64 {
         let node = self.nodes[slot as usize].as_ref();
         let total = node.and_then(|node| node.facts.resources.custom.get(name)).map_or(0, |amount| amount.thousandths());
-        free(total, self.cold[slot as usize].custom.get(name).copied().unwrap_or(0))
+        let cold = &self.cold[slot as usize];
+        free(total, cold.custom.get(name).copied().unwrap_or(0) + cold.claimed.held_custom(name))
     }
 
     /// Group and key of a slot in a tree of nodes by role, used or empty, and shape.
@@ -224,20 +257,31 @@ impl Rows {
     }
 
     /// Works out what is free and where the node stands in the order of load.
-    fn derive(&mut self, slot: u32) {
+    pub(super) fn derive(&mut self, slot: u32) {
         let cold = &self.cold[slot as usize];
-        let left = |column: usize| free(cold.total[column], cold.used[column]);
-        let share = part(cold.used[0], cold.total[0]).max(part(cold.used[1], cold.total[1])).min(1_000_000);
+        let claimed = &cold.claimed;
+        let used: [i128; 4] = std::array::from_fn(|column| cold.used[column] + claimed.held[column]);
+        let kept = claimed.kept_from(self.lifted.as_ref());
+        let left = |column: usize| free(cold.total[column], used[column].saturating_add(kept[column]));
+        let share = part(used[0], cold.total[0]).max(part(used[1], cold.total[1])).min(1_000_000);
         let hot = &mut self.hot[slot as usize];
+        let before = if hot.counted { hot.free } else { Free::default() };
         hot.free = Free {
             cpus: left(0),
             mem: left(1),
             disk: left(2),
             gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
             ports: cold.ports.free(),
-            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks),
+            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
         };
         hot.key = share << RANK_BITS | cold.rank;
+        hot.counted = hot.open;
+        let after = if hot.counted { hot.free } else { Free::default() };
+        if before != after {
+            for (sum, (before, after)) in self.open_free.iter_mut().zip(before.columns().into_iter().zip(after.columns())) {
+                *sum += i128::from(after) - i128::from(before);
+            }
+        }
     }
 
     /// Group and key of a slot in a tree of nodes by role and load.

@@ -1,0 +1,158 @@
+//! Stopping less important tasks for more important ones that fit nowhere.
+//!
+//! Only tasks of a strictly lower `placement.priority` go, within the budget of their app
+//! (`upgradeStrategy.minimumHealthCapacity`), as few and as unimportant ones as make room on one node.
+//! The room is promised to the app until its instance has it, so that nobody else, and not the stopped
+//! task either, takes it meanwhile; and nothing more is stopped for it.
+
+use super::draft::Draft;
+use crate::app::App;
+use crate::deployment::minimum_serving;
+use crate::instance::{Condition, Goal, Instance};
+use crate::node::{Bundle, NodeId};
+use crate::placement::victims::{Price, Tenant, Want, choose};
+use crate::placement::{Promise, Refusals};
+use crate::{AppId, InstanceId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Ends what a task is told that is stopped for another one.
+pub const PREEMPTED: &str = "needs its place";
+/// Most tasks that one step stops for others; who needs more goes on in later steps.
+pub(super) const PREEMPTED_MAX: usize = 256;
+/// Nodes that are looked at closely for each instance: those where the least important tasks suffice.
+const NODES_MAX: usize = 32;
+
+/// Room to be had on one node.
+struct Offer {
+    node: NodeId,
+    price: Price,
+    victims: Vec<InstanceId>,
+}
+
+impl Draft {
+    /// Makes room for `missing` instances of `app` that fit nowhere, and says so in `refusals`.
+    pub(super) fn preempt(&mut self, app: &Arc<App>, missing: usize, mut refusals: Refusals) -> Refusals {
+        self.check_promises(&app.id);
+        let promised = self.cluster.promises.values().filter(|promise| promise.app == app.id);
+        let promised: usize = promised.map(|promise| promise.count as usize).sum();
+        let mut found = promised.min(missing);
+        while found < missing && self.preempted < PREEMPTED_MAX && self.make_room(app) {
+            found += 1;
+        }
+        if found > 0 {
+            let nodes = self.cluster.promises.iter().filter(|(_, promise)| promise.app == app.id).map(|(node, _)| node.as_str());
+            let nodes: Vec<&str> = nodes.take(3).collect();
+            refusals.hint = Some(format!(
+                "room for {found} is being made on {} by stopping tasks of lower priority than {}",
+                nodes.join(", "),
+                app.placement.priority
+            ));
+        }
+        refusals
+    }
+
+    /// Makes room for one more instance; `false` when there is no way.
+    fn make_room(&mut self, app: &Arc<App>) -> bool {
+        let nodes = self.ledger().preemptible(app, NODES_MAX);
+        let offers = nodes.into_iter().filter_map(|node| self.offer(app, node));
+        let best =
+            offers.collect::<Vec<_>>().into_iter().min_by(|one, other| (one.price, &one.node).cmp(&(other.price, &other.node)));
+        let Some(Offer { node, victims, .. }) = best else { return false };
+        let because = format!("{} of priority {} {PREEMPTED}", app.id, app.placement.priority);
+        for victim in &victims {
+            self.stop_instance(victim, Goal::Restarted, &because);
+        }
+        self.preempted += victims.len();
+        self.put_promise(&node, Some(Promise { app: app.id.clone(), count: 1, each: Bundle::of(app) }));
+        true
+    }
+
+    /// What it would take to make room on a node.
+    fn offer(&mut self, app: &Arc<App>, node: NodeId) -> Option<Offer> {
+        let room = self.ledger_for(app).free_for(app, &node);
+        let here = self.instances_on(&node);
+        let fixed: BTreeSet<u16> = app.ports().iter().filter_map(|request| request.host_port).filter(|port| *port != 0).collect();
+        let mut want = Want { need: Bundle::of(app), room, ports: BTreeSet::new() };
+        let (mut tenants, mut allowed) = (Vec::new(), BTreeMap::new());
+        for instance in &here {
+            let ports = instance.seat.as_ref().map(|seat| seat.host_ports.to_vec()).unwrap_or_default();
+            let dying = instance.goal != Goal::Running;
+            if !dying {
+                want.ports.extend(ports.iter().filter(|port| fixed.contains(port)));
+            }
+            if instance.app.is_resident() {
+                continue;
+            }
+            if dying {
+                want.room = want.room.plus(&Bundle::of(&instance.app));
+            } else if is_victim(instance, app) {
+                allowed.entry(instance.app_id().clone()).or_insert_with(|| self.spare(instance.app_id()));
+                tenants.push(Tenant {
+                    id: instance.id.clone(),
+                    priority: instance.app.placement.priority,
+                    serving: instance.is_serving(),
+                    staged_at: instance.staged_at,
+                    takes: Bundle::of(&instance.app),
+                    ports,
+                });
+            }
+        }
+        let (price, victims) = choose(&want, &tenants, &allowed)?;
+        (victims.len() <= PREEMPTED_MAX - self.preempted).then_some(Offer { node, price, victims })
+    }
+
+    /// How many more serving instances of an app may stop.
+    fn spare(&self, app: &AppId) -> usize {
+        let serving = self.cluster.instances_of(app).filter(|instance| instance.is_serving()).count();
+        self.cluster.app(app).map_or(serving, |app| serving.saturating_sub(minimum_serving(app)))
+    }
+
+    /// Keeps room on a node for an app, or no more.
+    fn put_promise(&mut self, node: &NodeId, promise: Option<Promise>) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.promise(node, promise.as_ref());
+        }
+        if let Some(promise) = promise {
+            self.cluster.promises.insert(node.clone(), promise);
+        } else {
+            self.cluster.promises.remove(node);
+            self.capacity_freed = true;
+        }
+    }
+
+    /// Ends promises that cannot be kept: nothing is stopping there any more, or the node is away.
+    fn check_promises(&mut self, app: &AppId) {
+        let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == *app);
+        let vain: Vec<NodeId> = promised.map(|(node, _)| node.clone()).filter(|node| !self.is_kept(node)).collect();
+        for node in vain {
+            self.put_promise(&node, None);
+        }
+    }
+
+    fn is_kept(&self, node: &NodeId) -> bool {
+        self.cluster.nodes.get(node).is_some_and(|node| node.accepts_tasks())
+            && self.instances_on(node).iter().any(|instance| instance.goal != Goal::Running)
+    }
+
+    /// An instance of `app` got its seat.
+    pub(super) fn keep_promise(&mut self, app: &AppId, node: &NodeId) {
+        if self.cluster.promises.get(node).is_some_and(|promise| promise.app == *app) {
+            self.put_promise(node, None);
+        }
+    }
+
+    /// Nothing of `app` waits any more.
+    pub(super) fn forget_promises(&mut self, app: &AppId) {
+        let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == *app);
+        for node in promised.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+            self.put_promise(&node, None);
+        }
+    }
+}
+
+/// Whether an instance may be stopped for one of `app`.
+fn is_victim(instance: &Instance, app: &App) -> bool {
+    instance.app.placement.priority < app.placement.priority
+        && matches!(instance.condition, Condition::Staging | Condition::Starting | Condition::Running)
+}

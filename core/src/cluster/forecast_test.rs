@@ -1,0 +1,86 @@
+//! Looking ahead changes nothing and comes true.
+
+use super::*;
+use crate::cluster::AppEdit;
+use crate::node::{AfterDrain, NodeFacts, PortRanges, Resources};
+use crate::{AppId, Scalar};
+
+fn facts(number: u32) -> NodeFacts {
+    NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(4),
+            mem: Scalar::from_units(4096),
+            ports: PortRanges::new([(31_000, 31_100)]),
+            ..Resources::default()
+        },
+        attributes: BTreeMap::new(),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    }
+}
+
+fn app(id: &str, instances: u32) -> App {
+    let mut app = App::new(AppId::parse(id).unwrap());
+    app.cmd = Some("sleep 1".into());
+    app.instances = instances;
+    app.health_checks = vec![crate::app::HealthCheck::default()];
+    app
+}
+
+/// A cluster at rest with so many instances on three nodes of four cpus.
+fn cluster(instances: u32) -> Cluster {
+    let mut outlook = Outlook {
+        cluster: Cluster::default(),
+        now: Timestamp::from_millis(1_000_000),
+        seed: 1,
+        wake_at: None,
+        starts: BTreeMap::new(),
+        stops: BTreeMap::new(),
+        least: BTreeMap::new(),
+        ledger: None,
+    };
+    let mut orders = outlook.step(|draft| {
+        (0..3).for_each(|number| draft.register(facts(number), Vec::new()));
+        draft.edit(vec![AppEdit::Create(app("/web", instances))], false, "").unwrap();
+    });
+    for _ in 0..5 {
+        let reports = outlook.obey(orders);
+        orders = outlook.step(|draft| reports.into_iter().for_each(|(node, report)| draft.observe(&node, report)));
+    }
+    outlook.cluster
+}
+
+#[test]
+fn a_drain_is_looked_through_to_its_end() {
+    let before = cluster(6);
+    let node = facts(0).id;
+    let now = Timestamp::from_millis(2_000_000);
+    let seen = before.forecast(now, 7, |draft| draft.drain_node(&node, None, AfterDrain::Deactivate).map(drop)).unwrap();
+    assert_eq!((seen.emptied.as_slice(), seen.cut_short, seen.apps.len()), (std::slice::from_ref(&node), false, 1));
+    let web = &seen.apps[0];
+    assert_eq!((web.before, web.after, web.nodes[&node], web.stops, web.starts), (6, 6, -2, 2, 2));
+    assert_eq!((web.least_serving, &web.waits), (6, &None), "replacements first");
+    assert!(before.draining.is_empty() && before.instances.len() == 6);
+}
+
+#[test]
+fn what_would_wait_says_why_and_faults_are_told() {
+    let before = cluster(6);
+    let now = Timestamp::from_millis(2_000_000);
+    let id = AppId::parse("/web").unwrap();
+    let seen = before.forecast(now, 7, |draft| draft.edit(vec![AppEdit::Scale(id.clone(), 15)], false, "").map(drop)).unwrap();
+    assert_eq!((seen.apps[0].after, seen.apps[0].starts), (12, 6));
+    let waits = seen.apps[0].waits.clone().unwrap();
+    assert!(waits.starts_with("3 would wait: none of 3 nodes fits: InsufficientCpus on 3"), "{waits}");
+    let missing = AppId::parse("/none").unwrap();
+    let refused = before.forecast(now, 7, |draft| draft.edit(vec![AppEdit::Scale(missing, 1)], false, "").map(drop));
+    assert!(matches!(refused, Err(EditError::NoApp(_))));
+    assert_eq!(before.forecast(now, 7, |_| Ok(())).unwrap(), Forecast::default());
+}

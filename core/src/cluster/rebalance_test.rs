@@ -1,0 +1,137 @@
+//! Proposals are carried out, within budgets, and leave everything running.
+
+use super::*;
+use crate::app::App;
+use crate::assignment::{Down, FailureReason, TaskReport};
+use crate::cluster::{AppEdit, Entropy};
+use crate::instance::Condition;
+use crate::node::{NodeFacts, PortRanges, Resources};
+use crate::{Scalar, TaskId};
+use std::collections::BTreeMap;
+
+struct World {
+    cluster: Cluster,
+    seed: u64,
+    orders: Vec<(NodeId, Down)>,
+    least: usize,
+}
+
+fn facts(number: u32) -> NodeFacts {
+    NodeFacts {
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
+        address: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        resources: Resources {
+            cpus: Scalar::from_units(10),
+            mem: Scalar::from_units(10_000),
+            ports: PortRanges::new([(31_000, 31_100)]),
+            ..Resources::default()
+        },
+        attributes: BTreeMap::new(),
+        region: None,
+        zone: None,
+        role: "*".into(),
+        executors: vec!["process".into()],
+        version: String::new(),
+    }
+}
+
+impl World {
+    fn new(nodes: u32) -> Self {
+        let mut world = Self { cluster: Cluster::default(), seed: 0, orders: Vec::new(), least: usize::MAX };
+        world.step(|draft| (0..nodes).for_each(|number| draft.register(facts(number), Vec::new())));
+        world
+    }
+
+    fn step<T>(&mut self, act: impl FnOnce(&mut Draft) -> T) -> T {
+        self.seed += 1;
+        let mut draft = Draft::new(&self.cluster, Timestamp::from_millis(1_000_000), 1, Entropy::new(self.seed));
+        let result = act(&mut draft);
+        let step = draft.settle();
+        self.cluster = step.cluster;
+        self.orders.extend(step.orders);
+        let serving = self.cluster.instances.values().filter(|instance| instance.is_serving()).count();
+        self.least = self.least.min(serving);
+        result
+    }
+
+    fn run(&mut self) {
+        while !self.orders.is_empty() {
+            for (node, order) in std::mem::take(&mut self.orders) {
+                let told: Vec<(TaskId, Condition)> = match order {
+                    Down::Launch { launch, .. } => launch.tasks().map(|task| (task, Condition::Running)).collect(),
+                    Down::Stop { task, .. } => vec![(task, Condition::Killed)],
+                    _ => continue,
+                };
+                for (task, condition) in told {
+                    let report = report(task, condition);
+                    self.step(|draft| draft.observe(&node, report));
+                }
+            }
+        }
+    }
+
+    fn create(&mut self, id: &str, instances: u32, keep: i64) {
+        let mut app = App::new(AppId::parse(id).unwrap());
+        app.cmd = Some("sleep 1".into());
+        app.instances = instances;
+        app.upgrade_strategy.minimum_health_capacity = Scalar::from_thousandths(keep);
+        self.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
+        self.run();
+    }
+
+    fn loads(&self) -> Vec<usize> {
+        self.cluster.nodes.keys().map(|node| self.cluster.tasks_on(node).count()).collect()
+    }
+}
+
+fn report(task: TaskId, condition: Condition) -> TaskReport {
+    TaskReport {
+        task,
+        condition,
+        at: Timestamp::from_millis(1_000_000),
+        started_at: None,
+        reason: condition.is_terminal().then_some(FailureReason::Stopped),
+        exit: None,
+        message: None,
+        health: Vec::new(),
+        ready: true,
+        addresses: Vec::new(),
+        container: None,
+        sandbox: None,
+    }
+}
+
+#[test]
+fn packing_empties_nodes_without_a_gap() {
+    let mut world = World::new(4);
+    world.create("/web", 12, 1000);
+    assert_eq!(world.loads(), [3, 3, 3, 3]);
+    let proposal = world.cluster.rebalance(Goal::Pack, 100);
+    assert_eq!((proposal.before.nodes_in_use, proposal.after.nodes_in_use, proposal.emptied.len()), (4, 2, 2));
+    assert_eq!(world.cluster.rebalance(Goal::Pack, 5).moves.len(), 3, "a node is emptied wholly or not at all");
+    world.least = usize::MAX;
+    world.step(|draft| draft.begin_moves(&proposal.moves)).unwrap();
+    world.run();
+    let mut loads = world.loads();
+    loads.sort_unstable();
+    assert_eq!((loads, world.least), (vec![0, 0, 3, 9], 12), "each has its replacement first");
+    assert!(world.cluster.moving.is_empty());
+    let stale = world.step(|draft| draft.begin_moves(&proposal.moves));
+    assert!(matches!(stale, Err(EditError::Claim(_))), "{stale:?}");
+}
+
+#[test]
+fn spreading_evens_loads_out_and_ends() {
+    let mut world = World::new(1);
+    world.create("/web", 8, 500);
+    world.step(|draft| (1..4).for_each(|number| draft.register(facts(number), Vec::new())));
+    let proposal = world.cluster.rebalance(Goal::Spread, 100);
+    assert_eq!((proposal.before.fullest, proposal.after.fullest, proposal.after.emptiest), (800, 200, 200));
+    world.step(|draft| draft.begin_moves(&proposal.moves)).unwrap();
+    world.run();
+    assert_eq!(world.loads(), [2, 2, 2, 2]);
+    assert_eq!(world.cluster.rebalance(Goal::Spread, 100).moves, []);
+    assert_eq!(world.cluster.rebalance(Goal::Pack, 100).moves.len(), 6);
+}

@@ -1,0 +1,176 @@
+//! What is set aside on a node: for instances that keep data there, and for roles.
+//!
+//! Part of the node's document, so that it survives restarts, reaches followers and backups, and goes
+//! when the node leaves for ever.
+
+use super::Bundle;
+use crate::app::App;
+use crate::role::lineage;
+use crate::{InstanceId, Scalar, Timestamp};
+use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most roles with a reservation on one node.
+pub const RESERVATIONS_MAX: usize = 64;
+
+/// What one instance with data holds, whether its task runs or not (Marathon: a resident instance;
+/// Mesos: a dynamic reservation with persistent volumes). Its seat takes host ports and no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// Amounts, the volumes included in the disk.
+    pub resources: Bundle,
+    /// Role that is charged; without one the top-level group of the app is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Sizes of the volumes in MiB, by their path in the container.
+    pub volumes: BTreeMap<String, Scalar>,
+    /// Launches of the instance so far.
+    pub incarnation: u32,
+    /// Since when it is held.
+    pub since: Timestamp,
+    /// The data go as soon as the task has ended: a user asked for it or the app is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wiped: bool,
+}
+
+impl Hold {
+    /// What a first instance of `app` holds from `now` on.
+    pub fn of(app: &App, now: Timestamp) -> Self {
+        Self {
+            resources: Bundle::of(app),
+            role: app.role.clone(),
+            volumes: app.persistent_volumes().map(|(path, volume)| (path.to_owned(), volume.size)).collect(),
+            incarnation: 0,
+            since: now,
+            wiped: false,
+        }
+    }
+
+    /// The same data with what `app` needs by now. Volumes that were grown by an operator stay large.
+    #[must_use]
+    pub fn renewed(&self, app: &App) -> Self {
+        let mut next = Self { incarnation: self.incarnation, ..Self::of(app, self.since) };
+        for (path, size) in &mut next.volumes {
+            let grown = self.volumes.get(path).copied().unwrap_or_default().minus_or_zero(*size);
+            *size += grown;
+            next.resources.disk += grown;
+        }
+        next
+    }
+}
+
+/// What is set aside for one role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reservation {
+    /// Said by the agent's operator when it started (Mesos: static); does not go while it runs.
+    #[serde(skip_serializing_if = "Bundle::is_empty")]
+    pub fixed: Bundle,
+    /// Made through the operator interface (Mesos: dynamic).
+    #[serde(skip_serializing_if = "Bundle::is_empty")]
+    pub made: Bundle,
+    /// Labels of the last call that added to it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who made that call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+impl Reservation {
+    /// All of it.
+    pub fn total(&self) -> Bundle {
+        self.fixed.plus(&self.made)
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.made.is_empty()
+    }
+}
+
+/// All that is set aside on a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claims {
+    /// By instance.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub holds: OrdMap<InstanceId, Arc<Hold>>,
+    /// Instances whose data the agent has been told to delete and has not yet said to have deleted.
+    #[serde(skip_serializing_if = "OrdSet::is_empty")]
+    pub doomed: OrdSet<InstanceId>,
+    /// By role.
+    #[serde(skip_serializing_if = "OrdMap::is_empty")]
+    pub reservations: OrdMap<Arc<str>, Arc<Reservation>>,
+}
+
+impl Claims {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.holds.is_empty() && self.doomed.is_empty() && self.reservations.is_empty()
+    }
+
+    /// Sum of all holds.
+    pub fn held(&self) -> Bundle {
+        self.holds.values().fold(Bundle::default(), |sum, hold| sum.plus(&hold.resources))
+    }
+
+    /// Takes what the agent says is reserved by role; what operators made stays.
+    #[must_use]
+    pub fn with_fixed(&self, fixed: &BTreeMap<String, Bundle>) -> Self {
+        let mut next = self.clone();
+        for (role, reservation) in &self.reservations {
+            if !fixed.contains_key(&**role) && !reservation.fixed.is_empty() {
+                next.put_reservation(role, Reservation { fixed: Bundle::default(), ..(**reservation).clone() });
+            }
+        }
+        for (role, bundle) in fixed {
+            let before = self.reservations.get(role.as_str()).map(|before| (**before).clone()).unwrap_or_default();
+            next.put_reservation(role, Reservation { fixed: bundle.clone(), ..before });
+        }
+        next
+    }
+
+    /// Replaces what is reserved for a role; an empty reservation goes.
+    pub fn put_reservation(&mut self, role: &str, reservation: Reservation) {
+        if reservation.is_empty() {
+            self.reservations.remove(role);
+        } else {
+            self.reservations.insert(role.into(), Arc::new(reservation));
+        }
+    }
+}
+
+/// Whether tasks charged to `role` may use what is reserved for `reserved`: the role itself and
+/// those below it (Mesos: hierarchical roles).
+pub fn may_use(role: Option<&str>, reserved: &str) -> bool {
+    role.is_some_and(|role| lineage(role).any(|above| above == reserved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AppId;
+
+    #[test]
+    fn claims_survive_the_store_and_follow_what_the_agent_says() {
+        let app = App::new(AppId::parse("/db").unwrap());
+        let id = InstanceId::new(&app.id, uuid::Uuid::from_u128(7));
+        let mut claims = Claims::default();
+        claims.holds.insert(id.clone(), Arc::new(Hold::of(&app, Timestamp::EPOCH)));
+        claims.doomed.insert(id);
+        let two = Bundle { cpus: Scalar::from_units(2), ..Bundle::default() };
+        claims.put_reservation("eng", Reservation { made: two.clone(), ..Reservation::default() });
+        let claims = claims.with_fixed(&BTreeMap::from([("eng".into(), two.clone()), ("web".into(), two.clone())]));
+        assert_eq!(claims.reservations["eng"].total().cpus, Scalar::from_units(4));
+        let text = serde_json::to_string(&claims).unwrap();
+        assert_eq!(serde_json::from_str::<Claims>(&text).unwrap(), claims);
+        let claims = claims.with_fixed(&BTreeMap::new());
+        assert_eq!(claims.reservations["eng"].total(), two);
+        assert!(!claims.reservations.contains_key("web"));
+        assert!(may_use(Some("eng/prod"), "eng") && !may_use(Some("engine"), "eng") && !may_use(None, "eng"));
+    }
+}

@@ -1,0 +1,136 @@
+//! What is set aside on one node, as sums.
+
+use super::preempt::Promise;
+use crate::AppId;
+use crate::node::{Claims, may_use};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Cpus, memory, disk in thousandths, GPUs.
+type Columns = [i128; 4];
+
+/// What is reserved for one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) role: Arc<str>,
+    amount: Columns,
+}
+
+/// Sums of a node's claims, and what roles use there of what is theirs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claimed {
+    /// By instances with data.
+    pub(crate) held: Columns,
+    custom: BTreeMap<String, i128>,
+    /// How many instances hold something.
+    pub(crate) holds: u32,
+    pub(crate) blocks: Vec<Block>,
+    /// By instances with data, by role.
+    role_held: BTreeMap<String, Columns>,
+    /// By tasks of apps that name a role.
+    role_used: BTreeMap<String, Columns>,
+    /// By tasks with a priority other than 0.
+    pub(crate) by_priority: BTreeMap<i32, Columns>,
+    /// Kept for somebody.
+    pub(crate) promise: Option<Promise>,
+}
+
+/// For whom what is set aside counts as free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lifted {
+    pub(crate) role: Option<String>,
+    pub(crate) app: AppId,
+}
+
+fn add(sum: &mut Columns, amounts: [i64; 4], sign: i128) {
+    for (sum, amount) in sum.iter_mut().zip(amounts) {
+        *sum += i128::from(amount) * sign;
+    }
+}
+
+impl Claimed {
+    /// Takes over what the node's document says.
+    pub(crate) fn describe(&mut self, claims: &Claims) {
+        let used = std::mem::take(self);
+        *self = Self {
+            role_used: used.role_used,
+            by_priority: used.by_priority,
+            promise: used.promise,
+            holds: claims.holds.len() as u32,
+            ..Self::default()
+        };
+        for hold in claims.holds.values() {
+            let amounts = hold.resources.columns();
+            add(&mut self.held, amounts, 1);
+            for (name, amount) in &hold.resources.custom {
+                *self.custom.entry(name.clone()).or_default() += i128::from(amount.thousandths());
+            }
+            if let Some(role) = &hold.role {
+                add(self.role_held.entry(role.clone()).or_default(), amounts, 1);
+            }
+        }
+        let blocks = claims.reservations.iter().map(|(role, reservation)| {
+            let amount = reservation.total().columns().map(i128::from);
+            Block { role: Arc::clone(role), amount }
+        });
+        self.blocks = blocks.collect();
+    }
+
+    /// A task of `role` took or gave back these amounts.
+    pub(crate) fn use_role(&mut self, role: &str, amounts: [i64; 4], more: bool) {
+        let sign = if more { 1 } else { -1 };
+        match self.role_used.get_mut(role) {
+            Some(sum) => add(sum, amounts, sign),
+            None => add(self.role_used.entry(role.to_owned()).or_default(), amounts, sign),
+        }
+        if !more && self.role_used.get(role) == Some(&[0; 4]) {
+            self.role_used.remove(role);
+        }
+    }
+
+    /// A task of a priority took or gave back these amounts.
+    pub(crate) fn use_priority(&mut self, priority: i32, amounts: [i64; 4], more: bool) {
+        let sums = self.by_priority.entry(priority).or_default();
+        add(sums, amounts, if more { 1 } else { -1 });
+        if *sums == [0; 4] {
+            self.by_priority.remove(&priority);
+        }
+    }
+
+    /// Of a resource with a name of its own, in thousandths.
+    pub(crate) fn held_custom(&self, name: &str) -> i128 {
+        self.custom.get(name).copied().unwrap_or(0)
+    }
+
+    /// What is reserved and not used by those whom it is for, or promised, and so kept from `whom`.
+    pub(crate) fn kept_from(&self, whom: Option<&Lifted>) -> Columns {
+        let mut kept = [0; 4];
+        let role = whom.and_then(|whom| whom.role.as_deref());
+        if let Some(promise) = self.promise.as_ref().filter(|promise| whom.is_none_or(|whom| whom.app != promise.app)) {
+            let each = promise.each.columns().map(i128::from);
+            kept = each.map(|each| each * i128::from(promise.count));
+        }
+        for block in self.blocks.iter().filter(|block| !may_use(role, &block.role)) {
+            let left = self.unused(block);
+            for (kept, left) in kept.iter_mut().zip(left) {
+                *kept += left;
+            }
+        }
+        kept
+    }
+
+    fn unused(&self, block: &Block) -> Columns {
+        let mut left = block.amount;
+        for (_, used) in self.role_used.iter().chain(&self.role_held).filter(|(user, _)| may_use(Some(user), &block.role)) {
+            for (left, used) in left.iter_mut().zip(used) {
+                *left -= used;
+            }
+        }
+        left.map(|left| left.max(0))
+    }
+
+    /// What of the reservation for `role` nobody uses.
+    pub(crate) fn unused_of(&self, role: &str) -> Columns {
+        self.blocks.iter().find(|block| &*block.role == role).map_or([0; 4], |block| self.unused(block))
+    }
+}

@@ -1,0 +1,125 @@
+//! What is set aside in the table of nodes, for whom it counts as free, and what could be had by stopping
+//! tasks.
+
+use super::claimed::Lifted;
+use super::preempt::Promise;
+use super::rows::Rows;
+use crate::AppId;
+use crate::app::App;
+use crate::node::Claims;
+use crate::role::lineage;
+use std::sync::Arc;
+
+impl Rows {
+    /// Notes what is set aside on a node.
+    pub(super) fn claim(&mut self, slot: u32, claims: &Claims) {
+        let claimed = &mut self.cold[slot as usize].claimed;
+        for block in &claimed.blocks {
+            if let Some(slots) = self.reserved.get_mut(&block.role) {
+                slots.remove(&slot);
+                if slots.is_empty() {
+                    self.reserved.remove(&block.role);
+                }
+            }
+        }
+        claimed.describe(claims);
+        for block in &claimed.blocks {
+            self.reserved.entry(Arc::clone(&block.role)).or_default().insert(slot);
+        }
+    }
+
+    /// Counts what is promised to `app`, and reserved for `role` and those above it, as free for a while.
+    /// Returns the slots that changed.
+    pub(crate) fn lift(&mut self, app: &App, role: Option<&str>) -> Vec<u32> {
+        if self.reserved.is_empty() && self.promised.is_empty() {
+            return Vec::new();
+        }
+        self.lifted = Some(Lifted { role: role.map(str::to_owned), app: app.id.clone() });
+        self.derive_lifted(&app.id, role)
+    }
+
+    /// Ends what [`Rows::lift`] began.
+    pub(crate) fn drop_lift(&mut self) -> Vec<u32> {
+        let Some(Lifted { role, app }) = self.lifted.take() else { return Vec::new() };
+        self.derive_lifted(&app, role.as_deref())
+    }
+
+    fn derive_lifted(&mut self, app: &AppId, role: Option<&str>) -> Vec<u32> {
+        let roles = role.into_iter().flat_map(lineage).filter_map(|role| self.reserved.get(role));
+        let slots: Vec<u32> = roles.chain(self.promised.get(app)).flatten().copied().collect();
+        for slot in &slots {
+            self.derive(*slot);
+        }
+        slots
+    }
+
+    /// Keeps room for an app, or no more; returns what was kept before.
+    pub(crate) fn promise(&mut self, slot: u32, promise: Option<Promise>) -> Option<Promise> {
+        if let Some(promise) = &promise {
+            self.promised.entry(promise.app.clone()).or_default().insert(slot);
+        }
+        let (kept, before) = {
+            let claimed = &mut self.cold[slot as usize].claimed;
+            let before = std::mem::replace(&mut claimed.promise, promise);
+            (claimed.promise.as_ref().map(|promise| promise.app.clone()), before)
+        };
+        if let Some(before) = before.as_ref().filter(|before| kept.as_ref() != Some(&before.app))
+            && let Some(slots) = self.promised.get_mut(&before.app)
+        {
+            slots.remove(&slot);
+            if slots.is_empty() {
+                self.promised.remove(&before.app);
+            }
+        }
+        self.derive(slot);
+        before
+    }
+
+    /// Whether any task has a priority below this one.
+    pub(crate) fn has_below(&self, priority: i32) -> bool {
+        let plain = self.tasks - self.priorities.values().sum::<u64>();
+        priority > 0 && plain > 0 || self.priorities.range(..priority).next().is_some()
+    }
+
+    /// The lowest priority for which stopping everything up to it would make room, of those below
+    /// `below`. Nothing when that is not enough.
+    pub(crate) fn ceiling(&self, slot: u32, need: [i128; 4], below: i32) -> Option<i32> {
+        let (hot, cold) = (&self.hot[slot as usize], &self.cold[slot as usize]);
+        if cold.claimed.promise.is_some() {
+            return None;
+        }
+        let free = &hot.free;
+        let mut room = [i128::from(free.cpus), i128::from(free.mem), i128::from(free.disk), i128::from(free.gpus)];
+        let ranked = &cold.claimed.by_priority;
+        let mut plain = cold.used;
+        for sums in ranked.values() {
+            plain.iter_mut().zip(sums).for_each(|(plain, sum)| *plain -= sum);
+        }
+        let mut sums: Vec<(i32, [i128; 4])> = ranked.range(..below).map(|(priority, sums)| (*priority, *sums)).collect();
+        if below > 0 {
+            let at = sums.partition_point(|(priority, _)| *priority < 0);
+            sums.insert(at, (0, plain));
+        }
+        for (priority, sum) in sums {
+            room.iter_mut().zip(sum).for_each(|(room, sum)| *room += sum);
+            if room.iter().zip(need).all(|(room, need)| *room >= need) {
+                return Some(priority);
+            }
+        }
+        None
+    }
+
+    /// Counts a task of a priority of its own.
+    pub(super) fn rank_task(&mut self, slot: u32, app: &App, more: bool) {
+        let priority = app.placement.priority;
+        let count = self.priorities.entry(priority).or_default();
+        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.priorities.remove(&priority);
+        }
+        if !app.is_resident() {
+            let amounts = [app.cpus.thousandths(), app.mem.thousandths(), app.disk.thousandths(), i64::from(app.gpus)];
+            self.cold[slot as usize].claimed.use_priority(priority, amounts, more);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Guarantees: what is held back for roles that do not use all of theirs yet.
+
+use super::{Amounts, Role, Usage, lineage, role_of};
+use crate::{App, Scalar};
+use imbl::OrdMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Why fewer tasks may start than there is room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Tasks that may start.
+    pub allowed: usize,
+    /// The resource.
+    pub resource: String,
+    /// How much of it is held back for others.
+    pub amount: Scalar,
+    /// For whom, the largest first, at most three.
+    pub roles: Vec<String>,
+}
+
+/// Roles named when something is held back.
+const ROLES_NAMED: usize = 3;
+
+impl Usage {
+    /// How many of `count` tasks may start when `free` is what open nodes have left, when not all: the
+    /// rest would take what is guaranteed to others.
+    pub fn guaranteed(&self, app: &App, count: usize, free: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Option<HeldBack> {
+        let own = role_of(app, roles);
+        let mut unmet: BTreeMap<&str, Vec<(i128, &str)>> = BTreeMap::new();
+        for role in roles.values().filter(|role| !role.guarantees.is_empty()) {
+            // What tasks of the app's own role take counts for those above it.
+            if lineage(own).any(|name| name == role.name) {
+                continue;
+            }
+            let used = self.of_role(&role.name, roles);
+            for (resource, guarantee) in &role.guarantees {
+                // A role above this one holds the same back already, unless it is above the app's role.
+                let mut above = lineage(&role.name).skip(1);
+                let covers = |name: &str| roles.get(name).is_some_and(|role| role.guarantees.contains_key(resource));
+                if above.any(|name| covers(name) && !lineage(own).any(|mine| mine == name)) {
+                    continue;
+                }
+                let lack = i128::from(guarantee.thousandths()) - used.get(resource);
+                if lack > 0 {
+                    unmet.entry(resource).or_default().push((lack, &role.name));
+                }
+            }
+        }
+        let need = Amounts::of_task(app);
+        let mut worst: Option<HeldBack> = None;
+        for (resource, mut lacks) in unmet {
+            let each = need.get(resource);
+            if each <= 0 {
+                continue;
+            }
+            let held: i128 = lacks.iter().map(|(lack, _)| lack).sum();
+            let allowed = usize::try_from(((free.get(resource) - held) / each).max(0)).unwrap_or(usize::MAX);
+            if allowed < count && worst.as_ref().is_none_or(|worst| allowed < worst.allowed) {
+                lacks.sort_unstable_by(|one, other| other.cmp(one));
+                worst = Some(HeldBack {
+                    allowed,
+                    resource: resource.to_owned(),
+                    amount: Scalar::from_thousandths(i64::try_from(held).unwrap_or(i64::MAX)),
+                    roles: lacks.iter().take(ROLES_NAMED).map(|(_, role)| (*role).to_owned()).collect(),
+                });
+            }
+        }
+        worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AppId;
+
+    #[test]
+    fn unmet_guarantees_are_held_back_once() {
+        let guarantee = |name: &str, cpus: i64| {
+            let guarantees = BTreeMap::from([("cpus".to_owned(), Scalar::from_units(cpus))]);
+            (Arc::from(name), Arc::new(Role { guarantees, ..Role::new(name.into()) }))
+        };
+        let roles: OrdMap<Arc<str>, Arc<Role>> =
+            [guarantee("eng", 10), guarantee("eng/prod", 6), guarantee("web", 4)].into_iter().collect();
+        let app = |id: &str, role: Option<&str>| {
+            let mut app = App::new(AppId::parse(id).unwrap());
+            app.role = role.map(Into::into);
+            app
+        };
+        let mut usage = Usage::default();
+        let mut free = Amounts::default();
+        free.add_node(&crate::node::Resources { cpus: Scalar::from_units(15), ..Default::default() });
+        let other = app("/x", None);
+        let held = usage.guaranteed(&other, 9, &free, &roles).unwrap();
+        assert_eq!((held.allowed, held.amount, held.roles.len()), (1, Scalar::from_units(14), 2), "eng holds back for eng/prod");
+        assert_eq!(usage.guaranteed(&app("/p", Some("eng/prod")), 99, &free, &roles).unwrap().allowed, 11, "4 for web");
+        // Who is beside eng/prod may not take the last of what is guaranteed to it.
+        assert_eq!(usage.guaranteed(&app("/d", Some("eng/dev")), 99, &free, &roles).unwrap().allowed, 5);
+        (0..10).for_each(|_| usage.seat(&app("/p", Some("eng/prod")), true));
+        assert_eq!(usage.guaranteed(&other, 11, &free, &roles), None);
+        assert_eq!(usage.guaranteed(&other, 12, &free, &roles).unwrap().allowed, 11);
+    }
+}
