@@ -319,7 +319,9 @@ impl Inner {
                 }
                 continue;
             };
-            if load.cpus > offered.cpus || load.mem > offered.mem || load.disk > offered.disk {
+            let held = self.truth.nodes.get(node).map(|node| node.claims.held()).unwrap_or_default();
+            let (cpus, mem, disk) = (load.cpus + held.cpus, load.mem + held.mem, load.disk + held.disk);
+            if cpus > offered.cpus || mem > offered.mem || disk > offered.disk {
                 objections.push(format!("revision {revision}: {node} is overcommitted: {load:?}"));
             }
         }
