@@ -121,8 +121,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
     let per_task = (memory::living() - after_join) as f64 / f64::from(tasks) - own;
     let per_agent = (after_join - before_all) as f64 / f64::from(agents);
     report.add(
-        figure("memory: all that grew with the tasks, channels to agents included", per_task, "B/task")
-            .goal(Goal::AtMost(400.0)),
+        figure("memory: all that grew with the tasks, channels to agents included", per_task, "B/task").goal(Goal::AtMost(400.0)),
     );
     report.add(figure("memory: all that grew with the agents, their own state included", per_agent, "B/agent"));
 
