@@ -1,7 +1,7 @@
 //! The leader with a store that refuses.
 
 use orrery_controller::{AgentLink, Clock, ControlError, Handle, LeaderOptions, Seeds, start};
-use orrery_core::assignment::{PROTOCOL_VERSION, Up};
+use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
 use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
 use orrery_core::{App, AppId, NodeId, Scalar};
@@ -10,7 +10,7 @@ use orrery_store::{Embedded, Entry, Error, LeaseId, Range, Result, Revision, Sto
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio_util::sync::CancellationToken;
 
 struct Moody {
@@ -52,10 +52,10 @@ impl Store for Moody {
     }
 }
 
-fn facts() -> NodeFacts {
+fn facts(number: u32) -> NodeFacts {
     NodeFacts {
-        id: NodeId::parse("c-S0").unwrap(),
-        hostname: "h0".into(),
+        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
+        hostname: format!("h{number}"),
         address: "127.0.0.1".parse().unwrap(),
         port: 0,
         resources: Resources {
@@ -87,6 +87,15 @@ fn has(status: NodeStatus) -> impl Fn(&Cluster) -> bool {
     move |cluster| cluster.nodes.values().any(|node| node.status == status)
 }
 
+async fn register(handle: &Handle, number: u32) -> (mpsc::Sender<Up>, mpsc::Receiver<Down>) {
+    let (down, orders) = mpsc::channel(64);
+    let (up, reports) = mpsc::channel(64);
+    handle.attach(AgentLink { down, up: reports });
+    let registration = Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts(number)), tasks: Vec::new() };
+    up.send(registration).await.unwrap();
+    (up, orders)
+}
+
 #[tokio::test]
 async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     let store = Arc::new(Moody { inner: Embedded::in_memory().unwrap(), refuses: AtomicBool::new(false) });
@@ -99,10 +108,7 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
         entropy: Seeds::random(),
     };
     let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
-    let (down, mut orders) = mpsc::channel(64);
-    let (up, reports) = mpsc::channel(64);
-    handle.attach(AgentLink { down, up: reports });
-    up.send(Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts()), tasks: Vec::new() }).await.unwrap();
+    let (up, mut orders) = register(&handle, 0).await;
     let signs = up.clone();
     let alive = tokio::spawn(async move {
         while signs.send(Up::Heartbeat).await.is_ok() {
@@ -116,7 +122,12 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     app.cmd = Some("true".into());
     let refused = handle.edit(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).await;
     assert!(matches!(refused, Err(ControlError::Store(_))), "{refused:?}");
-    // The leader has cut the connection, so that the agent tells everything again; it never does.
+    assert!(matches!(orders.recv().await, Some(Down::Snapshot { .. })));
+    assert_eq!(orders.try_recv(), Err(TryRecvError::Empty), "what was only asked is answered, and cuts nobody off");
+    // What a node told is lost with the step, and with it what others told: all are cut off, so that they
+    // tell everything again. The first never does.
+    let (_other, mut others_orders) = register(&handle, 1).await;
+    assert_eq!(others_orders.recv().await, None);
     while orders.recv().await.is_some() {}
     store.refuses.store(false, Ordering::SeqCst);
     alive.abort();
