@@ -57,10 +57,10 @@ async fn a_crash_loop_backs_off_and_says_so() {
     assert!(delay <= 300);
     let failure = cluster.failure_with("/crash", &["3"]).await;
     assert_eq!(failure["state"], "TASK_FAILED", "{failure}");
-    let (status, _) = cluster.send("DELETE", "/v2/queue/crash/delay", &Value::Null).await;
-    assert_eq!(status, 204);
     let explained = cluster.dcos(&["explain", "/crash"]);
     assert!(explained.stdout.contains('3'), "{explained:?}");
+    let (status, _) = cluster.send("DELETE", "/v2/queue/crash/delay", &Value::Null).await;
+    assert_eq!(status, 204);
     let (status, answer) = cluster.send("DELETE", "/v2/apps/crash?force=true", &Value::Null).await;
     assert_eq!(status, 200, "{answer}");
     cluster.settled().await;

@@ -93,7 +93,7 @@ async fn what_is_no_controller_is_named() {
 
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = dialer(&own, None).connect(&format!("https://{free}").parse().unwrap()).await.err().unwrap();
-    assert!(matches!(error, DialError::Unreachable { .. }) && error.is_passing(), "{error}");
+    assert!(matches!(error, DialError::Closed { .. }) && error.is_passing(), "{error}");
 
     let door = door(&certify(&own, &controller(), valid()), false).await;
     let connection = dialer(&own, None).connect(&door.address).await.unwrap();
