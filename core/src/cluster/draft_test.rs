@@ -847,6 +847,28 @@ fn a_node_that_shrinks_under_its_tasks_keeps_them_and_gets_no_more() {
 
 /// Two tasks that end in one step may each get the port that the other had.
 #[test]
+fn a_definition_that_arrives_late_takes_its_place() {
+    let mut world = World::new(1);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 2, 100))], false, "")).unwrap();
+    world.run();
+    let mut next = app("/a", 2, 100);
+    next.cmd = Some("other".into());
+    world.now += 1_000;
+    world.step(|draft| draft.edit(vec![AppEdit::Put(next)], false, "")).unwrap();
+    // The old instances run on while the new ones start.
+    let (late, rest): (Vec<_>, Vec<_>) = {
+        let first = world.store.keys().find(|key| key.contains("/versions/a!")).cloned().unwrap();
+        world.store.iter().map(|(key, value)| (key.as_str(), Some(value.as_slice()))).partition(|(key, _)| *key == first)
+    };
+    let mut mirror = Mirror::default();
+    mirror.apply(rest, world.now());
+    assert_eq!(mirror.faults(), [], "the present definition stands in");
+    mirror.apply(late, world.now());
+    let stored = world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+    super::replica_test::assert_mirrors(&mirror, &Cluster::load(stored, world.now()).0);
+}
+
+#[test]
 fn rivals_for_a_port_are_parted_by_a_new_leader() {
     let mut world = World::new(1);
     for id in ["/first", "/later"] {

@@ -26,7 +26,7 @@ const PAGES_RANK: u8 = 3;
 pub struct Mirror {
     cluster: Cluster,
     versions: BTreeMap<AppId, BTreeMap<Timestamp, Arc<App>>>,
-    /// Lines of pages that have no effect because their definition is missing.
+    /// Lines of pages whose definition is missing: without effect, or with the present one standing in.
     undefined: BTreeMap<PageId, Vec<Line>>,
     /// How many nodes are lost.
     lost: usize,
@@ -46,7 +46,7 @@ impl Mirror {
     pub fn faults(&self) -> Vec<LoadFault> {
         let unread = self.faults.iter().map(|(key, reason)| LoadFault { key: key.clone(), reason: reason.clone() });
         let lines = self.undefined.iter().flat_map(|((app, page), lines)| lines.iter().map(move |line| (app, *page, line)));
-        let missing = lines.map(|(app, page, line)| {
+        let missing = lines.filter(|(_, _, line)| self.definition(line).is_none()).map(|(app, page, line)| {
             let reason = format!("the definition of {app} at {} is missing", line.version);
             LoadFault { key: keys::page(app, page), reason }
         });
@@ -260,6 +260,7 @@ impl Mirror {
         for page in waiting.collect::<Vec<_>>() {
             for line in self.undefined.remove(&page).unwrap_or_default() {
                 let app = self.definition(&line);
+                self.unseat(&line.instance);
                 self.seat(&page, line, app);
             }
         }
@@ -323,6 +324,10 @@ impl Mirror {
             self.undefined.entry(page.clone()).or_default().push(line);
             return;
         };
+        if app.version != line.version {
+            // Until its own arrives: a watch may have lost it.
+            self.undefined.entry(page.clone()).or_default().push(line.clone());
+        }
         let lost_since = self.lost_since(&line.node);
         let instance = line.seated(app, lost_since);
         if let Some(seat) = &instance.seat {
