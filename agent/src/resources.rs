@@ -33,10 +33,8 @@ pub fn detect_resources(directory: &Path) -> Resources {
         cpus: Scalar::from_units(cpus as i64),
         mem: offered(memory, MEMORY_RESERVE_MIB),
         disk: offered(free, DISK_RESERVE_MIB),
-        gpus: 0,
         ports: PortRanges::new([DEFAULT_PORTS]),
-        custom: std::collections::BTreeMap::new(),
-        reserved: std::collections::BTreeMap::new(),
+        ..Resources::default()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::marathon::app::{ReadContext, read_app};
 use orrery_core::cluster::{AppRecord, Cluster, LastFailure, Pending};
 use orrery_core::deployment::{Action, ActionKind, Deployment};
 use orrery_core::health::Health;
-use orrery_core::instance::{Condition, Goal, Observed, Seat};
+use orrery_core::instance::{Condition, Observed, Seat};
 use orrery_core::node::{Node, NodeFacts, PortRanges, Resources};
 use orrery_core::placement::{Reason, Refusals};
 use orrery_core::{App, Instance, InstanceId, NodeId, Scalar, TaskId, Timestamp};
@@ -25,25 +25,20 @@ pub(crate) fn cluster() -> Cluster {
     let mut cluster = Cluster { id: "c1".into(), ..Cluster::default() };
     let node = NodeId::parse("c1-S0").unwrap();
     let facts = NodeFacts {
-        id: node.clone(),
-        hostname: "node1".into(),
-        address: "10.0.0.1".parse().unwrap(),
         port: 5051,
         resources: Resources {
             cpus: Scalar::from_units(4),
             mem: Scalar::from_units(8000),
             disk: Scalar::from_units(9000),
-            gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: [("rack".to_owned(), "r1".to_owned()), ("weight".to_owned(), "3".to_owned())].into(),
         region: Some("eu".into()),
         zone: Some("eu-1".into()),
-        role: "*".into(),
         executors: vec!["process".into()],
         version: "0.1.0".into(),
+        ..NodeFacts::new(node.clone(), "node1".into(), "10.0.0.1".parse().unwrap())
     };
     let since = Timestamp::from_millis(500_000);
     let entry = Node::joined(facts, since);
@@ -61,21 +56,13 @@ pub(crate) fn cluster() -> Cluster {
         let id = InstanceId::new(&web.id, Uuid::from_u128(number));
         let health = Health { last_success: Some(NOW), ..Health::default() };
         let instance = Instance {
-            id: id.clone(),
-            app: web.clone(),
             incarnation: u32::from(running),
-            goal: Goal::Running,
             seat: running.then(|| Seat { node: node.clone(), host_ports: vec![31_005].into() }),
             condition: if running { Condition::Running } else { Condition::Scheduled },
-            since,
-            staged_at: since,
-            unreachable_since: None,
-            inactive: false,
-            free_relaunch_at: None,
-            excused: false,
             observed: Observed::new(running.then_some(Timestamp::from_millis(1_500_000)), false)
                 .at(&TaskId::new(&id, 1), running.then(|| "run-1".into()), running.then(|| "/var/orrery/run-1".into()), None)
                 .with(vec![], if running { vec![health] } else { vec![] }, None),
+            ..Instance::scheduled(id.clone(), web.clone(), since)
         };
         cluster.instances.insert(Arc::new(instance));
     }

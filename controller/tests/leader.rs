@@ -54,25 +54,15 @@ impl Store for Moody {
 
 fn facts(number: u32) -> NodeFacts {
     NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{number}"),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(4),
             mem: Scalar::from_units(4096),
             disk: Scalar::from_units(4096),
-            gpus: 0,
             ports: PortRanges::new([(31000, 31020)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
-        attributes: std::collections::BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     }
 }
 

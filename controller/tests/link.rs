@@ -6,7 +6,7 @@ use orrery_controller::trust::{KeeperOptions, keep};
 use orrery_controller::{Clock, Handle, LeaderOptions, Seeds, start};
 use orrery_core::NodeId;
 use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
-use orrery_core::node::{NodeFacts, Resources};
+use orrery_core::node::NodeFacts;
 use orrery_core::trust::{JoinToken, Secret};
 use orrery_link::address::ControllerAddress;
 use orrery_link::authority::{Authority, Key, certificate_der};
@@ -138,19 +138,7 @@ struct Registered {
 }
 
 fn facts(node: &NodeId) -> NodeFacts {
-    NodeFacts {
-        id: node.clone(),
-        hostname: "host".into(),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
-        resources: Resources::default(),
-        attributes: std::collections::BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
-        executors: Vec::new(),
-        version: String::new(),
-    }
+    NodeFacts::new(node.clone(), "host".into(), "127.0.0.1".parse().unwrap())
 }
 
 fn code<T>(result: Result<T, DialError>) -> String {

@@ -149,25 +149,16 @@ impl World {
 
 fn node() -> NodeFacts {
     NodeFacts {
-        id: NodeId::parse(NODE).unwrap(),
-        hostname: "node1".into(),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(4),
             mem: Scalar::from_units(4000),
             disk: Scalar::from_units(4000),
-            gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
-        attributes: std::collections::BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
         version: "0.1.0".into(),
+        ..NodeFacts::new(NodeId::parse(NODE).unwrap(), "node1".into(), "127.0.0.1".parse().unwrap())
     }
 }
 

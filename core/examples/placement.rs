@@ -25,25 +25,21 @@ fn node(number: u32) -> Node {
     let attributes =
         [("rack", format!("r{}", number % RACKS)), ("disk", if number.is_multiple_of(4) { "ssd" } else { "hdd" }.to_owned())];
     let facts = NodeFacts {
-        id: NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),
-        hostname: format!("node-{number}.example"),
-        address: [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(24 * size),
             mem: Scalar::from_units(98_304 * size),
             disk: Scalar::from_units(1_000_000),
-            gpus: 0,
             ports: PortRanges::new([(31_000, 32_000)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        region: None,
         zone: Some(format!("z{}", number % 3)),
-        role: "*".into(),
         executors: vec!["process".into(), "docker".into()],
-        version: String::new(),
+        ..NodeFacts::new(
+            NodeId::parse(&format!("2f0c1a52-8d5e-4b7e-9d6b-0c8f5a1e7c11-S{number}")).expect("a node id"),
+            format!("node-{number}.example"),
+            [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
+        )
     };
     Node::joined(facts, Timestamp::EPOCH)
 }

@@ -2,10 +2,10 @@
 
 use orrery_core::app::PortDefinition;
 use orrery_core::cluster::Cluster;
-use orrery_core::instance::{Condition, Goal, Observed, Seat};
-use orrery_core::node::{Node, NodeFacts, Resources};
+use orrery_core::instance::{Condition, Seat};
+use orrery_core::node::{Node, NodeFacts};
 use orrery_core::{App, AppId, Instance, InstanceId, NodeId, TaskId, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -23,19 +23,7 @@ impl Sample {
     pub(crate) fn of_nodes(count: u8) -> Self {
         let mut sample = Self::default();
         for number in 0..count {
-            let facts = NodeFacts {
-                id: node_id(number),
-                hostname: format!("n{number}"),
-                address: IpAddr::from([10, 0, 0, number]),
-                port: 0,
-                resources: Resources::default(),
-                attributes: BTreeMap::new(),
-                region: None,
-                zone: None,
-                role: "*".into(),
-                executors: Vec::new(),
-                version: String::new(),
-            };
+            let facts = NodeFacts::new(node_id(number), format!("n{number}"), IpAddr::from([10, 0, 0, number]));
             sample.cluster.nodes.insert(facts.id.clone(), Arc::new(Node::joined(facts, Timestamp::EPOCH)));
         }
         sample
@@ -47,19 +35,10 @@ impl Sample {
         app.port_definitions = vec![PortDefinition::default()];
         self.launched += 1;
         let instance = Instance {
-            id: InstanceId::new(&app.id, Uuid::from_u128(self.launched)),
-            app: Arc::new(app),
             incarnation: 1,
-            goal: Goal::Running,
             seat: Some(Seat { node: node_id(node), host_ports: vec![port].into() }),
             condition: Condition::Running,
-            since: Timestamp::EPOCH,
-            staged_at: Timestamp::EPOCH,
-            unreachable_since: None,
-            inactive: false,
-            free_relaunch_at: None,
-            excused: false,
-            observed: Observed::default(),
+            ..Instance::scheduled(InstanceId::new(&app.id, Uuid::from_u128(self.launched)), Arc::new(app), Timestamp::EPOCH)
         };
         let (id, task) = (instance.id.clone(), instance.task_id());
         if let Some(seat) = &instance.seat {

@@ -7,7 +7,7 @@ use orrery_agent::{Agent, AgentConfig, Limits, Link};
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{Assignment, CommandSpec, ContainerSpec, Down, ExecutorKind, TaskReport, Up};
 use orrery_core::instance::Condition;
-use orrery_core::node::{NodeFacts, Resources};
+use orrery_core::node::NodeFacts;
 use orrery_core::{AppId, InstanceId, NodeId, Scalar, TaskId, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,19 +26,11 @@ pub fn config(directory: &Path) -> AgentConfig {
     );
     AgentConfig {
         data_dir: directory.to_owned(),
-        facts: NodeFacts {
-            id: NodeId::parse(&format!("test-{unique}-S0")).unwrap(),
-            hostname: "localhost".into(),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
-            resources: Resources::default(),
-            attributes: BTreeMap::new(),
-            region: None,
-            zone: None,
-            role: "*".into(),
-            executors: Vec::new(),
-            version: String::new(),
-        },
+        facts: NodeFacts::new(
+            NodeId::parse(&format!("test-{unique}-S0")).unwrap(),
+            "localhost".into(),
+            "127.0.0.1".parse().unwrap(),
+        ),
         framework_id: "framework-0001".into(),
         docker: None,
         spawner_program: PathBuf::from(env!("CARGO_BIN_EXE_orrery-spawner")),

@@ -11,11 +11,10 @@ use anyhow::Context as _;
 use orrery_core::app::PortDefinition;
 use orrery_core::cluster::Cluster;
 use orrery_core::dns::{ClusterZone, Record};
-use orrery_core::instance::{Condition, Observed, Seat};
-use orrery_core::node::{Node, NodeFacts, Resources};
+use orrery_core::instance::{Condition, Seat};
+use orrery_core::node::{Node, NodeFacts};
 use orrery_core::{App, AppId, Instance, InstanceId, NodeId, Timestamp};
 use orrery_net::{DnsConfig, ZoneHandle};
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -33,19 +32,11 @@ const READY: Duration = Duration::from_secs(20);
 fn cluster(apps: usize) -> anyhow::Result<Cluster> {
     let mut cluster = Cluster::default();
     for number in 0..NODES {
-        let facts = NodeFacts {
-            id: NodeId::parse(&format!("bench-S{number}"))?,
-            hostname: format!("n{number}"),
-            address: Ipv4Addr::from(0x0a00_0000 + number as u32).into(),
-            port: 0,
-            resources: Resources::default(),
-            attributes: BTreeMap::new(),
-            region: None,
-            zone: None,
-            role: "*".into(),
-            executors: Vec::new(),
-            version: String::new(),
-        };
+        let facts = NodeFacts::new(
+            NodeId::parse(&format!("bench-S{number}"))?,
+            format!("n{number}"),
+            Ipv4Addr::from(0x0a00_0000 + number as u32).into(),
+        );
         cluster.nodes.insert(facts.id.clone(), Arc::new(Node::joined(facts, Timestamp::EPOCH)));
     }
     for number in 0..apps {
@@ -56,19 +47,10 @@ fn cluster(apps: usize) -> anyhow::Result<Cluster> {
         let id = InstanceId::new(&app.id, uuid::Uuid::from_u128(number as u128));
         cluster.loads.entry(seat.node.clone()).or_default().take(&id, &app, &seat);
         cluster.instances.insert(Arc::new(Instance {
-            id,
-            app: Arc::new(app),
             incarnation: 1,
-            goal: orrery_core::instance::Goal::Running,
             seat: Some(seat),
             condition: Condition::Running,
-            since: Timestamp::EPOCH,
-            staged_at: Timestamp::EPOCH,
-            unreachable_since: None,
-            inactive: false,
-            free_relaunch_at: None,
-            excused: false,
-            observed: Observed::default(),
+            ..Instance::scheduled(id, Arc::new(app), Timestamp::EPOCH)
         }));
     }
     Ok(cluster)

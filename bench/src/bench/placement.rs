@@ -85,25 +85,20 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
 
 fn node(number: u32) -> anyhow::Result<Node> {
     let facts = NodeFacts {
-        id: NodeId::parse(&format!("bench-S{number}"))?,
-        hostname: format!("host{number}"),
-        address: std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(32),
             mem: Scalar::from_units(131_072),
             disk: Scalar::from_units(1_000_000),
-            gpus: 0,
             ports: PortRanges::new([(20_000, 31_000)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: [("rack".to_owned(), format!("r{}", number % RACKS))].into(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(
+            NodeId::parse(&format!("bench-S{number}"))?,
+            format!("host{number}"),
+            std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
+        )
     };
     Ok(Node::joined(facts, Timestamp::EPOCH))
 }

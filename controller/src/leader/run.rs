@@ -207,9 +207,13 @@ impl Leader {
             };
             match loaded {
                 Ok(loaded) => {
-                    let mut cluster = loaded.mirror().cluster().clone().with_observations_of(&self.cluster);
-                    cluster.generation = self.cluster.generation + 1;
-                    self.ledger = Some(Ledger::of(&cluster));
+                    let (cluster, ledger) = compute(|| {
+                        let mut cluster = loaded.mirror().cluster().clone().with_observations_of(&self.cluster);
+                        cluster.generation = self.cluster.generation + 1;
+                        let ledger = Ledger::of(&cluster);
+                        (cluster, ledger)
+                    });
+                    self.ledger = Some(ledger);
                     self.hub.publish(Published::jump(cluster.clone()));
                     self.shared.publish_anew(cluster.clone());
                     self.cluster = cluster;

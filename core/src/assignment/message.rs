@@ -33,7 +33,7 @@ pub enum Down {
         /// Which.
         launch: Launch,
     },
-    /// Run one more, described in full.
+    /// Run one more, described in full: for what is no app. Controllers do not send it yet.
     Run {
         /// Epoch of the leader.
         epoch: u64,

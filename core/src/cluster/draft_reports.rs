@@ -30,7 +30,6 @@ impl Draft {
             faults,
             registered_at: before.as_ref().map_or(self.now, |before| before.registered_at),
             administration: before.as_ref().map_or(Administration::Active, |before| before.administration),
-            certificate: before.as_ref().and_then(|before| before.certificate.clone()),
             status: NodeStatus::Active,
             since: self.now,
             claims: before.as_ref().map(|before| before.claims.clone()).unwrap_or_default().with_fixed(&reserved),

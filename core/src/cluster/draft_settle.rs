@@ -1,20 +1,16 @@
-//! Closing a draft: plan every app that changed, find seats, note what is done.
+//! Closing a draft: plan every app that changed, note what is done.
 
 use super::Event;
 use super::draft::{Draft, Step};
-use super::draft_holds::Relaunch;
 use super::draft_lost::earlier;
 use super::draft_roles::{TURN_SEATS, Turn};
 use super::instances::Calm;
 use super::page::NewIds;
-use super::pending::Pending;
-use crate::assignment::{Down, Launch, Launched, TaskReport, resolve};
 use crate::deployment::{Deployment, KillReason, plan};
-use crate::instance::{Condition, Goal, Instance, Observed, Seat};
-use crate::placement::Refusals;
-use crate::{App, AppId, InstanceId, NodeId, Timestamp};
+use crate::instance::{Condition, Goal, Instance};
+use crate::{App, AppId, InstanceId, Timestamp};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 /// Rounds of planning in one step; a step that needs more (an app whose instances cannot be
@@ -143,10 +139,12 @@ impl Draft {
             let stopped = self.stopped_instances(app, launch as usize);
             let mut ids = NewIds::of(&self.cluster.instances, &app.id);
             let fresh: Vec<Instance> = (stopped.len()..launch as usize)
-                .map(|_| Self::scheduled(ids.next(&self.cluster.instances, &app.id, &mut self.entropy), app, self.now))
+                .map(|_| {
+                    Instance::scheduled(ids.next(&self.cluster.instances, &app.id, &mut self.entropy), Arc::clone(app), self.now)
+                })
                 .collect();
             for (id, incarnation) in stopped {
-                self.put_instance(Instance { incarnation, ..Self::scheduled(id, app, self.now) });
+                self.put_instance(Instance { incarnation, ..Instance::scheduled(id, Arc::clone(app), self.now) });
             }
             let held_back = plan.launch - launch;
             let (seated, left) = self.seat(app, fresh, held_back, blocked, seats);
@@ -198,171 +196,6 @@ impl Draft {
             None => self.cluster.stranded.remove(&app.id),
         };
         !seats.is_empty()
-    }
-
-    fn scheduled(id: InstanceId, app: &Arc<App>, now: Timestamp) -> Instance {
-        Instance {
-            id,
-            app: Arc::clone(app),
-            incarnation: 0,
-            goal: Goal::Running,
-            seat: None,
-            condition: Condition::Scheduled,
-            since: now,
-            staged_at: now,
-            unreachable_since: None,
-            inactive: false,
-            free_relaunch_at: None,
-            excused: false,
-            observed: Observed::default(),
-        }
-    }
-
-    /// Gives seats to the scheduled instances of `app`, as far as pauses and nodes allow; returns how
-    /// many, and whether more might get one in another turn. `fresh` are instances that begin to exist
-    /// now, `held_back` those that wait to be created. While an earlier step of the deployment
-    /// `blocked` the app, what waited before the change goes on waiting.
-    fn seat(&mut self, app: &Arc<App>, fresh: Vec<Instance>, held_back: u32, blocked: bool, most: usize) -> (usize, bool) {
-        let held_back = held_back as usize;
-        let paused = self.cluster.delays.get(&app.id).is_some_and(|delay| delay.until > self.now);
-        let known = self.waiting(app, blocked);
-        if paused {
-            // Instances that had been stable do not share the pause of the failing ones.
-            let (ready, rest): (Vec<_>, Vec<_>) = known.into_iter().partition(|instance| instance.excused);
-            self.note_pending(app, rest.len() + fresh.len() + held_back, None);
-            for instance in fresh {
-                self.put_instance(instance);
-            }
-            return self.seat_waiting(app, ready, Vec::new(), None, most);
-        }
-        self.seat_waiting(app, known, fresh, Some(held_back), most)
-    }
-
-    /// The instances of `app` that wait for a node.
-    fn waiting(&self, app: &App, blocked: bool) -> Vec<Arc<Instance>> {
-        self.cluster
-            .instances_of(&app.id)
-            .filter(|instance| instance.condition == Condition::Scheduled && instance.goal == Goal::Running)
-            .filter(|instance| {
-                !blocked || instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at
-            })
-            .cloned()
-            .collect()
-    }
-
-    /// Seats `known` instances first, then `fresh` ones; notes how many wait, together with those
-    /// `held_back`, unless that has been noted.
-    fn seat_waiting(
-        &mut self,
-        app: &Arc<App>,
-        mut known: Vec<Arc<Instance>>,
-        fresh: Vec<Instance>,
-        held_back: Option<usize>,
-        most: usize,
-    ) -> (usize, bool) {
-        let Relaunch { seats: again, waiting: pinned, refusals: missing, left: more } = self.relaunch(app, &mut known, most);
-        let (held_back, most) = (held_back.map(|held_back| held_back + pinned), most - again.len());
-        let waiting = known.len() + fresh.len();
-        if waiting == 0 {
-            if let Some(held_back) = held_back {
-                self.note_pending(app, held_back, missing);
-                self.forget_promises(&app.id);
-            }
-            let count = again.len();
-            self.launch(app, again);
-            return (count, more);
-        }
-        // Each target is found with all seats before it taken.
-        let most = if self.next_target(&app.id).is_some() { most.min(1) } else { most };
-        let wanted = waiting.min(most);
-        let (allowed, over_quota) = self.within_quota(app, wanted);
-        let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
-        let found = seats.len();
-        let mut launched = again;
-        let mut seats = seats.into_iter();
-        let known = known.into_iter().map(|instance| (true, (*instance).clone()));
-        for (is_known, instance) in known.chain(fresh.into_iter().map(|instance| (false, instance))) {
-            let Some(seat) = seats.next() else {
-                if !is_known {
-                    self.put_instance(instance);
-                }
-                continue;
-            };
-            launched.push(self.start(app, instance, seat));
-        }
-        let left = more || found == wanted && found < waiting;
-        let refusals = refusals.map(|refusals| self.preempt(app, allowed - found, refusals)).or(over_quota).or(missing);
-        if waiting == found {
-            self.forget_promises(&app.id);
-        }
-        let count = launched.len();
-        self.launch(app, launched);
-        if let Some(held_back) = held_back {
-            self.note_pending(app, waiting - found + held_back, refusals);
-        }
-        (count, left)
-    }
-
-    /// Gives an instance its seat.
-    pub(super) fn start(&mut self, app: &Arc<App>, instance: Instance, seat: Seat) -> Arc<Instance> {
-        let (node, incarnation) = (seat.node.clone(), instance.incarnation + 1);
-        self.take_hold(&instance.id, app, &node, incarnation);
-        self.keep_promise(&app.id, &node);
-        self.take_target(&app.id);
-        self.put_instance(Instance {
-            app: Arc::clone(app),
-            incarnation,
-            seat: Some(seat),
-            condition: Condition::Staging,
-            since: self.now,
-            staged_at: self.now,
-            excused: false,
-            observed: Observed::default(),
-            ..instance
-        })
-    }
-
-    /// Orders nodes to run what has just got a seat there: one order for each node.
-    fn launch(&mut self, app: &Arc<App>, instances: Vec<Arc<Instance>>) {
-        // What cannot be run depends on the definition, so that one launch tells for all.
-        let refused = instances.first().and_then(|first| resolve(app, &Launched::of(first)?, "").err());
-        let mut orders: BTreeMap<NodeId, Vec<Launched>> = BTreeMap::new();
-        for instance in instances {
-            let (Some(node), Some(launched)) = (instance.node().cloned(), Launched::of(&instance)) else { continue };
-            if let Some(message) = &refused {
-                self.observe(&node, TaskReport::unlaunchable(instance.task_id(), self.now, message.clone()));
-                continue;
-            }
-            orders.entry(node).or_default().push(launched);
-            self.events.push(Event::TaskChanged { instance, message: String::new() });
-        }
-        for (node, instances) in orders {
-            let launch = Launch { app: Arc::clone(app), instances };
-            self.orders.push((node, Down::Launch { epoch: self.epoch, launch }));
-        }
-    }
-
-    fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
-        let salt = self.entropy.next_number();
-        let strategy = app.placement.strategy.unwrap_or_default();
-        if let Some((_, node)) = self.next_target(&app.id)
-            && let Some(seat) = self.ledger_for(app).place_at(app, &node, salt)
-        {
-            return (vec![seat], None);
-        }
-        self.ledger_for(app).place_batch(app, count, strategy, salt)
-    }
-
-    fn note_pending(&mut self, app: &App, count: usize, refusals: Option<Refusals>) {
-        if count == 0 {
-            self.cluster.pending.remove(&app.id);
-            return;
-        }
-        let before = self.cluster.pending.get(&app.id);
-        let attempts = before.map_or(0, |before| before.attempts) + u64::from(refusals.is_some());
-        let refusals = refusals.or_else(|| before.and_then(|before| before.refusals.clone()));
-        let since = before.map_or(self.now, |before| before.since);
-        self.cluster.pending.insert(app.id.clone(), Arc::new(Pending { since, count: count as u32, refusals, attempts }));
     }
 
     /// Takes an app that has reached its goal out of its deployments.

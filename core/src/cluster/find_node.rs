@@ -73,7 +73,7 @@ impl Cluster {
 mod tests {
     use super::*;
     use crate::Timestamp;
-    use crate::node::{NodeFacts, Resources};
+    use crate::node::NodeFacts;
 
     #[test]
     fn people_name_nodes_in_many_ways() {
@@ -84,19 +84,7 @@ mod tests {
             ("c-S2", "twin", "10.0.0.3"),
             ("c-S3", "twin", "10.0.0.4"),
         ] {
-            let facts = NodeFacts {
-                id: NodeId::parse(id).unwrap(),
-                hostname: hostname.into(),
-                address: address.parse().unwrap(),
-                port: 0,
-                resources: Resources::default(),
-                attributes: std::collections::BTreeMap::new(),
-                region: None,
-                zone: None,
-                role: "*".into(),
-                executors: Vec::new(),
-                version: String::new(),
-            };
+            let facts = NodeFacts::new(NodeId::parse(id).unwrap(), hostname.into(), address.parse().unwrap());
             cluster.put_node(Arc::new(Node::joined(facts, Timestamp::EPOCH)));
         }
         for (name, id) in [

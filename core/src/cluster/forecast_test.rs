@@ -7,22 +7,14 @@ use crate::{AppId, Scalar};
 
 fn facts(number: u32) -> NodeFacts {
     NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{number}"),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(4),
             mem: Scalar::from_units(4096),
             ports: PortRanges::new([(31_000, 31_100)]),
             ..Resources::default()
         },
-        attributes: BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     }
 }
 

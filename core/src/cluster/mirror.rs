@@ -152,7 +152,6 @@ impl Mirror {
             since: record.lost_since.unwrap_or(now),
             registered_at: record.registered_at.unwrap_or(now),
             administration: record.administration,
-            certificate: record.certificate,
             claims: record.claims,
             faults,
         };

@@ -16,6 +16,7 @@ mod draft_preempt;
 mod draft_reports;
 mod draft_reservations;
 mod draft_roles;
+mod draft_seats;
 mod draft_settle;
 #[cfg(test)]
 mod draft_test;

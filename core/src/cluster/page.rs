@@ -11,7 +11,7 @@
 
 use super::Entropy;
 use super::instances::Instances;
-use crate::instance::{Condition, Goal, HostPorts, Instance, Observed, Seat};
+use crate::instance::{Condition, Goal, HostPorts, Instance, Seat};
 use crate::{App, AppId, InstanceId, NodeId, Timestamp};
 use serde::Deserialize;
 use std::io::Write as _;
@@ -87,21 +87,16 @@ impl Line {
     /// The instance as it is known without a report: staging, since it was given to the node, or
     /// unreachable since the node was lost.
     pub(super) fn seated(self, app: Arc<App>, lost_since: Option<Timestamp>) -> Instance {
+        // The path is shared with the definition.
+        let id = InstanceId::new(&app.id, self.instance.uuid());
         Instance {
-            // The path is shared with the definition.
-            id: InstanceId::new(&app.id, self.instance.uuid()),
-            app,
             incarnation: self.incarnation,
             goal: self.goal,
             seat: Some(Seat { node: self.node, host_ports: self.ports }),
             condition: if lost_since.is_some() { Condition::Unreachable } else { Condition::Staging },
             since: lost_since.unwrap_or(self.staged_at),
-            staged_at: self.staged_at,
             unreachable_since: lost_since,
-            inactive: false,
-            free_relaunch_at: None,
-            excused: false,
-            observed: Observed::default(),
+            ..Instance::scheduled(id, app, self.staged_at)
         }
     }
 }

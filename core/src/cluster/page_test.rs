@@ -4,19 +4,11 @@ use std::collections::BTreeSet;
 fn instance(app: &Arc<App>, number: u128, goal: Goal, node: &str, ports: Vec<u16>) -> Arc<Instance> {
     let at = Timestamp::from_millis(1_767_225_600_123 + number as i64);
     Arc::new(Instance {
-        id: InstanceId::new(&app.id, Uuid::from_u128(number << 32 | 5)),
-        app: Arc::clone(app),
         incarnation: number as u32,
         goal,
         seat: Some(Seat { node: NodeId::parse(node).unwrap(), host_ports: ports.into() }),
         condition: Condition::Running,
-        since: at,
-        staged_at: at,
-        unreachable_since: None,
-        inactive: false,
-        free_relaunch_at: None,
-        excused: false,
-        observed: Observed::default(),
+        ..Instance::scheduled(InstanceId::new(&app.id, Uuid::from_u128(number << 32 | 5)), Arc::clone(app), at)
     })
 }
 

@@ -7,7 +7,6 @@ use crate::cluster::{AppEdit, Entropy};
 use crate::instance::Condition;
 use crate::node::{NodeFacts, PortRanges, Resources};
 use crate::{Scalar, TaskId};
-use std::collections::BTreeMap;
 
 struct World {
     cluster: Cluster,
@@ -18,22 +17,14 @@ struct World {
 
 fn facts(number: u32) -> NodeFacts {
     NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{number}"),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(10),
             mem: Scalar::from_units(10_000),
             ports: PortRanges::new([(31_000, 31_100)]),
             ..Resources::default()
         },
-        attributes: BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     }
 }
 

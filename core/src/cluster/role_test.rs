@@ -21,25 +21,15 @@ impl World {
     fn new(cpus: i64) -> Self {
         let mut world = Self { cluster: Cluster::default(), store: BTreeMap::new(), seed: 0, now: 1_000_000 };
         let facts = NodeFacts {
-            id: NodeId::parse("c-S0").unwrap(),
-            hostname: "h0".into(),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
             resources: Resources {
                 cpus: Scalar::from_units(cpus),
                 mem: Scalar::from_units(1_000_000),
                 disk: Scalar::from_units(1000),
-                gpus: 0,
                 ports: PortRanges::new([(31_000, 32_000)]),
-                custom: BTreeMap::new(),
-                reserved: BTreeMap::new(),
+                ..Resources::default()
             },
-            attributes: BTreeMap::new(),
-            region: None,
-            zone: None,
-            role: "*".into(),
             executors: vec!["process".into()],
-            version: String::new(),
+            ..NodeFacts::new(NodeId::parse("c-S0").unwrap(), "h0".into(), "127.0.0.1".parse().unwrap())
         };
         world.step(|draft| draft.register(facts, Vec::new()));
         world

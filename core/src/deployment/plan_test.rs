@@ -1,7 +1,7 @@
 use super::*;
 use crate::app::{App, HealthCheck, SINGLE_INSTANCE_LABEL, UpgradeStrategy};
 use crate::cluster::Target;
-use crate::instance::{Condition, Goal, Instance, Observed};
+use crate::instance::{Condition, Goal, Instance};
 use crate::node::{AfterDrain, Drain, NodeId};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use imbl::OrdMap;
@@ -23,19 +23,15 @@ fn app(instances: u32, version: i64, minimum: i64, over: i64) -> App {
 
 fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instance {
     Instance {
-        id: InstanceId::new(&app.id, Uuid::from_u128(number)),
-        app: Arc::new(app.clone()),
         incarnation: 1,
         goal,
-        seat: None,
         condition,
         since: Timestamp::EPOCH,
-        staged_at: Timestamp::from_millis(number as i64),
-        unreachable_since: None,
-        inactive: false,
-        free_relaunch_at: None,
-        excused: false,
-        observed: Observed::default(),
+        ..Instance::scheduled(
+            InstanceId::new(&app.id, Uuid::from_u128(number)),
+            Arc::new(app.clone()),
+            Timestamp::from_millis(number as i64),
+        )
     }
 }
 

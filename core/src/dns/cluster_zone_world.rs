@@ -3,10 +3,10 @@
 use super::*;
 use crate::app::{Container, Network, NetworkMode, PortDefinition, PortMapping, Protocol};
 use crate::cluster::Cluster;
-use crate::instance::{Condition, Goal, Observed, Seat};
-use crate::node::{Node, NodeFacts, NodeStatus, Resources};
+use crate::instance::{Condition, Observed, Seat};
+use crate::node::{Node, NodeFacts, NodeStatus};
 use crate::{App, AppId, Instance, InstanceId, NodeId, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -81,19 +81,7 @@ fn definition(id: &str, shape: usize) -> App {
 }
 
 fn node(id: &str, address: IpAddr, status: NodeStatus) -> Arc<Node> {
-    let facts = NodeFacts {
-        id: NodeId::parse(id).unwrap(),
-        hostname: id.into(),
-        address,
-        port: 0,
-        resources: Resources::default(),
-        attributes: BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
-        executors: Vec::new(),
-        version: String::new(),
-    };
+    let facts = NodeFacts::new(NodeId::parse(id).unwrap(), id.into(), address);
     Arc::new(Node { status, ..Node::joined(facts, Timestamp::EPOCH) })
 }
 
@@ -165,19 +153,11 @@ impl World {
                 self.launched += 1;
                 let addresses = [vec![], vec![address(usize::from(c))], vec![address(1), address(3)]];
                 self.put(Instance {
-                    id: InstanceId::new(&path, Uuid::from_u128(self.launched)),
-                    app,
                     incarnation: 1,
-                    goal: Goal::Running,
                     seat: (c % 11 != 0).then(|| Self::seat(c)),
                     condition: if c % 5 == 0 { Condition::Staging } else { Condition::Running },
-                    since: Timestamp::EPOCH,
-                    staged_at: Timestamp::EPOCH,
-                    unreachable_since: None,
-                    inactive: false,
-                    free_relaunch_at: None,
-                    excused: false,
                     observed: Observed::default().with(addresses[usize::from(b / 7) % 3].clone(), vec![], None),
+                    ..Instance::scheduled(InstanceId::new(&path, Uuid::from_u128(self.launched)), app, Timestamp::EPOCH)
                 });
             }
             3 => {

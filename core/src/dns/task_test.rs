@@ -1,25 +1,13 @@
 use super::*;
 use crate::app::{Container, Network, NetworkMode, PortDefinition, PortMapping, Protocol};
-use crate::instance::{Condition, Goal, Observed, Seat};
-use crate::node::{NodeFacts, Resources};
+use crate::instance::{Condition, Observed, Seat};
+use crate::node::NodeFacts;
 use crate::{App, AppId, Instance, InstanceId, NodeId, Timestamp};
 use std::sync::Arc;
 use uuid::Uuid;
 
 fn node() -> NodeFacts {
-    NodeFacts {
-        id: NodeId::parse("6f2c-S1").unwrap(),
-        hostname: "n1".into(),
-        address: "10.1.0.7".parse().unwrap(),
-        port: 0,
-        resources: Resources::default(),
-        attributes: std::collections::BTreeMap::new(),
-        region: None,
-        zone: None,
-        role: "*".into(),
-        executors: Vec::new(),
-        version: String::new(),
-    }
+    NodeFacts::new(NodeId::parse("6f2c-S1").unwrap(), "n1".into(), "10.1.0.7".parse().unwrap())
 }
 
 fn app(id: &str) -> App {
@@ -28,19 +16,11 @@ fn app(id: &str) -> App {
 
 fn instance(app: App, host_ports: &[u16], addresses: &[&str]) -> Instance {
     Instance {
-        id: InstanceId::new(&app.id, Uuid::from_u128(7)),
-        app: Arc::new(app),
         incarnation: 1,
-        goal: Goal::Running,
         seat: Some(Seat { node: node().id, host_ports: host_ports.to_vec().into() }),
         condition: Condition::Running,
-        since: Timestamp::EPOCH,
-        staged_at: Timestamp::EPOCH,
-        unreachable_since: None,
-        inactive: false,
-        free_relaunch_at: None,
-        excused: false,
         observed: Observed::default().with(addresses.iter().map(|ip| ip.parse().unwrap()).collect(), vec![], None),
+        ..Instance::scheduled(InstanceId::new(&app.id, Uuid::from_u128(7)), Arc::new(app), Timestamp::EPOCH)
     }
 }
 

@@ -57,6 +57,25 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// A new instance of `app` that waits for a node since `now`.
+    pub fn scheduled(id: InstanceId, app: Arc<App>, now: Timestamp) -> Self {
+        Self {
+            id,
+            app,
+            incarnation: 0,
+            goal: Goal::Running,
+            seat: None,
+            condition: Condition::Scheduled,
+            since: now,
+            staged_at: now,
+            unreachable_since: None,
+            inactive: false,
+            free_relaunch_at: None,
+            excused: false,
+            observed: Observed::default(),
+        }
+    }
+
     /// The id of the app.
     pub fn app_id(&self) -> &AppId {
         &self.app.id

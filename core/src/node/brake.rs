@@ -120,23 +120,11 @@ pub fn brake<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{NodeFacts, Resources};
+    use crate::node::NodeFacts;
     use proptest::prelude::*;
 
     fn node(number: usize, status: NodeStatus, since: i64) -> Node {
-        let facts = NodeFacts {
-            id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-            hostname: "h".into(),
-            address: "127.0.0.1".parse().unwrap(),
-            port: 0,
-            resources: Resources::default(),
-            attributes: std::collections::BTreeMap::new(),
-            region: None,
-            zone: None,
-            role: "*".into(),
-            executors: Vec::new(),
-            version: String::new(),
-        };
+        let facts = NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), "h".into(), "127.0.0.1".parse().unwrap());
         let mut node = Node::joined(facts, Timestamp::from_millis(since));
         node.status = status;
         node

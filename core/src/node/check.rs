@@ -143,25 +143,18 @@ mod tests {
 
     fn facts() -> NodeFacts {
         NodeFacts {
-            id: NodeId::parse("c-S1").unwrap(),
-            hostname: "h1".into(),
-            address: "10.0.0.1".parse().unwrap(),
             port: 5051,
             resources: Resources {
                 cpus: Scalar::from_units(4),
                 mem: Scalar::from_units(4096),
-                disk: Scalar::ZERO,
-                gpus: 0,
                 ports: PortRanges::new([(31_000, 32_000)]),
-                custom: std::collections::BTreeMap::new(),
-                reserved: std::collections::BTreeMap::new(),
+                ..Resources::default()
             },
             attributes: BTreeMap::from([("rack".into(), "r1".into())]),
             region: Some("eu".into()),
-            zone: None,
-            role: "*".into(),
             executors: vec!["process".into()],
             version: "1".into(),
+            ..NodeFacts::new(NodeId::parse("c-S1").unwrap(), "h1".into(), "10.0.0.1".parse().unwrap())
         }
     }
 

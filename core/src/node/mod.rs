@@ -59,6 +59,25 @@ pub struct NodeFacts {
     pub version: String,
 }
 
+impl NodeFacts {
+    /// A node at `address` that offers nothing yet, to everyone.
+    pub fn new(id: NodeId, hostname: String, address: IpAddr) -> Self {
+        Self {
+            id,
+            hostname,
+            address,
+            port: 0,
+            resources: Resources::default(),
+            attributes: BTreeMap::new(),
+            region: None,
+            zone: None,
+            role: any_role(),
+            executors: Vec::new(),
+            version: String::new(),
+        }
+    }
+}
+
 fn any_role() -> String {
     "*".into()
 }
@@ -89,8 +108,6 @@ pub struct Node {
     pub registered_at: Timestamp,
     /// What operators have ordered.
     pub administration: Administration,
-    /// Serial number of its only valid certificate; none when it never needed one.
-    pub certificate: Option<String>,
     /// What was impossible in what it said, for people.
     pub faults: Vec<String>,
     /// What is set aside on it.
@@ -108,7 +125,6 @@ impl Node {
             since: now,
             registered_at: now,
             administration: Administration::Active,
-            certificate: None,
             faults: Vec::new(),
         }
     }
@@ -120,7 +136,6 @@ impl Node {
             facts: self.facts.clone(),
             registered_at: Some(self.registered_at),
             administration: self.administration,
-            certificate: self.certificate.clone(),
             claims: self.claims.clone(),
         }
     }

@@ -20,9 +20,6 @@ pub struct NodeRecord {
     /// Since when it is lost, so that a new leader neither waits for it nor counts its loss again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_since: Option<Timestamp>,
-    /// Serial number of its only valid certificate; none when it never needed one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
     /// What is set aside on it.
     #[serde(default, skip_serializing_if = "Claims::is_empty")]
     pub claims: Claims,
@@ -73,8 +70,6 @@ struct Current {
     #[serde(default)]
     lost_since: Option<Timestamp>,
     #[serde(default)]
-    certificate: Option<String>,
-    #[serde(default)]
     claims: Claims,
 }
 
@@ -86,21 +81,14 @@ impl<'de> Deserialize<'de> for NodeDocument {
             return serde_json::from_value(value).map(Self::Retired).map_err(de::Error::custom);
         }
         let record = if value.get("facts").is_some() {
-            let Current { facts, registered_at, administration, lost_since, certificate, claims } =
+            let Current { facts, registered_at, administration, lost_since, claims } =
                 serde_json::from_value(value).map_err(de::Error::custom)?;
-            NodeRecord { facts, registered_at, administration, lost_since, certificate, claims }
+            NodeRecord { facts, registered_at, administration, lost_since, claims }
         } else {
             // The first version stored nothing but the facts.
             let facts = serde_json::from_value(value).map_err(de::Error::custom)?;
             let administration = Administration::Active;
-            NodeRecord {
-                facts,
-                registered_at: None,
-                administration,
-                lost_since: None,
-                certificate: None,
-                claims: Claims::default(),
-            }
+            NodeRecord { facts, registered_at: None, administration, lost_since: None, claims: Claims::default() }
         };
         Ok(Self::Member(Box::new(record)))
     }
@@ -127,7 +115,6 @@ mod tests {
                 administration,
                 registered_at: Some(Timestamp::EPOCH),
                 lost_since: Some(Timestamp::EPOCH),
-                certificate: Some("ab".into()),
                 ..(*old).clone()
             };
             let text = serde_json::to_string(&record).unwrap();

@@ -6,25 +6,16 @@ use std::collections::BTreeMap;
 
 fn node(number: u32, cpus: i64, attributes: &[(&str, &str)]) -> Node {
     let facts = NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{number}"),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(cpus),
             mem: Scalar::from_units(1024),
             disk: Scalar::from_units(1024),
-            gpus: 0,
             ports: PortRanges::new([(31000, 31009)]),
-            custom: BTreeMap::new(),
-            reserved: BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     };
     Node::joined(facts, Timestamp::EPOCH)
 }

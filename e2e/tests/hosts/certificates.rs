@@ -47,6 +47,7 @@ async fn certificates_are_renewed_through_failovers() {
     // One that is away for longer than its certificate lives.
     let node = credentials(&lab.agents[0])["node"].clone();
     lab.agents[0].process.kill();
+    // Only time makes a certificate expire.
     tokio::time::sleep(Duration::from_secs(LIFE + 1)).await;
     // Without its token, which would let it in again: it is bound to the node's key.
     let words = &mut lab.agents[0].arguments;

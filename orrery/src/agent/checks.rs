@@ -101,17 +101,14 @@ impl Plan {
             )
         })?;
         Ok(NodeFacts {
-            id: credentials.node.clone(),
-            hostname: self.hostname.clone().unwrap_or_else(|| address.to_string()),
-            address,
             port: self.port,
             resources: self.resources.clone(),
             attributes: self.attributes.clone(),
             region: self.region.clone(),
             zone: self.zone.clone(),
             role: self.role.clone(),
-            executors: Vec::new(),
             version: env!("CARGO_PKG_VERSION").into(),
+            ..NodeFacts::new(credentials.node.clone(), self.hostname.clone().unwrap_or_else(|| address.to_string()), address)
         })
     }
 }

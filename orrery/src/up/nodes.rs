@@ -27,17 +27,11 @@ pub(crate) fn facts(options: &UpOptions, index: u16, id: NodeId, detected: &Reso
         override_resources(&mut resources, text, index, options.agents)?;
     }
     Ok(NodeFacts {
-        id,
-        hostname: address.to_string(),
-        address,
         port: 5051,
         resources,
         attributes: attributes(options, index)?,
-        region: None,
-        zone: None,
-        role: "*".into(),
-        executors: Vec::new(),
         version: env!("CARGO_PKG_VERSION").into(),
+        ..NodeFacts::new(id, address.to_string(), address)
     })
 }
 

@@ -2,6 +2,7 @@
 //! agent's (`core::task`). The agent's life is in `agent.rs`.
 
 mod agent;
+mod orders;
 mod task;
 
 pub use agent::{AgentSettings, Dial, Link, run_agent};
@@ -10,11 +11,11 @@ use crate::chance::Chance;
 use crate::judge::Judge;
 use crate::planted::Planted;
 use crate::trace::Trace;
-use orrery_core::assignment::{Assignment, Down, Exit, FailureReason, TaskReport};
+use orrery_core::assignment::{Exit, FailureReason, TaskReport};
 use orrery_core::health::{Health, Probe, Verdict};
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
-use orrery_core::task::{Action, Ending, Known, PortQueue, StopCause, Wanted, conclude, plan, plan_snapshot};
+use orrery_core::task::{Ending, PortQueue, StopCause, conclude};
 use orrery_core::{NodeId, TaskId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -366,122 +367,6 @@ impl Inner {
             }
         }
         reports
-    }
-
-    /// Whether an order of `epoch` counts.
-    fn admits(&mut self, epoch: u64) -> bool {
-        let newest = self.epoch.max(epoch);
-        let counts = epoch >= self.epoch;
-        if !counts {
-            self.note(&format!("ignores an order of epoch {epoch}, newest is {newest}"));
-        }
-        self.epoch = newest;
-        counts
-    }
-
-    fn obey(&mut self, message: Down) {
-        match message {
-            Down::Snapshot { epoch, launches, mut assignments, stopping } if self.admits(epoch) => {
-                let found = launches.iter().flat_map(|launch| launch.resolve(&self.facts.hostname));
-                assignments.extend(found.filter_map(|(_, found)| found.ok()));
-                self.obey_snapshot(assignments, stopping);
-            }
-            Down::Launch { epoch, launch } if self.admits(epoch) => {
-                let hostname = self.facts.hostname.clone();
-                for (task, found) in launch.resolve(&hostname) {
-                    self.act(&task, plan(Wanted::Run, self.known(&task)), found.ok(), "");
-                }
-            }
-            Down::Run { epoch, assignment } if self.admits(epoch) => {
-                let task = assignment.task_id();
-                self.act(&task, plan(Wanted::Run, self.known(&task)), Some(*assignment), "");
-            }
-            Down::Stop { because, .. } if self.planted == Planted::DuplicatesKept && because.contains("does not want") => {}
-            Down::Stop { epoch, task, because } if self.admits(epoch) => {
-                self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because);
-            }
-            Down::Forget { epoch, tasks } if self.admits(epoch) => {
-                for task in tasks {
-                    self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");
-                }
-            }
-            Down::Destroy { epoch, instances } if self.admits(epoch) => self.destroyed.extend(instances),
-            _ => {}
-        }
-    }
-
-    fn obey_snapshot(&mut self, assignments: Vec<Assignment>, stopping: Vec<TaskId>) {
-        let states: BTreeMap<TaskId, Known> = self.tasks.iter().map(|(id, task)| (id.clone(), task.known())).collect();
-        let mut assignments: BTreeMap<TaskId, Assignment> = assignments.into_iter().map(|one| (one.task_id(), one)).collect();
-        let assigned: Vec<TaskId> = assignments.keys().cloned().collect();
-        let state = |task: &TaskId| states.get(task).copied().unwrap_or(Known::Nothing);
-        for (task, action) in plan_snapshot(assigned, stopping, states.keys(), state) {
-            let assignment = assignments.remove(&task);
-            let because = if assignment.is_some() { "" } else { "the cluster no longer assigns it to this node" };
-            if self.planted == Planted::DuplicatesKept && action == Action::Stop && !because.is_empty() {
-                continue;
-            }
-            self.act(&task, action, assignment, because);
-        }
-    }
-
-    fn known(&self, id: &TaskId) -> Known {
-        self.tasks.get(id).map_or(Known::Nothing, Task::known)
-    }
-
-    fn act(&mut self, id: &TaskId, action: Action, assignment: Option<Assignment>, because: &str) {
-        let wall = self.clock.now();
-        match action {
-            Action::Start => {
-                let Some(assignment) = assignment else { return };
-                self.ports.enter(id, assignment.host_ports());
-                let at = Instant::now() + self.chance.millis(1, 900);
-                let mut report = TaskReport::first(id.clone(), wall);
-                if self.planted == Planted::StaleObservation && assignment.incarnation > 1 {
-                    report.condition = Condition::Running;
-                    report.started_at = Some(wall);
-                    self.unsent.insert(id.clone());
-                }
-                let task = Task {
-                    assignment: Some(assignment),
-                    life: Life::Preparing(at),
-                    report,
-                    stop: None,
-                    other_boot: false,
-                    probe_at: None,
-                    sick_until: None,
-                };
-                self.tasks.insert(id.clone(), task);
-                self.note(&format!("prepares {id}"));
-            }
-            Action::Stop => {
-                self.stop(id, StopCause::Asked(because.to_owned()));
-            }
-            Action::Report => {
-                self.unsent.insert(id.clone());
-            }
-            Action::ReportNeverRan => {
-                let mut report = TaskReport::first(id.clone(), wall);
-                report.condition = Condition::Killed;
-                report.reason = Some(FailureReason::Stopped);
-                let task = Task {
-                    assignment: None,
-                    life: Life::Ended,
-                    report,
-                    stop: None,
-                    other_boot: false,
-                    probe_at: None,
-                    sick_until: None,
-                };
-                self.tasks.insert(id.clone(), task);
-                self.unsent.insert(id.clone());
-            }
-            Action::Reap => {
-                self.unsent.remove(id);
-                self.tasks.remove(id);
-            }
-            Action::Nothing => {}
-        }
     }
 
     /// When the agent must look again.

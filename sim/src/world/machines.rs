@@ -211,10 +211,8 @@ pub(crate) fn facts(number: usize) -> NodeFacts {
             cpus: Scalar::from_units(4),
             mem: Scalar::from_units(4096),
             disk: Scalar::from_units(4096),
-            gpus: 0,
             ports: PortRanges::new([(31_000, 31_020)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: BTreeMap::new(),
         region: None,

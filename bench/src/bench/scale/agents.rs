@@ -197,24 +197,21 @@ fn now() -> Timestamp {
 
 pub(super) fn facts(number: u32) -> anyhow::Result<NodeFacts> {
     Ok(NodeFacts {
-        id: NodeId::parse(&format!("0b5a8e0e-6a5c-4c3e-9d0f-3f2f6f0c7d11-S{number}"))?,
-        hostname: format!("host-{number}.example.org"),
-        address: std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
         port: 5051,
         resources: Resources {
             cpus: Scalar::from_units(32),
             mem: Scalar::from_units(131_072),
             disk: Scalar::from_units(1_000_000),
-            gpus: 0,
             ports: PortRanges::new([(20_000, 31_000)]),
-            custom: std::collections::BTreeMap::new(),
-            reserved: std::collections::BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 75))]),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
         version: env!("CARGO_PKG_VERSION").into(),
+        ..NodeFacts::new(
+            NodeId::parse(&format!("0b5a8e0e-6a5c-4c3e-9d0f-3f2f6f0c7d11-S{number}"))?,
+            format!("host-{number}.example.org"),
+            std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
+        )
     })
 }

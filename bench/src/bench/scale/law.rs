@@ -53,7 +53,7 @@ struct Work {
     time: f64,
 }
 
-/// Agents and tasks as the bench sets them up.
+/// Measures every operation on clusters of all [`SIZES`] and fits how its work grows.
 pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
     memory_of(report)?;
     let measured = SIZES.iter().map(|agents| work(*agents)).collect::<anyhow::Result<Vec<_>>>()?;

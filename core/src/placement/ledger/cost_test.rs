@@ -14,25 +14,16 @@ const RACKS: u32 = 75;
 
 fn node(number: u32) -> Node {
     let facts = NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{number}"),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_units(8 + i64::from(number % 3) * 8),
             mem: Scalar::from_units(32_768 + i64::from(number % 5) * 8_192),
             disk: Scalar::from_units(100_000),
-            gpus: 0,
             ports: PortRanges::new([(31000, 31999)]),
-            custom: BTreeMap::new(),
-            reserved: BTreeMap::new(),
+            ..Resources::default()
         },
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
-        region: None,
-        zone: None,
-        role: "*".into(),
         executors: vec!["process".into()],
-        version: String::new(),
+        ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     };
     Node::joined(facts, Timestamp::EPOCH)
 }

@@ -37,10 +37,6 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
         attributes.insert("slots".to_owned(), if kind % 2 == 0 { "1.0" } else { "1" }.to_owned());
     }
     let facts = NodeFacts {
-        id: NodeId::parse(&format!("c-S{number}")).unwrap(),
-        hostname: format!("h{}", number % 7),
-        address: "127.0.0.1".parse().unwrap(),
-        port: 0,
         resources: Resources {
             cpus: Scalar::from_thousandths(cpus),
             mem: Scalar::from_thousandths(mem),
@@ -48,14 +44,17 @@ fn node(number: u32, (rack, cpus, mem, ports, role, kind): NodeDraw) -> Node {
             gpus: u32::from(kind % 4),
             ports: PortRanges::new([(31000, 31000 + u16::from(ports)), (32000, 32001)]),
             custom: (kind % 2 == 0).then(|| ("tapes".to_owned(), Scalar::from_units(i64::from(kind)))).into_iter().collect(),
-            reserved: BTreeMap::new(),
+            ..Resources::default()
         },
         attributes,
-        region: None,
         zone: (rack % 2 == 0).then(|| format!("z{}", kind % 2)),
         role: if role == 0 { "slave_public" } else { "*" }.into(),
         executors: if kind % 5 == 0 { vec!["process".into()] } else { vec!["process".into(), "docker".into()] },
-        version: String::new(),
+        ..NodeFacts::new(
+            NodeId::parse(&format!("c-S{number}")).unwrap(),
+            format!("h{}", number % 7),
+            "127.0.0.1".parse().unwrap(),
+        )
     };
     Node::joined(facts, Timestamp::EPOCH)
 }
