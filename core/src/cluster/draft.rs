@@ -42,7 +42,7 @@ pub enum EditError {
     )]
     Locked(Vec<Arc<str>>),
     /// The definition conflicts with the rest of the cluster.
-    #[error("Object is not valid")]
+    #[error("Object is not valid: {}", sentences(.0))]
     Invalid(Vec<Fault>),
     /// A package instance is already there.
     #[error("Package is already installed")]
@@ -78,6 +78,10 @@ pub enum EditError {
         /// Largest allowed.
         max: usize,
     },
+}
+
+fn sentences(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The outcome of a draft: store the writes, then publish the cluster and send the orders.

@@ -448,7 +448,9 @@ fn circles_of_dependencies_are_refused() {
     };
     world.step(|draft| draft.edit(vec![AppEdit::Create(needing("/g/a", "/b"))], false, "")).unwrap();
     let refused = world.step(|draft| draft.edit(vec![AppEdit::Create(needing("/b", "/g"))], false, ""));
-    assert!(matches!(refused, Err(EditError::Invalid(faults)) if faults[0].message.contains("/b → /g/a → /b")));
+    let refused = refused.unwrap_err();
+    assert!(matches!(&refused, EditError::Invalid(faults) if faults[0].message.contains("/b → /g/a → /b")));
+    assert!(refused.to_string().contains("/dependencies: has cyclic"), "who sees only the sentence is told too: {refused}");
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/b", 1, 100))], false, "")).unwrap();
     world.run();
     assert_eq!((world.running("/g/a"), world.running("/b")), (1, 1));
