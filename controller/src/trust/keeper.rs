@@ -153,6 +153,8 @@ impl Work {
                 });
                 self.operator = Some((path.clone(), text.to_string(), Instant::now()));
             }
+            // Before the door opens: who hears that the controller is ready may use the file at once.
+            self.keep_operator();
             self.tls.send_replace(Some(config));
             self.own.send_replace(Some(Arc::new(own)));
             let lifetime = i64::try_from(self.options.lifetime.as_millis()).unwrap_or(i64::MAX / 4);
