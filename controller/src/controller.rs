@@ -173,7 +173,7 @@ pub async fn start_controller(
 struct News {
     /// Whether the leader's stream is whole.
     live: watch::Receiver<bool>,
-    /// Whose process is gone.
+    /// Whose process is gone or stands still.
     vacant: watch::Receiver<Option<LeaderRecord>>,
     /// When this controller was deposed last although it lived.
     deposed_alive: Option<Instant>,
@@ -247,7 +247,14 @@ impl Controller {
         let leader = watch::Sender::new(None);
         let (live, vacant) = (watch::Sender::new(false), watch::Sender::new(None));
         let (heard, news) = (leader.subscribe(), News { live: live.subscribe(), vacant: vacant.subscribe(), deposed_alive });
-        let replica = replica::follow(Arc::clone(&self.office.shared), Arc::clone(&self.peers), heard, live, vacant);
+        let replica = replica::follow(
+            Arc::clone(&self.office.shared),
+            Arc::clone(&self.office.store),
+            Arc::clone(&self.peers),
+            heard,
+            live,
+            vacant,
+        );
         tokio::select! {
             biased;
             won = self.stand(&leader, news) => won,
@@ -283,7 +290,7 @@ impl Controller {
                     self.understands(leader)?;
                 }
                 leader.send_if_modified(|before| std::mem::replace(before, present.clone()) != present);
-                // Its lease has not ended, but its process is gone.
+                // Its lease has not ended, but its process is gone or stands still.
                 let over = vacant.borrow_and_update().clone().filter(|gone| present.as_ref() == Some(gone));
                 if present.is_none() || over.is_some() {
                     if !self.alone {
@@ -385,7 +392,7 @@ impl Controller {
             tracing::warn!(
                 leader = gone.controller.url,
                 epoch = gone.epoch,
-                "the leader's process is gone; standing for election"
+                "the leader's process is gone or stands still; standing for election"
             );
         } else if !self.alone {
             tokio::time::sleep(Duration::from_millis(self.office.entropy.next_seed() % CAMPAIGN_JITTER_MS)).await;

@@ -37,6 +37,9 @@ pub struct LeaderRecord {
     /// It was deposed a while ago although it lived: only the end of its lease says that it is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub steadfast: bool,
+    /// The lease that ends with its leadership; none when nobody else can lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<i64>,
 }
 
 impl LeaderRecord {
@@ -157,11 +160,16 @@ pub(crate) async fn campaign(store: &dyn Store, candidacy: Candidacy<'_>) -> Res
     if ttl.is_some() && leader.is_some() && !present.as_ref().is_some_and(yields) {
         return Ok(None);
     }
-    let record = LeaderRecord { controller: me.clone(), epoch: epoch_of(epoch.as_ref()) + 1, steadfast };
     let started = Instant::now();
     let lease = match ttl {
         Some(ttl) => Some((store.grant(ttl).await?, ttl)),
         None => None,
+    };
+    let record = LeaderRecord {
+        controller: me.clone(),
+        epoch: epoch_of(epoch.as_ref()) + 1,
+        steadfast,
+        lease: lease.map(|(lease, _)| lease.0),
     };
     let mut transaction = Transaction::new()
         .compare(unchanged(EPOCH_KEY, epoch.as_ref()))

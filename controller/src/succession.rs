@@ -1,13 +1,15 @@
 //! When a follower may stand for election although the lease of the one who leads has not ended.
 //!
 //! A lease says that a leader is gone after seconds. A process that was killed is known to be gone at
-//! once: its connections end, and its address refuses new ones. A firewall can look the same, so this
-//! only makes elections come sooner: what protects the cluster from two leaders is the epoch that every
+//! once: its connections end, and its address refuses new ones. One that stands still, or is cut off,
+//! is not heard, and has not kept its lease alive for half of its time: both together are enough.
+//! A firewall can look like the first, so this only makes elections come sooner: what protects the cluster from two leaders is the epoch that every
 //! change compares. A leader that was deposed this way although it lived says so in its later tenures,
 //! and is believed to be alive until its lease ends: two controllers that are kept from each other
 //! exchange the lead once, and not for ever.
 
 use crate::election::{ControllerRecord, LeaderRecord};
+use orrery_store::{Error, LeaseId, LeaseTime, Store};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,6 +25,8 @@ const OPEN_PAUSE: Duration = Duration::from_millis(100);
 const TURN: Duration = Duration::from_millis(30);
 /// More followers than these share the last turn.
 const TURNS_MAX: usize = 8;
+/// How long the store may take to say what is left of a lease.
+const LEASE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a controller that was deposed although it lived asks to be believed alive.
 const STEADFAST_FOR: Duration = Duration::from_secs(10 * 60);
 
@@ -78,6 +82,21 @@ impl Evidence {
     }
 }
 
+/// Whether a leader that is not heard has not kept its lease alive for half of its time: it does so after
+/// each third. When the store does not answer, nobody can be elected anyway.
+pub(crate) async fn is_running_out(store: &dyn Store, leader: &LeaderRecord) -> bool {
+    let Some(lease) = leader.lease.map(LeaseId) else { return false };
+    match tokio::time::timeout(LEASE_TIMEOUT, store.remaining(lease)).await {
+        Ok(Ok(time)) => is_short(time),
+        Ok(Err(Error::LeaseNotFound { .. })) => true,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+fn is_short(LeaseTime { left, granted }: LeaseTime) -> bool {
+    left < granted / 2
+}
+
 /// How long `me` leaves the field to others when `gone` has left it.
 pub(crate) fn turn(me: &str, controllers: &[ControllerRecord], gone: &str) -> Duration {
     let before = controllers.iter().filter(|other| other.id != gone && other.id.as_str() < me).count();
@@ -99,7 +118,7 @@ mod tests {
     }
 
     fn vacant_after(endings: &[Ending], steadfast: bool) -> bool {
-        let leader = LeaderRecord { controller: controller("a"), epoch: 1, steadfast };
+        let leader = LeaderRecord { controller: controller("a"), epoch: 1, steadfast, lease: None };
         let mut evidence = Evidence::default();
         for ending in endings {
             evidence.note(*ending);
@@ -124,6 +143,29 @@ mod tests {
             assert_eq!(vacant_after(endings, false), gone, "{endings:?}");
             assert!(!vacant_after(endings, true), "it has asked to be believed alive");
         }
+    }
+
+    #[test]
+    fn a_lease_is_short_when_a_whole_renewal_was_missed() {
+        // What stores say in whole seconds of a lease that is kept alive after each third of its time.
+        for (granted, alive, silent) in [(2, &[2, 1][..], &[0][..]), (3, &[3, 2], &[1, 0]), (5, &[5, 4, 3], &[2, 1, 0])] {
+            let short =
+                |left: &u64| is_short(LeaseTime { left: Duration::from_secs(*left), granted: Duration::from_secs(granted) });
+            assert!(!alive.iter().any(short) && silent.iter().all(short), "{granted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_lease_that_is_short_or_gone_runs_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = orrery_store::Embedded::open(&directory.path().join("store")).unwrap();
+        let lease = store.grant(Duration::from_secs(600)).await.unwrap();
+        let mut leader = LeaderRecord { controller: controller("a"), epoch: 1, steadfast: true, lease: Some(lease.0) };
+        assert!(!is_running_out(&store, &leader).await);
+        store.revoke(lease).await.unwrap();
+        assert!(is_running_out(&store, &leader).await);
+        leader.lease = None;
+        assert!(!is_running_out(&store, &leader).await, "a leader of before leases were told");
     }
 
     #[test]

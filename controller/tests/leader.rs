@@ -6,7 +6,7 @@ use orrery_core::cluster::{AppEdit, Cluster};
 use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
 use orrery_core::{App, AppId, NodeId, Scalar};
 use orrery_net::ZoneHandle;
-use orrery_store::{Embedded, Entry, Error, LeaseId, Range, Result, Revision, Store, Transaction, WatchStream};
+use orrery_store::{Embedded, Entry, Error, LeaseId, LeaseTime, Range, Result, Revision, Store, Transaction, WatchStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,6 +40,9 @@ impl Store for Moody {
     }
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         self.inner.keep_alive(lease).await
+    }
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.inner.remaining(lease).await
     }
     async fn revoke(&self, lease: LeaseId) -> Result<()> {
         self.inner.revoke(lease).await

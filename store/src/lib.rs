@@ -21,7 +21,7 @@ pub use entry::{Entry, KeyRange, Range};
 pub use error::{Error, Result};
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use retention::Retention;
-pub use revision::{Key, LeaseId, Revision};
+pub use revision::{Key, LeaseId, LeaseTime, Revision};
 pub use store::{LEASE_TTL, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Store, list, list_keys};
 pub use transaction::{Compare, MAX_KEY_BYTES, MAX_OPERATIONS, MAX_TRANSACTION_BYTES, Operation, Transaction};
 pub use watch::{Event, WatchEvents, WatchStream};

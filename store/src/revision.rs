@@ -40,6 +40,22 @@ impl std::fmt::Display for Revision {
 #[serde(transparent)]
 pub struct LeaseId(pub i64);
 
+/// How much is left of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTime {
+    /// What is left, in whole seconds, rounded down.
+    pub left: std::time::Duration,
+    /// What it has each time it is kept alive.
+    pub granted: std::time::Duration,
+}
+
+impl LeaseTime {
+    /// Rounds what is left.
+    pub fn new(left: std::time::Duration, granted: std::time::Duration) -> Self {
+        Self { left: std::time::Duration::from_secs(left.as_secs()), granted }
+    }
+}
+
 impl std::fmt::Display for LeaseId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:x}", self.0)

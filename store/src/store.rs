@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Entry, Error, KeyRange, LeaseId, Range, Result, Revision, Transaction, WatchStream};
+use crate::{Entry, Error, KeyRange, LeaseId, LeaseTime, Range, Result, Revision, Transaction, WatchStream};
 
 /// Most entries of one page of [`Store::range`].
 pub const MAX_RANGE_ENTRIES: usize = 10_000;
@@ -62,6 +62,10 @@ pub trait Store: Send + Sync {
 
     /// Gives the lease its whole time again; [`Error::LeaseNotFound`] when it has ended.
     async fn keep_alive(&self, lease: LeaseId) -> Result<()>;
+
+    /// How long the lease lasts unless it is kept alive, in whole seconds, rounded down;
+    /// [`Error::LeaseNotFound`] when it has ended.
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime>;
 
     /// Ends a lease now and deletes its keys.
     async fn revoke(&self, lease: LeaseId) -> Result<()>;

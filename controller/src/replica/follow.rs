@@ -4,9 +4,10 @@ use super::frame::{Frame, FrameReader};
 use crate::election::LeaderRecord;
 use crate::peers::Peers;
 use crate::shared::Shared;
-use crate::succession::{Ending, Evidence};
+use crate::succession::{Ending, Evidence, is_running_out};
 use orrery_core::InstanceId;
 use orrery_core::cluster::{Cluster, ReplicaFault};
+use orrery_store::Store;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -66,9 +67,10 @@ impl Replica {
 }
 
 /// Follows whoever leads, for ever. `live` tells whether the stream is whole, `vacant` whose tenure may
-/// be ended because its process is gone.
+/// be ended because its process is gone or stands still.
 pub(crate) async fn follow(
     shared: Arc<Shared>,
+    store: Arc<dyn Store>,
     peers: Arc<dyn Peers>,
     mut leader: watch::Receiver<Option<LeaderRecord>>,
     live: watch::Sender<bool>,
@@ -102,7 +104,8 @@ pub(crate) async fn follow(
             }
         }
         live.send_replace(false);
-        let gone = evidence.is_vacant(&record).then(|| record.clone());
+        let over = evidence.is_vacant(&record) || is_running_out(&*store, &record).await;
+        let gone = over.then(|| record.clone());
         vacant.send_if_modified(|before| std::mem::replace(before, gone.clone()) != gone);
         tokio::time::sleep(evidence.pause()).await;
     }

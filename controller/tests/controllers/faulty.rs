@@ -1,6 +1,6 @@
 //! A store that can be cut off, and that loses requests and answers.
 
-use orrery_store::{Embedded, Entry, Error, LeaseId, Range, Result, Revision, Store, Transaction, WatchStream};
+use orrery_store::{Embedded, Entry, Error, LeaseId, LeaseTime, Range, Result, Revision, Store, Transaction, WatchStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -87,6 +87,10 @@ impl Store for Gate {
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         self.pass().await;
         self.inner.keep_alive(lease).await
+    }
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.pass().await;
+        self.inner.remaining(lease).await
     }
     async fn revoke(&self, lease: LeaseId) -> Result<()> {
         self.pass().await;

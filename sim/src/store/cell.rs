@@ -5,8 +5,8 @@ use super::watch;
 use crate::trace::Trace;
 use async_trait::async_trait;
 use orrery_store::{
-    Entry, Error, LEASE_TTL, LeaseId, MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Range, Result, Revision, Store,
-    Transaction, WatchStream,
+    Entry, Error, LEASE_TTL, LeaseId, LeaseTime, MAX_KEY_BYTES, MAX_RANGE_BYTES, MAX_RANGE_ENTRIES, Range, Result, Revision,
+    Store, Transaction, WatchStream,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,6 +76,10 @@ impl Cell {
     /// Told of every new revision and compaction.
     pub(super) fn changes(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.changed)
+    }
+
+    pub(super) fn lease_time(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.history().remaining(lease, Instant::now())
     }
 
     /// Gives every lease its whole time again, as a new leader of etcd does.
@@ -205,6 +209,10 @@ impl Store for Cell {
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         self.change(|history| history.keep_alive(lease, Instant::now()))
+    }
+
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.lease_time(lease)
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<()> {

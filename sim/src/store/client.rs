@@ -9,7 +9,7 @@ use crate::planted::Planted;
 use crate::trace::Trace;
 use async_trait::async_trait;
 use orrery_core::cluster::EPOCH_KEY;
-use orrery_store::{Entry, Error, LeaseId, Operation, Range, Result, Revision, Store, Transaction, WatchStream};
+use orrery_store::{Entry, Error, LeaseId, LeaseTime, Operation, Range, Result, Revision, Store, Transaction, WatchStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -251,6 +251,10 @@ impl Store for Client {
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         self.call("keep alive".into(), move |cell| cell.change(|history| history.keep_alive(lease, Instant::now()))).await
+    }
+
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.call("remaining".into(), move |cell| cell.lease_time(lease)).await
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The truth: every revision as a whole key space. Too simple to be wrong.
 
 use imbl::OrdMap;
-use orrery_store::{Compare, Entry, Error, Event, LeaseId, Operation, Result, Revision, Transaction};
+use orrery_store::{Compare, Entry, Error, Event, LeaseId, LeaseTime, Operation, Result, Revision, Transaction};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -162,6 +162,11 @@ impl History {
         let held = self.leases.get_mut(&lease).ok_or(Error::LeaseNotFound { lease })?;
         held.ends = now + held.ttl;
         Ok(())
+    }
+
+    pub(super) fn remaining(&self, lease: LeaseId, now: Instant) -> Result<LeaseTime> {
+        let held = self.leases.get(&lease).ok_or(Error::LeaseNotFound { lease })?;
+        Ok(LeaseTime::new(held.ends.saturating_duration_since(now), held.ttl))
     }
 
     /// Gives every lease its whole time again, as a new leader of etcd does.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::{Error, LeaseId, Result};
+use crate::{Error, LeaseId, LeaseTime, Result};
 
 /// Most leases at once.
 pub(super) const MAX_LEASES: usize = 100_000;
@@ -28,6 +28,12 @@ impl Leases {
         let (ttl, _) = *self.ends.get(&lease).ok_or(Error::LeaseNotFound { lease })?;
         self.begin(lease, ttl, now);
         Ok(())
+    }
+
+    /// What is left of a lease.
+    pub(super) fn remaining(&self, lease: LeaseId, now: Instant) -> Result<LeaseTime> {
+        let (ttl, end) = *self.ends.get(&lease).ok_or(Error::LeaseNotFound { lease })?;
+        Ok(LeaseTime::new(end.saturating_duration_since(now), ttl))
     }
 
     /// Forgets a lease; its time to live when there was one.
@@ -66,6 +72,8 @@ mod tests {
         leases.begin(LeaseId(2), Duration::from_secs(7), start);
         assert_eq!(leases.next_end(), Some(after(5)));
         leases.keep_alive(LeaseId(1), after(4)).unwrap();
+        let time = LeaseTime { left: Duration::from_secs(3), granted: Duration::from_secs(5) };
+        assert_eq!(leases.remaining(LeaseId(1), after(5) + Duration::from_millis(500)), Ok(time));
         assert_eq!(leases.ended(after(8)), [LeaseId(2)]);
         assert_eq!(leases.remove(LeaseId(2)), Some(Duration::from_secs(7)));
         assert_eq!(leases.keep_alive(LeaseId(2), after(8)), Err(Error::LeaseNotFound { lease: LeaseId(2) }));

@@ -29,7 +29,7 @@ use self::tables::broken;
 use self::writer::{Command, Queued};
 use crate::store::{page_limit, whole_seconds};
 use crate::transaction::{validate_key, validate_prefix};
-use crate::{Entry, Error, KeyRange, LeaseId, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
+use crate::{Entry, Error, KeyRange, LeaseId, LeaseTime, Range, Result, Retention, Revision, Store, Transaction, WatchStream};
 
 /// Most writes that wait at once; further callers wait for their turn.
 const MAX_WAITING_WRITES: usize = 1024;
@@ -215,6 +215,10 @@ impl Store for Embedded {
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         self.shared.leases.lock().unwrap_or_else(PoisonError::into_inner).keep_alive(lease, Instant::now())
+    }
+
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        self.shared.leases.lock().unwrap_or_else(PoisonError::into_inner).remaining(lease, Instant::now())
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<()> {

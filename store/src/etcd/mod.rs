@@ -22,7 +22,9 @@ pub use self::options::{EtcdOptions, EtcdTls};
 use crate::prefix::{page_start, prefix_end};
 use crate::store::{page_limit, whole_seconds};
 use crate::transaction::{validate_key, validate_prefix};
-use crate::{Entry, Error, KeyRange, LeaseId, MAX_RANGE_BYTES, Range, Result, Revision, Store, Transaction, WatchStream};
+use crate::{
+    Entry, Error, KeyRange, LeaseId, LeaseTime, MAX_RANGE_BYTES, Range, Result, Revision, Store, Transaction, WatchStream,
+};
 
 /// Entries asked for at once: few first, more when they turn out small.
 const FIRST_PAGE: usize = 64;
@@ -263,6 +265,19 @@ impl Store for Etcd {
             async move { client.keep_alive(lease.0).await.map(drop) }
         })
         .await
+    }
+
+    async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
+        let about = About { lease: Some(lease), ..self.about() };
+        let answer = self.repeat(about, || {
+            let mut client = self.lease.clone();
+            async move { client.time_to_live(lease.0, None).await }
+        });
+        let answer = answer.await?;
+        // etcd says -1 for a lease that it does not have.
+        let left = u64::try_from(answer.ttl()).map_err(|_| Error::LeaseNotFound { lease })?;
+        let granted = u64::try_from(answer.granted_ttl()).unwrap_or_default();
+        Ok(LeaseTime::new(Duration::from_secs(left), Duration::from_secs(granted)))
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use orrery_store::{Error, LeaseId, Revision, Store, Transaction};
+use orrery_store::{Error, LeaseId, LeaseTime, Revision, Store, Transaction};
 
 use crate::backend::{Backend, soon};
 use crate::watches::{list_is, next, short};
@@ -61,6 +61,16 @@ pub(crate) async fn a_put_decides_the_lease(Backend { store, .. }: Backend) {
     list_is(&*store, "/d/", &["/d/deleted", "/d/freed", "/d/moved"]).await;
     store.revoke(second).await.unwrap();
     list_is(&*store, "/d/", &["/d/deleted", "/d/freed"]).await;
+}
+
+pub(crate) async fn what_is_left_of_a_lease_is_told(Backend { store, .. }: Backend) {
+    let lease = store.grant(SECOND * 600).await.unwrap();
+    let LeaseTime { left, granted } = store.remaining(lease).await.unwrap();
+    assert_eq!(granted, SECOND * 600);
+    assert!(left <= granted && left > SECOND * 500, "{left:?}");
+    assert_eq!(left.subsec_nanos(), 0);
+    store.revoke(lease).await.unwrap();
+    assert_eq!(store.remaining(lease).await, Err(Error::LeaseNotFound { lease }));
 }
 
 pub(crate) async fn an_unknown_lease_is_refused(Backend { store, .. }: Backend) {

@@ -27,6 +27,7 @@ macro_rules! every_case {
             leases::an_ended_lease_deletes_its_keys,
             leases::a_kept_lease_lives_on,
             leases::a_put_decides_the_lease,
+            leases::what_is_left_of_a_lease_is_told,
             leases::an_unknown_lease_is_refused,
             model::random_transactions_match_the_model,
         }
