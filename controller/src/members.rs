@@ -4,7 +4,7 @@ use crate::election::ControllerRecord;
 use crate::shared::Shared;
 use futures::StreamExt as _;
 use orrery_core::cluster::CONTROLLERS;
-use orrery_store::{Entry, Error, Event, LeaseId, Store, Transaction};
+use orrery_store::{Entry, Error, Event, LeaseId, Revision, Store, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,24 +60,32 @@ async fn follow(shared: &Shared, store: &dyn Store, lease: &mut Option<LeaseId>)
     if fresh || store.get(&key).await?.is_none_or(|entry| entry.value != value) {
         store.transact(Transaction::new().put_with_lease(key.clone(), value, lease)).await?;
     }
-    let list = orrery_store::list(store, CONTROLLERS).await?;
-    let read = |entry: &Entry| Some((entry.key.clone(), serde_json::from_slice::<ControllerRecord>(&entry.value).ok()?));
-    let mut known: BTreeMap<String, ControllerRecord> = list.entries.iter().filter_map(read).collect();
-    let mut watch = store.watch(CONTROLLERS, list.revision.next()).await?;
+    let (mut known, mut as_of) = listed(store).await?;
+    let mut watch = store.watch(CONTROLLERS, as_of.next()).await?;
     let mut keep = tokio::time::interval(MEMBER_TTL / 3);
     keep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         shared.set_controllers(known.values().map(|record| (record.id.clone(), record.clone())).collect());
         tokio::select! {
             biased;
-            _ = keep.tick() => store.keep_alive(lease).await?,
+            _ = keep.tick() => {
+                store.keep_alive(lease).await?;
+                // A watch may lose a change, and the next one may be days away.
+                (known, as_of) = listed(store).await?;
+                if !known.contains_key(&key) {
+                    return Err(own_key_gone());
+                }
+            }
             batch = watch.next() => {
                 let batch = batch.unwrap_or_else(|| Err(Error::WatchLost { reason: "it has ended".into() }))?;
+                if batch.revision <= as_of {
+                    continue;
+                }
                 for event in batch.events {
                     match &event {
                         Event::Put(entry) => known.extend(read(entry)),
                         Event::Delete { key: gone, .. } if *gone == key => {
-                            return Err(Error::WatchLost { reason: "this controller's own key is gone".into() });
+                            return Err(own_key_gone());
                         }
                         Event::Delete { key, .. } => drop(known.remove(key)),
                     }
@@ -85,4 +93,18 @@ async fn follow(shared: &Shared, store: &dyn Store, lease: &mut Option<LeaseId>)
             }
         }
     }
+}
+
+/// The controllers by key, and the revision at which they were read.
+async fn listed(store: &dyn Store) -> Result<(BTreeMap<String, ControllerRecord>, Revision), Error> {
+    let list = orrery_store::list(store, CONTROLLERS).await?;
+    Ok((list.entries.iter().filter_map(read).collect(), list.revision))
+}
+
+fn read(entry: &Entry) -> Option<(String, ControllerRecord)> {
+    Some((entry.key.clone(), serde_json::from_slice(&entry.value).ok()?))
+}
+
+fn own_key_gone() -> Error {
+    Error::WatchLost { reason: "this controller's own key is gone".into() }
 }
