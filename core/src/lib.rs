@@ -14,6 +14,7 @@ pub mod instance;
 pub mod node;
 pub mod package;
 pub mod placement;
+pub mod report;
 pub mod role;
 pub mod scalar;
 pub mod task;
