@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::sim_report::{NODES_MAX, TASKS_MAX};
+
 /// Orrery: a datacenter operating system.
 #[derive(Debug, Parser)]
 #[command(name = "orrery", version, about, after_help = "Try `orrery up --detach`, then `dcos package search`.")]
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Store(StoreOptions),
     /// Save and restore a cluster.
     Backup(BackupOptions),
+    /// Try things on paper: no cluster is needed and none is changed.
+    Sim(SimOptions),
 }
 
 /// Data directory of the cluster.
@@ -393,4 +397,63 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some(ttl) if ttl <= TTL_MAX => Ok(ttl),
         _ => Err("at most 30d".into()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimOptions {
+    #[command(subcommand)]
+    pub(crate) command: SimCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Place a workload with the engine of the leader; tell how well it lies and draw it.
+    Report(ReportOptions),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orrery sim report                                        a mixed workload on 320 nodes, in words
+  orrery sim report --output placement.svg                 the same, and a heat map of the nodes
+  orrery sim report --nodes 10000 --strategy binpack --fill 60 --output page.html
+  orrery sim report --workload cluster.yaml                nodes and apps of your own:
+
+    nodes:
+    - { count: 20, resources: 'cpus:16;mem:65536;disk:400000', attributes: 'rack:r1', zone: a }
+    - { hostname: big, resources: 'cpus:64;mem:262144', attributes: 'rack:r2', state: draining }
+    apps:
+    - { id: /web, cpus: 0.5, mem: 512, instances: 200, constraints: [[rack, GROUP_BY]] }")]
+pub(crate) struct ReportOptions {
+    /// Nodes and apps, YAML or JSON; apps as in Marathon, nodes with what `orrery agent` takes as
+    /// --resources, --attributes, --region, --zone and --role, a count and a state (active, draining,
+    /// drained, lost) [default: a mixed workload].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "tasks", "fill"])]
+    pub(crate) workload: Option<PathBuf>,
+    /// Nodes of the mixed workload.
+    #[arg(long, value_name = "N", default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    pub(crate) nodes: u32,
+    /// Most tasks of the mixed workload [default: as many as fill it].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=TASKS_MAX))]
+    pub(crate) tasks: Option<u64>,
+    /// Same seed, same workload and same ports.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Strategy of apps that name none.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = StrategyName::Spread)]
+    pub(crate) strategy: StrategyName,
+    /// How much of the scarcer of cpus and memory the mixed workload asks for; beyond 100 something waits.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u32).range(0..=200))]
+    pub(crate) fill: u32,
+    /// Draw a heat map of the nodes: an .svg, or an .html with the words below it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Which of the nodes that take a task is best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StrategyName {
+    /// Fewest instances of the app, then least loaded.
+    Spread,
+    /// The node in use whose free room is shaped most like the task.
+    Binpack,
 }

@@ -12,13 +12,14 @@ mod instance_file;
 mod location;
 mod logging;
 mod signals;
+mod sim_report;
 mod status;
 mod store_command;
 mod token_command;
 mod universe;
 mod up;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, SimCommand};
 use clap::Parser as _;
 use std::process::ExitCode;
 
@@ -70,6 +71,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(options) => token_command::run(&options),
         Command::Store(options) => store_command::run(&options),
         Command::Backup(options) => backup::run(options),
+        Command::Sim(options) => match &options.command {
+            SimCommand::Report(options) => sim_report::run(options),
+        },
     }
 }
 
