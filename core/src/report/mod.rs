@@ -73,9 +73,11 @@ pub struct Report {
     pub used: usize,
     /// Fewest nodes that could hold as much: see [`fewest_nodes`].
     pub lower_bound: usize,
-    /// Of the nodes in use, the share taken of the resource that is scarcest there, thousandths, and
-    /// its column. What is missing to 1000 is machine beyond what the scarcest resource needs.
-    pub tightest: (usize, i64),
+    /// The resource by which they are so many, its column.
+    pub deciding: usize,
+    /// The share of it on nodes in use that is taken, thousandths. What is missing to 1000 is machine
+    /// beyond what the tasks need, whatever the sizes of the machines.
+    pub packed: i64,
     /// Use of what is free.
     pub fragmentation: Fragmentation,
     /// How evenly the load lies on open nodes.
@@ -96,17 +98,17 @@ impl Report {
             }
         }
         let used = nodes.iter().filter(|node| node.tasks > 0).count();
-        let tightest = (0..4).map(|column| (column, part(taken[column], in_use[column])));
-        let tightest = tightest.fold((0, 0), |best, next| if next.1 > best.1 { next } else { best });
         let capacities: Vec<Columns> = nodes.iter().map(NodeUse::capacity).collect();
+        let (lower_bound, deciding) = fewest_nodes(&capacities, taken);
         let open = nodes.iter().zip(&shares).filter(|(node, _)| node.is_open());
         Self {
             capacity,
             taken,
             tasks: nodes.iter().map(|node| u64::from(node.tasks)).sum(),
             used,
-            lower_bound: fewest_nodes(&capacities, taken),
-            tightest,
+            lower_bound,
+            deciding,
+            packed: part(taken[deciding], in_use[deciding]),
             fragmentation: Fragmentation::of(nodes, shapes, &rooms),
             balance: Balance::of(open.map(|(_, share)| share.dominant).collect()),
             nodes: shares,

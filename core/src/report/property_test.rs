@@ -61,7 +61,7 @@ proptest! {
             prop_assert!((0..=1000).contains(&report.share(column)));
         }
         prop_assert!(report.lower_bound <= report.used, "{} > {}", report.lower_bound, report.used);
-        prop_assert!(report.tightest.1 <= 1000);
+        prop_assert!(report.packed <= 1000);
         for room in &report.fragmentation.shapes {
             prop_assert!(room.fits <= room.pooled, "{room:?}");
         }

@@ -239,7 +239,7 @@ mod tests {
         let refusals = waiting.refusals.as_ref().unwrap();
         assert_eq!(refusals.nodes, 2);
         let report = Report::of(&outcome.nodes, &outcome.shapes);
-        assert_eq!((report.used, report.lower_bound, report.tightest), (2, 2, (0, 1000)));
+        assert_eq!((report.used, report.lower_bound, report.deciding, report.packed), (2, 2, 0, 1000));
         assert_eq!(report.roles(&outcome.apps)[0].tasks, 8);
         assert_eq!(report.roles(&outcome.apps)[0].dominant, 1000);
     }

@@ -29,14 +29,18 @@ pub(super) fn amount(column: usize, amount: i128) -> String {
     }
 }
 
-/// An amount of a column without a unit, for `x of y unit`.
-pub(super) fn bare(column: usize, amount: i128) -> String {
+/// `some` of `all` of a column, with units where they are needed: `26 of 32`, `1.5 of 2 TiB`,
+/// `512 MiB of 2 TiB`.
+pub(super) fn of(column: usize, some: i128, all: i128) -> String {
     match column {
-        0 => cpus(amount),
-        3 => count(amount.max(0).unsigned_abs()),
+        0 => format!("{} of {}", cpus(some), cpus(all)),
+        3 => format!("{} of {}", count(some.max(0).unsigned_abs()), count(all.max(0).unsigned_abs())),
         _ => {
-            let text = bytes(amount);
-            text.rsplit_once(' ').map_or(text.clone(), |(number, _)| number.to_owned())
+            let (some, all) = (bytes(some), bytes(all));
+            match (some.rsplit_once(' '), all.rsplit_once(' ')) {
+                (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} of {all}"),
+                _ => format!("{some} of {all}"),
+            }
         }
     }
 }
@@ -100,7 +104,9 @@ mod tests {
         ] {
             assert_eq!(amount(column, thousandths), text);
         }
-        assert_eq!(bare(1, 1_536_000), "1.5");
+        assert_eq!(of(0, 26_000, 32_500), "26 of 32.5");
+        assert_eq!(of(1, 1_536_000, 2_048_000), "1.5 of 2 GiB");
+        assert_eq!([of(1, 512_000, 2_048_000), of(3, 1, 8)], ["512 MiB of 2 GiB", "1 of 8"]);
         assert_eq!(shape([500, 1_024_000, 1_024_000, 0], &[]), "0.5 cpus, 1 GiB");
         assert_eq!(shape([0; 4], &["gpu".into()]), "nothing, on gpu");
     }

@@ -1,6 +1,6 @@
 //! A cluster as clusters are: it grew, it has been lived in, and some of its nodes are away.
 
-use orrery_core::app::{Constraint, Operator, PortDefinition};
+use orrery_core::app::{Constraint, Operator, Packing, Placement, PortDefinition};
 use orrery_core::cluster::Entropy;
 use orrery_core::node::{Bundle, Node, NodeFacts, NodeId, PortRanges, Resources};
 use orrery_core::report::{Closing, Event, Sums};
@@ -77,7 +77,7 @@ const KINDS: [Kind; 12] = [
 
 fn machine(mix: &Mix, number: u32) -> (u32, &'static Machine) {
     // Small clusters have small racks, so that there is something to see of every kind of machine.
-    let size = RACK_NODES.min((mix.nodes / 24).max(1));
+    let size = RACK_NODES.min((mix.nodes / 20).max(1));
     let rack = number / size;
     (rack, &MACHINES[RACKS[rack as usize % RACKS.len()]])
 }
@@ -107,11 +107,7 @@ fn node(mix: &Mix, number: u32) -> Option<Node> {
         zone: Some(format!("zone-{}", ["a", "b", "c"][zone as usize])),
         role: if *gpus > 0 { "gpu" } else { "*" }.into(),
         executors: vec!["process".into(), "docker".into()],
-        ..NodeFacts::new(
-            id,
-            format!("node-{number:05}"),
-            [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
-        )
+        ..NodeFacts::new(id, format!("node-{number:05}"), [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into())
     };
     Some(Node::joined(facts, Timestamp::EPOCH))
 }
@@ -216,6 +212,8 @@ impl Draw {
             role: Some(kind.role.to_owned()),
             accepted_resource_roles: if kind.gpus > 0 { vec!["gpu".into()] } else { Vec::new() },
             constraints: self.constraints(kind),
+            // Work that comes and goes is packed, so that large tasks find room elsewhere.
+            placement: Placement { strategy: (kind.group == "batch").then_some(Packing::Binpack), ..Placement::default() },
             port_definitions: if kind.group == "web" { vec![PortDefinition::default()] } else { Vec::new() },
             labels: BTreeMap::from([("group".to_owned(), kind.group.to_owned())]),
             ..App::new(id)
@@ -230,7 +228,7 @@ impl Draw {
         match (kind.group, self.below(10)) {
             ("web", 0) => constraint("hostname", Operator::MaxPer, Some("2")),
             ("web", 1) => constraint("@zone", Operator::GroupBy, None),
-            ("data", 0) => constraint("rack", Operator::GroupBy, None),
+            ("data", 0) => constraint("rack", Operator::MaxPer, Some("4")),
             ("data", 1 | 2) => constraint("machine", Operator::Is, Some("memory")),
             ("batch", 0 | 1) => constraint("@zone", Operator::Cluster, None),
             ("batch", 2) => constraint("machine", Operator::Unlike, Some("memory")),

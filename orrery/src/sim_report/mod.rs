@@ -61,7 +61,10 @@ impl Form {
         match extension.to_ascii_lowercase().as_str() {
             "svg" => Ok(Self::Svg),
             "html" | "htm" => Ok(Self::Html),
-            _ => anyhow::bail!("--output: {} is neither a picture nor a page; name a file that ends in .svg or .html", path.display()),
+            _ => anyhow::bail!(
+                "--output: {} is neither a picture nor a page; name a file that ends in .svg or .html",
+                path.display()
+            ),
         }
     }
 }
@@ -113,7 +116,9 @@ mod tests {
 
     #[test]
     fn the_form_follows_the_name() {
-        for (name, form) in [("a.svg", Some(Form::Svg)), ("b/c.HTML", Some(Form::Html)), ("a.png", None), ("svg", None), ("", None)] {
+        for (name, form) in
+            [("a.svg", Some(Form::Svg)), ("b/c.HTML", Some(Form::Html)), ("a.png", None), ("svg", None), ("", None)]
+        {
             assert_eq!(Form::of(Path::new(name)).ok(), form, "{name}");
         }
     }

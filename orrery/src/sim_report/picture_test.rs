@@ -62,7 +62,9 @@ fn entities_are_sound(text: &str) -> bool {
 
 #[test]
 fn pictures_are_well_formed() {
-    for view in [mixed(90, 70, Strategy::Spread), mixed(7, 150, Strategy::Binpack), mixed(1, 0, Strategy::Spread), hostile(), nothing()] {
+    for view in
+        [mixed(90, 70, Strategy::Spread), mixed(7, 150, Strategy::Binpack), mixed(1, 0, Strategy::Spread), hostile(), nothing()]
+    {
         let svg = picture::svg(&view);
         check(&svg);
         assert_eq!(svg.matches("xmlns").count(), 1);
@@ -105,7 +107,8 @@ fn words_tell_what_waits_and_why() {
 fn the_picture_of_the_guide_is_the_one_drawn_now() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let guide = std::fs::read_to_string(docs.join("scheduling.md")).unwrap();
-    let command = guide.lines().map(str::trim).find(|line| line.starts_with("orrery sim report") && line.ends_with("placement.svg"));
+    let command =
+        guide.lines().map(str::trim).find(|line| line.starts_with("orrery sim report") && line.ends_with("placement.svg"));
     let arguments = Arguments::try_parse_from(command.unwrap().split(' ')).unwrap();
     let Command::Sim(options) = arguments.command else { panic!() };
     let SimCommand::Report(options) = options.command;

@@ -1,7 +1,7 @@
 //! The report in words.
 
 use super::View;
-use super::figure::{amount, bare, count, percent, shape};
+use super::figure::{amount, count, of, percent, shape};
 use orrery_core::placement::Reason;
 use orrery_core::report::{AppOutcome, RESOURCES, Report, Standing};
 use std::cmp::Reverse;
@@ -32,7 +32,7 @@ pub(super) fn summary(view: &View) -> String {
     for column in (0..4).filter(|column| report.capacity[*column] > 0) {
         let name = if column == 0 { "Taken" } else { "" };
         let (taken, all) = (report.taken[column], report.capacity[column]);
-        line(name, format!("{:<5}{} of {} ({})", RESOURCES[column], amount(column, taken), amount(column, all), percent(report.share(column))));
+        line(name, format!("{:<5}{} ({})", RESOURCES[column], of(column, taken, all), percent(report.share(column))));
     }
     let balance = &report.balance;
     line(
@@ -63,17 +63,11 @@ fn nodes(report: &Report) -> String {
 }
 
 fn used(report: &Report) -> String {
-    let (column, taken) = report.tightest;
+    let (column, taken) = (report.deciding, report.packed);
     let bound = report.lower_bound;
     let mut text = format!("{}; no placement could do with fewer than {}", count(report.used), count(bound));
     if taken > 0 {
-        let beyond = (1_000_000 / taken - 1_000).max(0);
-        let _ = write!(
-            text,
-            "; they have {} more {} than their tasks take, the scarcest resource",
-            percent(beyond),
-            RESOURCES[column]
-        );
+        let _ = write!(text, "; tasks take {} of their {}, the resource that decides", percent(taken), RESOURCES[column]);
     }
     text
 }
@@ -86,10 +80,9 @@ fn fragmentation(view: &View, line: &mut impl FnMut(&str, String)) {
         line(
             name,
             format!(
-                "{:<5}{} of {} free stranded ({})",
+                "{:<5}{} free stranded ({})",
                 RESOURCES[column],
-                bare(column, stranded.min(free)),
-                amount(column, free),
+                of(column, stranded, free),
                 percent(fragmentation.share(column))
             ),
         );
@@ -117,7 +110,16 @@ fn roles(view: &View, line: &mut impl FnMut(&str, String)) {
     for role in view.roles.iter().take(ROLES_TOLD) {
         let parts = (0..4).filter(|column| role.taken[*column] > 0).map(|column| amount(column, role.taken[column]));
         let parts: Vec<String> = parts.collect();
-        line(name, format!("{:<12}{:>8} of the cluster: {} tasks, {}", role.role, percent(role.dominant), count(role.tasks), parts.join(", ")));
+        line(
+            name,
+            format!(
+                "{:<12}{:>8} of the cluster: {} tasks, {}",
+                role.role,
+                percent(role.dominant),
+                count(role.tasks),
+                parts.join(", ")
+            ),
+        );
         name = "";
     }
     let rest = view.roles.len().saturating_sub(ROLES_TOLD);
@@ -143,7 +145,15 @@ fn waiting(view: &View, line: &mut impl FnMut(&str, String)) {
     }
     let word = |reason: &Option<Reason>| reason.map_or_else(|| "there is no node".to_owned(), |reason| format!("{reason:?}"));
     let parts: Vec<String> = reasons.iter().map(|(reason, tasks)| format!("{} by {}", count(*tasks), word(reason))).collect();
-    line("Waiting", format!("{} tasks of {} apps, by what most nodes said: {}", count(view.waiting()), count(waiting.len()), parts.join(", ")));
+    line(
+        "Waiting",
+        format!(
+            "{} tasks of {} apps, by what most nodes said: {}",
+            count(view.waiting()),
+            count(waiting.len()),
+            parts.join(", ")
+        ),
+    );
     waiting.sort_by_key(|app| Reverse(app.waiting));
     for app in waiting.iter().take(WAITING_TOLD) {
         let sentence = app.refusals.as_ref().map(orrery_core::placement::Refusals::sentence).unwrap_or_default();

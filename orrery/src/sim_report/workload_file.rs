@@ -38,7 +38,11 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Workload> {
     let mut text = String::new();
     let file = File::open(path).with_context(|| format!("cannot read the workload {name}"))?;
     let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).with_context(|| format!("cannot read {name} as text"))?;
-    anyhow::ensure!(read as u64 <= FILE_BYTES_MAX, "{name} is larger than {} MiB; use `count` for nodes that are alike", FILE_BYTES_MAX >> 20);
+    anyhow::ensure!(
+        read as u64 <= FILE_BYTES_MAX,
+        "{name} is larger than {} MiB; use `count` for nodes that are alike",
+        FILE_BYTES_MAX >> 20
+    );
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let value: Value = if is_json {
         serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("{name} is not valid JSON: {error}"))?
@@ -170,11 +174,7 @@ impl Reader {
                 zone: zone.clone(),
                 role: role.clone().unwrap_or_else(|| "*".into()),
                 executors: vec!["process".into(), "docker".into()],
-                ..NodeFacts::new(
-                    id.clone(),
-                    name,
-                    [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into(),
-                )
+                ..NodeFacts::new(id.clone(), name, [10, (number >> 16) as u8, (number >> 8) as u8, number as u8].into())
             };
             let (facts, faults) = facts.checked();
             if !faults.is_empty() {

@@ -1,7 +1,7 @@
 //! The cells of the map, each with its marks and with what it means in words.
 
 use super::super::View;
-use super::super::figure::{amount, bare, count, percent};
+use super::super::figure::{count, of, percent};
 use super::colour::step;
 use super::layout::{Layout, Rack, Zone};
 use super::markup::{Svg, escape, shorten};
@@ -80,7 +80,9 @@ pub(super) fn mark(x: u32, y: u32, side: u32, standing: Standing) -> String {
         Standing::InUse | Standing::Empty => String::new(),
         Standing::Stranded => {
             let (corner, length) = (x + side, (side * 6 / 11).max(3));
-            format!("<path class=\"stuck\" d=\"M{corner} {y}v{length}l-{length} -{length}z\"/>")
+            // In a small cell an edge would leave nothing of the corner.
+            let edge = if side >= 12 { "1" } else { ".3" };
+            format!("<path class=\"stuck\" stroke-width=\"{edge}\" d=\"M{corner} {y}v{length}l-{length} -{length}z\"/>")
         }
         Standing::Draining | Standing::Closed => {
             format!("<path class=\"line over\" stroke-width=\"{thick}\" d=\"M{left} {bottom}L{right} {top}\"/>")
@@ -102,15 +104,8 @@ fn words(node: &NodeUse, share: &NodeShare) -> String {
     let _ = write!(text, ": {}, {} tasks", share.standing.as_str(), count(node.tasks));
     let capacity = node.capacity();
     for column in (0..4).filter(|column| capacity[*column] > 0) {
-        let (taken, all) = (node.taken[column].into(), capacity[column].into());
-        let same_unit = unit(&amount(column, taken)) == unit(&amount(column, all));
-        let taken = if column == 0 || column == 3 || same_unit { bare(column, taken) } else { amount(column, taken) };
-        let all = if column == 0 || column == 3 { bare(column, all) } else { amount(column, all) };
-        let _ = write!(text, "\n{} {taken} of {all} ({})", RESOURCES[column], percent(share.shares[column]));
+        let words = of(column, node.taken[column].into(), capacity[column].into());
+        let _ = write!(text, "\n{} {words} ({})", RESOURCES[column], percent(share.shares[column]));
     }
     text
-}
-
-fn unit(amount: &str) -> &str {
-    amount.rsplit_once(' ').map_or("", |(_, unit)| unit)
 }

@@ -5,7 +5,7 @@ use orrery_core::report::NodeUse;
 use std::collections::BTreeMap;
 
 /// Sizes of cells that are tried, the first that keeps the map low enough is taken.
-const CELLS: [u32; 10] = [26, 22, 19, 16, 13, 11, 9, 7, 5, 4];
+const CELLS: [u32; 11] = [32, 26, 22, 19, 16, 13, 11, 9, 7, 5, 4];
 /// Height that the map should keep to; very many nodes go beyond it.
 const HEIGHT_GOAL: u32 = 760;
 /// Height of a zone's heading.
@@ -14,6 +14,8 @@ const ZONE_HEAD: u32 = 30;
 const ZONE_GAP: u32 = 18;
 /// Height of a rack's name.
 const RACK_HEAD: u32 = 15;
+/// Nodes beyond which a group is drawn as one heap.
+const HEAP_MIN: u32 = 120;
 /// Smallest cell below which racks have no names.
 const NAMED_CELL: u32 = 7;
 
@@ -99,13 +101,20 @@ impl Layout {
     }
 }
 
-/// Racks are a little wider than high; what is one large heap fills the width.
+/// Racks are a little wider than high, with as few holes as that allows; what is one large heap fills
+/// the width.
 fn columns(count: usize, most: u32) -> u32 {
+    let (count, most) = (count as u32, most.max(1));
+    if count > HEAP_MIN {
+        return most;
+    }
     let mut columns = 1;
-    while u64::from(columns) * u64::from(columns) * 4 < count as u64 * 5 {
+    while columns * columns * 4 < count * 5 {
         columns += 1;
     }
-    if count > 120 { most } else { columns }.clamp(1, most.max(1))
+    let holes = |columns: &u32| columns * count.div_ceil(*columns) - count;
+    let near = (columns.saturating_sub(1).max(1)..=columns + 2).min_by_key(|columns| (holes(columns), *columns));
+    near.unwrap_or(columns).min(most)
 }
 
 /// A zone's name and its racks with their nodes.

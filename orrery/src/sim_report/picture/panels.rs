@@ -1,14 +1,14 @@
 //! Figures above the map; below it the histogram, the legend and the room that is left.
 
 use super::super::View;
-use super::super::figure::{amount, bare, count, percent, shape};
+use super::super::figure::{count, of, percent, shape};
 use super::colour::{STEPS, step};
 use super::markup::{Svg, escape, shorten};
 use super::{MARGIN, WIDTH, cells};
 use orrery_core::report::{NodeShare, Standing};
 
 /// Height of what is below the map.
-pub(super) const HEIGHT: u32 = 250;
+pub(super) const HEIGHT: u32 = 222;
 /// Where the tiles stand, and how high they are.
 const TILES_TOP: u32 = 96;
 const TILE_HEIGHT: u32 = 72;
@@ -22,24 +22,34 @@ const SHAPES_DRAWN: usize = 6;
 pub(super) fn tiles(svg: &mut Svg, view: &View) {
     let report = &view.report;
     let fragmentation = &report.fragmentation;
-    let taken = |column: usize| format!("{} of {}", bare(column, report.taken[column]), amount(column, report.capacity[column]));
+    let taken = |column: usize| of(column, report.taken[column], report.capacity[column]);
     let waiting = view.waiting();
     let tiles = [
-        ("Nodes used", format!("{} of {}", count(report.used), count(report.nodes.len())), format!("at least {} needed", count(report.lower_bound))),
-        ("Tasks placed", count(report.tasks), if waiting == 0 { "none waits".into() } else { format!("{} wait", count(waiting)) }),
+        ("Nodes used", count(report.used), format!("of {}, {} at least", count(report.nodes.len()), count(report.lower_bound))),
+        (
+            "Tasks placed",
+            count(report.tasks),
+            if waiting == 0 { "none waits".into() } else { format!("{} wait", count(waiting)) },
+        ),
         ("Cpus taken", percent(report.share(0)), taken(0)),
         ("Memory taken", percent(report.share(1)), taken(1)),
         (
             "Free but stranded",
-            format!("{} cpus", percent(fragmentation.share(0) / 10 * 10)),
-            format!("{} of the memory", percent(fragmentation.share(1) / 10 * 10)),
+            format!("{} of cpus", percent(fragmentation.share(0) / 10 * 10)),
+            format!("{} of memory", percent(fragmentation.share(1) / 10 * 10)),
         ),
-        ("Spread of load", format!("± {}", percent(report.balance.deviation)), format!("around {}", percent(report.balance.mean))),
+        (
+            "Spread of load",
+            format!("± {}", percent(report.balance.deviation)),
+            format!("around {}", percent(report.balance.mean)),
+        ),
     ];
     let width = (WIDTH - 2 * MARGIN - 5 * TILE_GAP) / 6;
     for (at, (label, value, note)) in (0..).zip(&tiles) {
         let x = MARGIN + at * (width + TILE_GAP);
-        svg.write(format_args!("<rect class=\"tile\" x=\"{x}\" y=\"{TILES_TOP}\" width=\"{width}\" height=\"{TILE_HEIGHT}\" rx=\"6\"/>"));
+        svg.write(format_args!(
+            "<rect class=\"tile\" x=\"{x}\" y=\"{TILES_TOP}\" width=\"{width}\" height=\"{TILE_HEIGHT}\" rx=\"6\"/>"
+        ));
         svg.text(x + 12, TILES_TOP + 20, "label", label);
         svg.text(x + 12, TILES_TOP + 44, "value", value);
         svg.text(x + 12, TILES_TOP + 62, "small", &shorten(note, 28));
@@ -83,8 +93,8 @@ fn histogram(svg: &mut Svg, view: &View) {
             BAR - 2,
             escape(&words)
         ));
-        if nodes > 0 && nodes < 1_000 {
-            svg.text(x + BAR / 2 - 1, base - height - 4, "rack mid", &count(nodes));
+        if nodes > 0 {
+            svg.text(x + BAR / 2 - 1, base - height - 4, "rack mid", &brief(nodes));
         }
         svg.write(format_args!("<rect class=\"c{at}\" x=\"{x}\" y=\"{}\" width=\"{BAR}\" height=\"10\"/>", base + 4));
     }
@@ -95,6 +105,15 @@ fn histogram(svg: &mut Svg, view: &View) {
             _ => "small mid",
         };
         svg.text(at * 5 * BAR, base + 30, class, &format!("{} %", at * 25));
+    }
+}
+
+/// A count that is as narrow as a bar.
+fn brief(nodes: usize) -> String {
+    match nodes {
+        0..1_000 => nodes.to_string(),
+        1_000..10_000 => format!("{}.{}k", nodes / 1_000, nodes / 100 % 10),
+        _ => format!("{}k", nodes / 1_000),
     }
 }
 
@@ -118,7 +137,8 @@ fn room(svg: &mut Svg, view: &View) {
     for (at, room) in (0..).zip(view.report.fragmentation.shapes.iter().take(SHAPES_DRAWN)) {
         let y = 28 + at * 30;
         let name = shape(room.shape.need, &room.shape.roles);
-        let filled = if room.pooled == 0 { 0 } else { (u128::from(room.fits) * u128::from(BAR) / u128::from(room.pooled)) as u32 };
+        let filled =
+            if room.pooled == 0 { 0 } else { (u128::from(room.fits) * u128::from(BAR) / u128::from(room.pooled)) as u32 };
         svg.text(0, y + 14, "small", &shorten(&name, 30));
         svg.write(format_args!("<rect class=\"rest\" x=\"{LABEL}\" y=\"{}\" width=\"{BAR}\" height=\"12\" rx=\"2\"/>", y + 3));
         svg.write(format_args!("<rect class=\"c13\" x=\"{LABEL}\" y=\"{}\" width=\"{filled}\" height=\"12\" rx=\"2\"/>", y + 3));

@@ -15,7 +15,11 @@ const ON_LIGHT: Scheme = ["#ffffff", "#f3f5f8", "#1c2430", "#596373", "#c9d0d9",
 const ON_DARK: Scheme = ["#11161d", "#1a212b", "#e6ebf2", "#9aa6b6", "#3c4756", "#2b333e", "#ff6fb0", "#ff7b72", "#97a3b3"];
 
 pub(super) fn sheet() -> String {
-    format!("<style>{COMMON}{}@media (prefers-color-scheme:dark){{{}}}</style>", scheme(&ON_LIGHT, &LIGHT), scheme(&ON_DARK, &DARK))
+    format!(
+        "<style>{COMMON}{}@media (prefers-color-scheme:dark){{{}}}</style>",
+        scheme(&ON_LIGHT, &LIGHT),
+        scheme(&ON_DARK, &DARK)
+    )
 }
 
 fn scheme([background, tile, words, quiet, edge, closed, stranded, lost, over]: &Scheme, scale: &[&str]) -> String {
