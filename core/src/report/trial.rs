@@ -96,7 +96,9 @@ impl Trial {
             Event::End(id) => {
                 for index in (0..self.apps.len()).filter(|index| self.apps[*index].app.id == id).collect::<Vec<_>>() {
                     let seats = std::mem::take(&mut self.apps[index].seats);
-                    seats.iter().for_each(|seat| self.book(index, seat, false));
+                    for seat in &seats {
+                        self.book(index, seat, false);
+                    }
                     self.apps[index].ended = true;
                 }
             }
@@ -125,7 +127,9 @@ impl Trial {
         while left > 0 {
             let salt = self.entropy.next_number();
             let (seats, refusals) = self.ledger.place_batch(&app, left.min(SEATS_MAX), strategy, salt);
-            seats.iter().for_each(|seat| self.book(index, seat, true));
+            for seat in &seats {
+                self.book(index, seat, true);
+            }
             left -= seats.len();
             let done = refusals.is_some() || seats.is_empty();
             self.apps[index].seats.extend(seats);
@@ -171,7 +175,9 @@ impl Trial {
         for index in 0..self.apps.len() {
             let seats = std::mem::take(&mut self.apps[index].seats);
             let (gone, kept): (Vec<Seat>, Vec<Seat>) = seats.into_iter().partition(|seat| emptied.contains(&seat.node));
-            gone.iter().for_each(|seat| self.book(index, seat, false));
+            for seat in &gone {
+                self.book(index, seat, false);
+            }
             self.apps[index].seats = kept;
             if !gone.is_empty() {
                 self.place(index);

@@ -35,7 +35,9 @@ struct View {
 impl View {
     fn of(source: String, nodes: Vec<Node>, events: Vec<Event>, strategy: Strategy, seed: u64) -> Self {
         let mut trial = Trial::new(nodes, strategy, seed);
-        events.into_iter().for_each(|event| trial.happen(event));
+        for event in events {
+            trial.happen(event);
+        }
         let outcome = trial.finish();
         let report = Report::of(&outcome.nodes, &outcome.shapes);
         let roles = report.roles(&outcome.apps);

@@ -47,7 +47,7 @@ fn check(text: &str) {
         }
         let name = tag.split([' ', '/']).next().unwrap();
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()), "{tag}");
-        assert!(tag.matches('"').count() % 2 == 0 && !tag.contains('<') && entities_are_sound(tag), "{tag}");
+        assert!(tag.matches('"').count().is_multiple_of(2) && !tag.contains('<') && entities_are_sound(tag), "{tag}");
         if !tag.ends_with('/') {
             open.push(name);
         }

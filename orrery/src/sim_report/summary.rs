@@ -128,10 +128,11 @@ fn roles(view: &View, line: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// The reason that most nodes gave.
-pub(super) fn main_reason(app: &AppOutcome) -> Option<Reason> {
+/// The reason that most of the nodes gave that are meant for such tasks and open.
+fn main_reason(app: &AppOutcome) -> Option<Reason> {
     let reasons = &app.refusals.as_ref()?.by_reason;
-    reasons.iter().max_by_key(|(reason, count)| (**count, Reverse(**reason))).map(|(reason, _)| *reason)
+    let meant = |reason: &Reason| !matches!(reason, Reason::UnfulfilledRole | Reason::AgentMaintenance);
+    reasons.iter().max_by_key(|(reason, count)| (meant(reason), **count, Reverse(**reason))).map(|(reason, _)| *reason)
 }
 
 fn waiting(view: &View, line: &mut impl FnMut(&str, String)) {
@@ -148,7 +149,7 @@ fn waiting(view: &View, line: &mut impl FnMut(&str, String)) {
     line(
         "Waiting",
         format!(
-            "{} tasks of {} apps, by what most nodes said: {}",
+            "{} tasks of {} apps, by what most nodes said that could be asked: {}",
             count(view.waiting()),
             count(waiting.len()),
             parts.join(", ")

@@ -117,17 +117,21 @@ fn columns(count: usize, most: u32) -> u32 {
     near.unwrap_or(columns).min(most)
 }
 
-/// A zone's name and its racks with their nodes.
-type Group = (String, Vec<(String, Vec<usize>)>);
+/// A rack's name and its nodes.
+type NamedRack = (String, Vec<usize>);
+/// A zone's name and its racks.
+type Group = (String, Vec<NamedRack>);
 
 /// Zones by name, racks in the order in which the nodes name them.
 fn groups(nodes: &[NodeUse]) -> Vec<Group> {
     let rack_of = |node: &Node| node.field("rack").unwrap_or_default().to_owned();
     let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-    nodes.iter().for_each(|node| *sizes.entry(rack_of(&node.node)).or_default() += 1);
+    for node in nodes {
+        *sizes.entry(rack_of(&node.node)).or_default() += 1;
+    }
     // Racks of one node each say nothing.
     let racked = sizes.len() * 2 <= nodes.len() || sizes.len() <= 4;
-    let mut zones: BTreeMap<String, (BTreeMap<String, usize>, Vec<(String, Vec<usize>)>)> = BTreeMap::new();
+    let mut zones: BTreeMap<String, (BTreeMap<String, usize>, Vec<NamedRack>)> = BTreeMap::new();
     for (number, node) in nodes.iter().enumerate() {
         let facts = &node.node.facts;
         let parts: Vec<&str> = [&facts.region, &facts.zone].into_iter().filter_map(|part| part.as_deref()).collect();
