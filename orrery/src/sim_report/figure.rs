@@ -13,6 +13,11 @@ pub(super) fn count(number: impl TryInto<u128>) -> String {
     text
 }
 
+/// A count and what is counted: `1 node`, `2 nodes`.
+pub(super) fn things(number: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Thousandths as per cent: `12.3 %`.
 pub(super) fn percent(thousandths: i64) -> String {
     let tenth = thousandths.unsigned_abs() % 10;
@@ -104,6 +109,7 @@ mod tests {
         ] {
             assert_eq!(amount(column, thousandths), text);
         }
+        assert_eq!([things(0, "node"), things(1, "node")], ["0 nodes", "1 node"]);
         assert_eq!(of(0, 26_000, 32_500), "26 of 32.5");
         assert_eq!(of(1, 1_536_000, 2_048_000), "1.5 of 2 GiB");
         assert_eq!([of(1, 512_000, 2_048_000), of(3, 1, 8)], ["512 MiB of 2 GiB", "1 of 8"]);

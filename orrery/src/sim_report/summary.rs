@@ -1,7 +1,7 @@
 //! The report in words.
 
 use super::View;
-use super::figure::{amount, count, of, percent, shape};
+use super::figure::{amount, count, of, percent, shape, things};
 use orrery_core::placement::Reason;
 use orrery_core::report::{AppOutcome, RESOURCES, Report, Standing};
 use std::cmp::Reverse;
@@ -113,10 +113,10 @@ fn roles(view: &View, line: &mut impl FnMut(&str, String)) {
         line(
             name,
             format!(
-                "{:<12}{:>8} of the cluster: {} tasks, {}",
+                "{:<12}{:>8} of the cluster: {}, {}",
                 role.role,
                 percent(role.dominant),
-                count(role.tasks),
+                things(role.tasks as usize, "task"),
                 parts.join(", ")
             ),
         );
@@ -149,9 +149,9 @@ fn waiting(view: &View, line: &mut impl FnMut(&str, String)) {
     line(
         "Waiting",
         format!(
-            "{} tasks of {} apps, by what most nodes said that could be asked: {}",
-            count(view.waiting()),
-            count(waiting.len()),
+            "{} of {}, by what most nodes said that could be asked: {}",
+            things(view.waiting(), "task"),
+            things(waiting.len(), "app"),
             parts.join(", ")
         ),
     );

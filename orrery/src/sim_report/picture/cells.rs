@@ -1,7 +1,7 @@
 //! The cells of the map, each with its marks and with what it means in words.
 
 use super::super::View;
-use super::super::figure::{count, of, percent};
+use super::super::figure::{of, percent, things};
 use super::colour::step;
 use super::layout::{Layout, Rack, Zone};
 use super::markup::{Svg, escape, shorten};
@@ -34,7 +34,7 @@ fn zone_words(zone: &Zone, view: &View) -> String {
         .map(|number| view.report.nodes[*number].dominant)
         .collect();
     let mean = open.iter().sum::<i64>() / (open.len() as i64).max(1);
-    format!("{} nodes, {} full", count(numbers().count()), percent(mean / 10 * 10))
+    format!("{}, {} full", things(numbers().count(), "node"), percent(mean / 10 * 10))
 }
 
 fn draw_rack(svg: &mut Svg, view: &View, layout: &Layout, rack: &Rack) {
@@ -101,7 +101,7 @@ fn words(node: &NodeUse, share: &NodeShare) -> String {
         // Writing to a string cannot fail.
         let _ = write!(text, " (role {})", shorten(&facts.role, NAME_CHARS_MAX));
     }
-    let _ = write!(text, ": {}, {} tasks", share.standing.as_str(), count(node.tasks));
+    let _ = write!(text, ": {}, {}", share.standing.as_str(), things(node.tasks as usize, "task"));
     let capacity = node.capacity();
     for column in (0..4).filter(|column| capacity[*column] > 0) {
         let words = of(column, node.taken[column].into(), capacity[column].into());

@@ -1,7 +1,7 @@
 //! Figures above the map; below it the histogram, the legend and the room that is left.
 
 use super::super::View;
-use super::super::figure::{count, of, percent, shape};
+use super::super::figure::{count, of, percent, shape, things};
 use super::colour::{STEPS, step};
 use super::markup::{Svg, escape, shorten};
 use super::{MARGIN, WIDTH, cells};
@@ -86,7 +86,7 @@ fn histogram(svg: &mut Svg, view: &View) {
         let height = (nodes * BAR_MAX as usize / most) as u32;
         // What is there is seen.
         let height = if nodes > 0 { height.max(2) } else { 0 };
-        let words = format!("{} nodes from {} to {} %", count(nodes), at * 5, at * 5 + 5);
+        let words = format!("{} from {} to {} %", things(nodes, "node"), at * 5, at * 5 + 5);
         svg.write(format_args!(
             "<rect class=\"c{at}\" x=\"{x}\" y=\"{}\" width=\"{}\" height=\"{height}\"><title>{}</title></rect>",
             base - height,
