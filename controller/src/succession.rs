@@ -158,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_lease_that_is_short_or_gone_runs_out() {
         let directory = tempfile::tempdir().unwrap();
-        let store = orrery_store::Embedded::open(&directory.path().join("store")).unwrap();
+        let store = orrery_store::Embedded::open(directory.path().join("store")).unwrap();
         let lease = store.grant(Duration::from_secs(600)).await.unwrap();
         let mut leader = LeaderRecord { controller: controller("a"), epoch: 1, steadfast: true, lease: Some(lease.0) };
         assert!(!is_running_out(&store, &leader).await);
