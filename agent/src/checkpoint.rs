@@ -1,5 +1,6 @@
 //! What an agent must know to take its tasks up again: one small file per task.
 
+use crate::spawner::PidRecord;
 use orrery_core::assignment::{Assignment, TaskReport};
 use orrery_core::health::Health;
 use orrery_core::task::StopCause;
@@ -68,6 +69,12 @@ impl Record {
         write_atomically(&self.run.record.join(RECORD_FILE), &serde_json::to_vec(self)?)
     }
 
+    /// When the init of its process was started, which init itself keeps.
+    fn noted_start(&self) -> Option<Timestamp> {
+        let pid = PidRecord::read(&self.run.record).ok().flatten()?;
+        (pid.at_ms > 0).then(|| Timestamp::from_millis(pid.at_ms))
+    }
+
     /// Reads all records below `directory`. The second list has the record directories that tell of no
     /// task: a launch that got no further, or a file that was damaged.
     pub(crate) fn read_all(directory: &Path) -> io::Result<(Vec<Self>, Vec<PathBuf>)> {
@@ -79,7 +86,11 @@ impl Record {
             }
             match fs::read(entry.path().join(RECORD_FILE)) {
                 Ok(bytes) => match serde_json::from_slice(&bytes) {
-                    Ok(record) => records.push(record),
+                    Ok(record) => {
+                        let record: Self = record;
+                        let started_at = record.started_at.or_else(|| record.noted_start());
+                        records.push(Self { started_at, ..record });
+                    }
                     Err(error) => {
                         tracing::warn!("the task record {} is damaged: {error}", entry.path().display());
                         broken.push(entry.path());
@@ -139,6 +150,10 @@ pub(crate) fn create_directories(run: &Run) -> io::Result<()> {
     fs::create_dir_all(runs)?;
     fs::DirBuilder::new().mode(0o700).create(&run.sandbox)?;
     let (latest, link) = (runs.join("latest"), runs.join(".latest"));
+    // The first run needs no exchange.
+    if std::os::unix::fs::symlink(&run.container, &latest).is_ok() {
+        return Ok(());
+    }
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(&run.container, &link)?;
     fs::rename(link, latest)

@@ -70,7 +70,7 @@ async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
         if adopted { Box::pin(adopt(&shared, &record)).await } else { Box::pin(begin(&shared, &mut record, stop.clone())).await };
     match started {
         Ok(Some(running)) => {
-            watch(&shared, &mut record, running.clone(), stop, !adopted).await;
+            watch(&shared, &mut record, running.clone(), stop).await;
             let report = Box::pin(finish(&shared, &record, Some(&running))).await;
             Box::pin(end(&shared, record, report)).await;
         }
@@ -163,20 +163,18 @@ async fn begin(
             Running::Docker(run)
         }
     };
-    record.started_at = Some(now());
-    if matches!(running, Running::Docker(_)) {
+    record.started_at = Some(match &running {
+        // Kept by its init, so that nothing has to be written here.
+        Running::Process(run) => run.started_at(),
+        Running::Docker(_) => now(),
+    });
+    if matches!(running, Running::Docker(_))
         // Without the id of its container a task could not be taken back.
-        note_start(record).await;
-    }
-    Ok(Some(running))
-}
-
-/// Keeps that the task runs, and since when.
-async fn note_start(record: &Record) {
-    if let Err(failure) = save(record).await {
-        // The task runs, and what is needed to take it back was written before; only the time is lost.
+        && let Err(failure) = save(record).await
+    {
         tracing::warn!(task = %record.task(), message = failure.message, "cannot save");
     }
+    Ok(Some(running))
 }
 
 async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
@@ -241,13 +239,7 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
 }
 
 /// Reports the task as running, checks and stops it, until it has ended.
-async fn watch(
-    shared: &Arc<Shared>,
-    record: &mut Record,
-    running: Running,
-    mut stop: watch::Receiver<Option<StopCause>>,
-    fresh: bool,
-) {
+async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut stop: watch::Receiver<Option<StopCause>>) {
     let Ok(spec) = container(record) else { return };
     let started_at = *record.started_at.get_or_insert(record.created_at);
     let addresses = match &running {
@@ -257,10 +249,6 @@ async fn watch(
     record.ready |= spec.readiness_checks.is_empty();
     record.health.resize(spec.health_checks.len(), orrery_core::health::Health::default());
     report_running(shared, record, started_at, &addresses);
-    if fresh && matches!(running, Running::Process(_)) {
-        // After the report: its init has a record of its own, and nobody should wait for a disk.
-        note_start(record).await;
-    }
     let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
     let subject = Subject {
         shared: shared.clone(),

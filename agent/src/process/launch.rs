@@ -8,6 +8,7 @@ use crate::checkpoint::Run;
 use crate::spawner::{END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation};
 use crate::volume::Resolved;
 use nix::sys::signal::Signal;
+use orrery_core::Timestamp;
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{CommandSpec, ContainerSpec};
 use std::net::IpAddr;
@@ -110,7 +111,7 @@ impl Executor {
             }
             // The spawner died with the request in its queue. Nothing has been started if we can
             // still claim the launch.
-            let claimed = PidRecord { pid: 0, start_time: 0 }.create(&run.record).map_err(|error| error.to_string())?;
+            let claimed = PidRecord::GIVEN_UP.create(&run.record).map_err(|error| error.to_string())?;
             if !claimed {
                 break;
             }
@@ -147,12 +148,11 @@ impl Executor {
     /// Finds out what has become of a task that was started earlier. A launch that has not begun is
     /// given up, so that it cannot begin behind our back. An error says nothing about the task.
     fn adopt(run: &Run) -> std::io::Result<(PidRecord, Found)> {
-        let nothing = PidRecord { pid: 0, start_time: 0 };
         let pid = match PidRecord::read(&run.record)? {
             Some(pid) => pid,
-            None if nothing.create(&run.record)? => nothing,
+            None if PidRecord::GIVEN_UP.create(&run.record)? => PidRecord::GIVEN_UP,
             // It began just now.
-            None => PidRecord::read(&run.record)?.unwrap_or(nothing),
+            None => PidRecord::read(&run.record)?.unwrap_or(PidRecord::GIVEN_UP),
         };
         if pid.pid == 0 {
             return Ok((pid, Found::Ended));
@@ -253,6 +253,11 @@ fn sentence(message: &str) -> String {
 }
 
 impl ProcessRun {
+    /// When it was started.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.pid.at_ms)
+    }
+
     /// Waits for the end of the task and of everything it started.
     pub(crate) async fn ended(&self) {
         self.process.ended().await;

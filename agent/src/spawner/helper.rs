@@ -1,7 +1,7 @@
 //! Runs a command inside a running task: the COMMAND health checks.
 
 use super::command::{Command, become_command};
-use super::launch::{Helper, HelperResult, process_start_time};
+use super::launch::{Helper, HelperResult, enter_group, process_start_time};
 use super::{privilege, read_request, report};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -43,7 +43,7 @@ fn join(helper: &Helper) -> Result<(), String> {
 fn execute(helper: &Helper, isolated: bool) -> Result<HelperResult, String> {
     for directory in &helper.cgroups {
         // Best effort: an unlimited probe is better than none.
-        let _ = std::fs::write(directory.join("cgroup.procs"), "0");
+        let _ = enter_group(directory);
     }
     if isolated {
         // Before the task can see this process.

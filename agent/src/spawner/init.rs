@@ -16,7 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,19 +29,19 @@ pub(crate) const END_NOW: Signal = Signal::SIGUSR1;
 const STATUS: i32 = 3;
 
 /// Runs the task described by `request`. The process ends with the task.
-pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool) {
+pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool, template: Option<OwnedFd>) {
     let launch: Launch = match read_request(request) {
         Ok(launch) => launch,
         Err(message) => return report(&status, "E", &message),
     };
-    let status = keep_only(status);
+    let status = keep_only(status, template.as_ref());
     // The task's view will not contain the record.
     let held = match Held::open(&launch.record) {
         Ok(held) => held,
         Err(error) => return report(&status, "E", &format!("cannot open {}: {}", launch.record.display(), error.desc())),
     };
     let record_at = if isolated { held.path() } else { launch.record.clone() };
-    if let Err(message) = start(&launch, &record_at, status, isolated) {
+    if let Err(message) = start(&launch, &record_at, status, isolated, template) {
         // The status pipe has been answered; the record is for an agent that has gone since.
         let record = ExitRecord { code: None, signal: None, at_ms: now_ms(), error: Some(message), lost_log_bytes: 0 };
         let _ = record.write(&record_at);
@@ -52,9 +52,9 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// Closes everything but the standard streams and the status pipe. Where the kernel refuses, the
+/// Closes everything but the standard streams, the status pipe and the template. Where the kernel refuses, the
 /// extra descriptors stay; they close when the command executes.
-fn keep_only(status: OwnedFd) -> OwnedFd {
+fn keep_only(status: OwnedFd, template: Option<&OwnedFd>) -> OwnedFd {
     let number = status.into_raw_fd();
     if number != STATUS {
         // SAFETY: this process was cloned for one task; no other code uses descriptor 3.
@@ -66,12 +66,18 @@ fn keep_only(status: OwnedFd) -> OwnedFd {
     }
     // SAFETY: the descriptors above belong to this process' copy of the spawner's table; nothing
     // here uses them again, the process ends by _exit.
-    let _ = unsafe { libc::syscall(libc::SYS_close_range, STATUS + 1, libc::c_uint::MAX, 0) };
+    let close = |first: i32, last: libc::c_uint| unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    let after = template.map_or(STATUS, |template| {
+        let template = template.as_raw_fd();
+        close(STATUS + 1, template as libc::c_uint - 1);
+        template
+    });
+    close(after + 1, libc::c_uint::MAX);
     // SAFETY: descriptor 3 is open and owned by nobody else.
     unsafe { OwnedFd::from_raw_fd(STATUS) }
 }
 
-fn prepare(launch: &Launch, record: &Path, isolated: bool) -> Result<(), String> {
+fn prepare(launch: &Launch, record: &Path, isolated: bool, template: Option<OwnedFd>) -> Result<(), String> {
     let _ = setsid();
     // Before /proc is replaced it shows this process under its number on the node.
     let pid = std::fs::read_link("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?;
@@ -79,14 +85,14 @@ fn prepare(launch: &Launch, record: &Path, isolated: bool) -> Result<(), String>
     let start_time = process_start_time("self").ok_or("cannot read /proc/self/stat")?;
     launch.cgroups.iter().try_for_each(CgroupSetup::enter)?;
     ExitRecord::reserve(record).map_err(|error| format!("cannot write {}: {error}", launch.record.display()))?;
-    let created = PidRecord { pid, start_time }.create(record);
+    let created = PidRecord { pid, start_time, at_ms: now_ms() }.create(record);
     match created {
         Ok(true) => {}
         Ok(false) => return Err("the launch was given up before it began".into()),
         Err(error) => return Err(format!("cannot write {}: {error}", launch.record.display())),
     }
     if isolated {
-        mounts::set_up(&launch.sandbox, &launch.hidden, &launch.mounts)?;
+        mounts::set_up(template, &launch.sandbox, &launch.hidden, &launch.mounts)?;
         // Not even a task that runs as root may look into this process.
         privilege::hide_process().map_err(|error| format!("cannot hide its init: {}", error.desc()))?;
     } else {
@@ -121,7 +127,7 @@ fn streams(terminal: bool) -> Result<Streams, Errno> {
     Ok(Streams { ours: vec![output, error], stdin: null.into(), stdout, stderr, terminal })
 }
 
-fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool) -> Result<(), String> {
+fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, template: Option<OwnedFd>) -> Result<(), String> {
     let refuse = |message: String| {
         report(&status, "E", &message);
         message
@@ -133,7 +139,7 @@ fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool) -> 
         .and_then(|()| unsafe { sigaction(Signal::SIGCHLD, &default) })
         .and_then(|_| SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
         .map_err(|error| refuse(format!("cannot block signals: {}", error.desc())))?;
-    prepare(launch, record_at, isolated).map_err(&refuse)?;
+    prepare(launch, record_at, isolated, template).map_err(&refuse)?;
     let directory = File::open(&launch.sandbox)
         .map_err(|error| refuse(format!("cannot open the sandbox {}: {error}", launch.sandbox.display())))?;
     let streams = streams(launch.tty).map_err(|error| refuse(format!("cannot create its output: {}", error.desc())))?;

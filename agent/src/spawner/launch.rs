@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Version of these messages. An agent replaces a spawner that speaks another one; running tasks
 /// do not notice.
-pub(crate) const SPAWNER_VERSION: u32 = 2;
+pub(crate) const SPAWNER_VERSION: u32 = 3;
 
 /// Largest launch or helper request, bytes. Linux bounds arguments and environment to 2 MiB.
 pub(crate) const REQUEST_MAX_BYTES: u64 = 4 << 20;
@@ -58,7 +58,18 @@ impl CgroupSetup {
             std::fs::write(self.directory.join(name), content)
                 .map_err(|error| fail(&format!("set {name}={content} of"), error))?;
         }
-        std::fs::write(self.directory.join("cgroup.procs"), "0").map_err(|error| fail("enter", error))
+        enter_group(&self.directory).map_err(|error| fail("enter", error))
+    }
+}
+
+/// Moves the calling process, which has one thread, into a cgroup.
+pub(crate) fn enter_group(directory: &Path) -> std::io::Result<()> {
+    use std::io::Write as _;
+    // Version 1 takes a single thread by itself. For whole processes the kernel stops every fork and
+    // exit of the machine and waits for a grace period, some 10 ms, in each hierarchy.
+    match std::fs::File::options().write(true).open(directory.join("tasks")) {
+        Ok(mut file) => file.write_all(b"0"),
+        Err(_) => std::fs::write(directory.join("cgroup.procs"), "0"),
     }
 }
 
@@ -125,6 +136,9 @@ pub(crate) struct PidRecord {
     pub(crate) pid: i32,
     /// Start time in clock ticks since boot, from `/proc/<pid>/stat`.
     pub(crate) start_time: u64,
+    /// When the task was started, milliseconds since the Unix epoch; 0 when nobody noted it.
+    #[serde(default)]
+    pub(crate) at_ms: i64,
 }
 
 /// How the command ended: `exit.json`.
@@ -148,6 +162,9 @@ pub(crate) const PID_FILE: &str = "pid.json";
 pub(crate) const EXIT_FILE: &str = "exit.json";
 
 impl PidRecord {
+    /// What an agent writes that gives a launch up.
+    pub(crate) const GIVEN_UP: Self = Self { pid: 0, start_time: 0, at_ms: 0 };
+
     /// Writes the record unless there is one; `false` when there is.
     pub(crate) fn create(self, directory: &Path) -> std::io::Result<bool> {
         let temporary = directory.join(format!(".pid.{}", self.pid));

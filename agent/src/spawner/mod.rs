@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "clone, prctl and signal dispositions have no safe form")]
 
 mod command;
+mod devices;
 mod helper;
 mod init;
 mod launch;
@@ -13,6 +14,7 @@ mod logfile;
 mod mounts;
 mod privilege;
 mod seccomp;
+mod template;
 mod view;
 
 pub(crate) use command::DEFAULT_PATH;
@@ -22,6 +24,8 @@ pub(crate) use launch::{
     SpawnerFacts, operation, process_start_time,
 };
 pub(crate) use logfile::{LOG_KEEP_FILES, LOG_MAX_BYTES};
+
+use template::Template;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -105,7 +109,7 @@ fn try_isolation() -> Result<(), String> {
     match clone_process(NAMESPACES) {
         Err(error) => Err(format!("the kernel does not give it new namespaces ({})", error.desc())),
         Ok(None) => {
-            let result = mounts::set_up(Path::new("/"), &[], &[]);
+            let result = mounts::set_up(None, Path::new("/"), &[], &[]);
             report(&told, "", &result.err().unwrap_or_default());
             leave(0)
         }
@@ -149,6 +153,7 @@ fn serve(directory: &Path) -> Result<(), Errno> {
     // SAFETY: 1 and 2 are open standard streams.
     Errno::result(unsafe { libc::dup2(2, 1) })?;
     let mut connections: Vec<OwnedFd> = Vec::new();
+    let mut template = None;
     loop {
         let mut sources = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         sources.extend(connections.iter().map(|connection| PollFd::new(connection.as_fd(), PollFlags::POLLIN)));
@@ -157,6 +162,8 @@ fn serve(directory: &Path) -> Result<(), Errno> {
         } else {
             PollTimeout::NONE
         };
+        // Last: nobody answers for it, and what the node unmounts must not stay mounted here.
+        sources.extend(template.as_ref().map(Template::event));
         match poll(&mut sources, idle) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
@@ -164,9 +171,12 @@ fn serve(directory: &Path) -> Result<(), Errno> {
             Err(error) => return Err(error),
         }
         let ready: Vec<bool> = sources.iter().map(|source| source.revents().is_some_and(|events| !events.is_empty())).collect();
+        if ready.get(connections.len() + 1) == Some(&true) {
+            template = None;
+        }
         for index in (0..connections.len()).rev() {
             if ready[index + 1] {
-                match receive(&connections[index], &facts) {
+                match receive(&connections[index], &facts, &mut template) {
                     Next::Keep => {}
                     Next::Close => drop(connections.swap_remove(index)),
                     Next::Quit => return Ok(()),
@@ -197,7 +207,7 @@ enum Next {
     Quit,
 }
 
-fn receive(connection: &OwnedFd, facts: &SpawnerFacts) -> Next {
+fn receive(connection: &OwnedFd, facts: &SpawnerFacts, template: &mut Option<Template>) -> Next {
     let mut byte = [0u8; 1];
     let mut control = nix::cmsg_space!([RawFd; 2]);
     let mut parts = [IoSliceMut::new(&mut byte)];
@@ -226,7 +236,7 @@ fn receive(connection: &OwnedFd, facts: &SpawnerFacts) -> Next {
         (operation::QUIT, 0) => Next::Quit,
         (kind @ (operation::TASK | operation::HELPER), 2) => {
             if let (Some(status), Some(request)) = (descriptors.pop(), descriptors.pop()) {
-                start(kind, request, status, facts.isolated);
+                start(kind, request, status, facts.isolated, template);
             }
             Next::Keep
         }
@@ -234,14 +244,23 @@ fn receive(connection: &OwnedFd, facts: &SpawnerFacts) -> Next {
     }
 }
 
-fn start(kind: u8, request: OwnedFd, status: OwnedFd, isolated: bool) {
-    let flags = if isolated && kind == operation::TASK { NAMESPACES } else { CloneFlags::empty() };
+fn start(kind: u8, request: OwnedFd, status: OwnedFd, isolated: bool, template: &mut Option<Template>) {
+    let isolated_task = isolated && kind == operation::TASK;
+    if isolated_task && !template.as_ref().is_some_and(Template::is_current) {
+        // Where there can be none, each task prepares its own.
+        *template = Template::new().ok();
+    }
+    let flags = match template {
+        _ if !isolated_task => CloneFlags::empty(),
+        Some(_) => NAMESPACES.difference(CloneFlags::CLONE_NEWNS),
+        None => NAMESPACES,
+    };
     match clone_process(flags) {
         Err(error) => report(&status, "E", &format!("the spawner cannot start a process: {}", error.desc())),
         Ok(Some(_)) => {}
         Ok(None) => {
             if kind == operation::TASK {
-                init::run(request, status, isolated);
+                init::run(request, status, isolated, template.take().map(Template::into_namespace));
             } else {
                 helper::run(request, &status, isolated);
             }

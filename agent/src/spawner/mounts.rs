@@ -3,19 +3,33 @@
 use super::launch::MountSetup;
 use super::view::{self, Held};
 use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const NONE: Option<&str> = None;
 
-/// Separates the mounts from the node's, makes the task's view and binds its volumes. Runs in a
-/// fresh mount namespace.
-pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf], mounts: &[MountSetup]) -> Result<(), String> {
+/// Separates the mounts of a fresh mount namespace from the node's and makes what all tasks see alike.
+pub(super) fn prepare() -> Result<(), String> {
     // Mounts made on the node later still show up in here; none made here shows up there.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)
         .map_err(|error| format!("cannot separate its mounts from the node's: {}", error.desc()))?;
+    view::prepare()
+}
+
+/// Makes the task's view and binds its volumes, in a mount namespace of its own: a copy of `template`,
+/// else the one this process is in.
+pub(super) fn set_up(template: Option<OwnedFd>, sandbox: &Path, hidden: &[PathBuf], mounts: &[MountSetup]) -> Result<(), String> {
+    // Held before what is hidden in the template is out of sight.
     let sources: Vec<Option<Held>> = mounts.iter().map(|volume| hold(volume, hidden)).collect::<Result<_, _>>()?;
-    view::set_up(sandbox, hidden)?;
+    match template {
+        None => prepare()?,
+        Some(template) => setns(template, CloneFlags::CLONE_NEWNS)
+            .and_then(|()| unshare(CloneFlags::CLONE_NEWNS))
+            .map_err(|error| format!("cannot copy the prepared mount namespace: {}", error.desc()))?,
+    }
+    view::complete(sandbox, hidden)?;
     mounts.iter().zip(&sources).try_for_each(|(volume, source)| bind(sandbox, volume, source.as_ref()))
 }
 

@@ -4,13 +4,13 @@
 //! reach neither other tasks nor the agent nor the kernel: what would let it is hidden, read-only
 //! or replaced in its mount namespace, and the system call filter keeps it from undoing that.
 
+use super::devices;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::Mode;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const NONE: Option<&str> = None;
@@ -58,12 +58,6 @@ const PROC_HIDDEN: [&str; 9] = [
 ];
 const PROC_READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Device nodes of a task: name, major and minor number.
-const DEVICES: [(&str, u64, u64); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
-/// Group that terminals belong to, as on Debian and Red Hat.
-const TERMINAL_GROUP: u32 = 5;
-
 /// File systems through which the kernel is controlled, wherever they are mounted.
 const KERNEL_FILE_SYSTEMS: [&str; 11] =
     ["bpf", "cgroup", "cgroup2", "configfs", "debugfs", "efivarfs", "fusectl", "pstore", "securityfs", "sysfs", "tracefs"];
@@ -88,10 +82,27 @@ fn set_attributes(path: &Path, set: u64) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Whether something is mounted right on `path`, links not followed. `false` where the kernel cannot
+/// tell (before 5.8).
+fn is_mount_root(path: &Path) -> bool {
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()) else { return false };
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a C string and the answer has the type that is filled in; both are alive.
+    let result = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_NOFOLLOW, 0, &raw mut found) };
+    result == 0 && found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0
+}
+
 /// A mount point and its file system.
-struct Mounted {
+pub(super) struct Mounted {
     point: PathBuf,
-    kind: String,
+    pub(super) kind: String,
+}
+
+/// Mounts of this namespace.
+fn mounts() -> Result<Vec<Mounted>, String> {
+    let text = fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("cannot read mounts: {error}"))?;
+    Ok(mounted(&text))
 }
 
 /// Mounts of this namespace from the text of `/proc/self/mountinfo`. Spaces in paths are written in
@@ -168,22 +179,21 @@ pub(super) fn outermost(paths: &[PathBuf]) -> Vec<PathBuf> {
     kept
 }
 
-/// Makes the view: `hidden` comes from the agent and is hidden with everything below, except the
-/// sandbox, which stays at its place. Runs in a fresh mount namespace whose mounts do not propagate.
-pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String> {
-    let cannot = |what: &'static str| move |error: Errno| format!("cannot {what}: {}", error.desc());
-    let own = Held::open(sandbox).map_err(cannot("open the sandbox"))?;
+fn refuse(what: &str, path: &Path) -> impl FnOnce(Errno) -> String {
+    move |error| format!("cannot {what} {}: {}", path.display(), error.desc())
+}
+
+/// Makes the part of the view that is the same for all tasks. Runs in a mount namespace whose mounts
+/// do not propagate.
+pub(super) fn prepare() -> Result<(), String> {
     match set_attributes(Path::new("/"), NO_DEVICES) {
         Ok(()) | Err(Errno::ENOSYS) => {}
         Err(error) => return Err(format!("cannot take devices away: {}", error.desc())),
     }
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(cannot("mount /proc"))?;
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("cannot read mounts: {error}"))?;
-    let mounts = mounted(&mountinfo);
-    devices(&mounts).map_err(|error| format!("cannot make its /dev: {}", error.desc()))?;
+    let mounts = mounts()?;
+    devices::prepare().map_err(|error| format!("cannot make its /dev: {}", error.desc()))?;
     for path in READ_ONLY.map(Path::new) {
-        bind_read_only(path, &mounts).map_err(|error| format!("cannot protect {}: {}", path.display(), error.desc()))?;
+        bind_read_only(path, &mounts).map_err(refuse("protect", path))?;
     }
     for other in mounts.iter().filter(|other| !other.point.starts_with("/sys") && !other.point.starts_with("/proc")) {
         let result = match other.kind.as_str() {
@@ -191,17 +201,41 @@ pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String> {
             kind if KERNEL_FILE_SYSTEMS.contains(&kind) && other.point.exists() => protect(&other.point, &mounts),
             _ => Ok(()),
         };
-        result.map_err(|error| format!("cannot protect {}: {}", other.point.display(), error.desc()))?;
+        result.map_err(refuse("protect", &other.point))?;
     }
-    for path in PROC_HIDDEN.iter().chain(&HIDDEN).map(Path::new) {
-        hide(path).map_err(|error| format!("cannot hide {}: {}", path.display(), error.desc()))?;
+    HIDDEN.map(Path::new).iter().try_for_each(|path| hide(path).map_err(refuse("hide", path)))
+}
+
+/// What has appeared or was replaced on the node since [`prepare`]: nothing is mounted on it, or no
+/// longer, because a rename over a mount point takes the mount away.
+fn catch_up(mounts: &[Mounted]) -> Result<(), String> {
+    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| !is_mount_root(path)) {
+        bind_read_only(path, mounts).map_err(refuse("protect", path))?;
+    }
+    HIDDEN.map(Path::new).iter().filter(|path| !is_mount_root(path)).try_for_each(|path| hide(path).map_err(refuse("hide", path)))
+}
+
+/// Makes what differs from task to task, in a namespace of its own that is a copy of a prepared one.
+/// `hidden` comes from the agent and is hidden with everything below, except the sandbox, which stays
+/// at its place.
+pub(super) fn complete(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String> {
+    let cannot = |what: &'static str| move |error: Errno| format!("cannot {what}: {}", error.desc());
+    let own = Held::open(sandbox).map_err(cannot("open the sandbox"))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, NONE).map_err(cannot("mount /proc"))?;
+    // None but the new one is below /proc.
+    let mounts = Vec::new();
+    catch_up(&mounts)?;
+    devices::complete().map_err(cannot("complete its /dev"))?;
+    for path in PROC_HIDDEN.map(Path::new) {
+        hide(path).map_err(refuse("hide", path))?;
     }
     for path in PROC_READ_ONLY.map(Path::new) {
-        bind_read_only(path, &mounts).map_err(|error| format!("cannot protect {}: {}", path.display(), error.desc()))?;
+        bind_read_only(path, &mounts).map_err(refuse("protect", path))?;
     }
     let hidden = outermost(hidden);
     for path in &hidden {
-        hide(path).map_err(|error| format!("cannot hide {}: {}", path.display(), error.desc()))?;
+        hide(path).map_err(refuse("hide", path))?;
     }
     if !sandbox.exists() {
         fs::create_dir_all(sandbox).map_err(|error| format!("cannot keep the sandbox in sight: {error}"))?;
@@ -214,51 +248,20 @@ pub(super) fn set_up(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String> {
     Ok(())
 }
 
-/// A `/dev` with the devices every program expects, terminals and shared memory of its own.
-fn devices(mounts: &[Mounted]) -> Result<(), Errno> {
-    let nodes = DEVICES.map(|(name, major, minor)| (name, major, minor, Held::open(&Path::new("/dev").join(name)).ok()));
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(Some("tmpfs"), "/dev", Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
-    let dev = Path::new("/dev");
-    for (name, major, minor, held) in &nodes {
-        let path = dev.join(name);
-        let mode = Mode::from_bits_truncate(0o666);
-        if mknod(&path, SFlag::S_IFCHR, mode, makedev(*major, *minor)).is_ok() {
-            // The mask of whoever started the agent does not matter.
-            let _ = fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        } else if let Some(held) = held {
-            // An agent in a container may not make nodes, but may bind the ones it has.
-            fs::File::create(&path).map_err(|_| Errno::EIO)?;
-            mount(Some(&held.path()), &path, NONE, MsFlags::MS_BIND, NONE)?;
-        }
-    }
-    let directory = |name: &str| fs::create_dir(dev.join(name)).map_err(|_| Errno::EIO);
-    directory("pts")?;
-    let terminal = format!("newinstance,ptmxmode=0666,mode=620,gid={TERMINAL_GROUP}");
-    mount(Some("devpts"), "/dev/pts", Some("devpts"), flags, Some(terminal.as_str()))?;
-    directory("shm")?;
-    let shared = flags | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), shared, Some("mode=1777"))?;
-    if mounts.iter().any(|mounted| mounted.kind == "mqueue") {
-        directory("mqueue")?;
-        mount(Some("mqueue"), "/dev/mqueue", Some("mqueue"), shared, NONE)?;
-    }
-    for (target, name) in [
-        ("pts/ptmx", "ptmx"),
-        ("/proc/self/fd", "fd"),
-        ("/proc/self/fd/0", "stdin"),
-        ("/proc/self/fd/1", "stdout"),
-        ("/proc/self/fd/2", "stderr"),
-    ] {
-        symlink(target, dev.join(name)).map_err(|_| Errno::EIO)?;
-    }
-    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(NONE, "/dev", NONE, flags, NONE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn knows_mount_points() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(is_mount_root(Path::new("/proc")));
+        assert!(!is_mount_root(directory.path()));
+        symlink("/proc", directory.path().join("link")).unwrap();
+        assert!(!is_mount_root(&directory.path().join("link")));
+        assert!(!is_mount_root(&directory.path().join("absent")));
+    }
 
     #[test]
     fn hides_the_outermost_once() {
