@@ -2,6 +2,7 @@
 
 use super::launch::MountSetup;
 use super::view::{self, Held};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs;
@@ -21,27 +22,34 @@ pub(super) fn prepare() -> Result<(), String> {
 /// Makes the task's view and binds its volumes, in a mount namespace of its own: a copy of `template`,
 /// else the one this process is in.
 pub(super) fn set_up(template: Option<OwnedFd>, sandbox: &Path, hidden: &[PathBuf], mounts: &[MountSetup]) -> Result<(), String> {
-    // Held before what is hidden in the template is out of sight.
+    // What a volume shows although it is hidden from all tasks cannot be found in the template.
+    let usable = template.as_ref().is_some_and(|_| !mounts.iter().any(|volume| asks_for_hidden(volume, hidden)));
+    let fail = |error: Errno| format!("cannot have mounts of its own: {}", error.desc());
+    if let Some(template) = template {
+        if usable {
+            setns(template, CloneFlags::CLONE_NEWNS).map_err(fail)?;
+        }
+        unshare(CloneFlags::CLONE_NEWNS).map_err(fail)?;
+    }
     let sources: Vec<Option<Held>> = mounts.iter().map(|volume| hold(volume, hidden)).collect::<Result<_, _>>()?;
-    match template {
-        None => prepare()?,
-        Some(template) => setns(template, CloneFlags::CLONE_NEWNS)
-            .and_then(|()| unshare(CloneFlags::CLONE_NEWNS))
-            .map_err(|error| format!("cannot copy the prepared mount namespace: {}", error.desc()))?,
+    if !usable {
+        prepare()?;
     }
     view::complete(sandbox, hidden)?;
     mounts.iter().zip(&sources).try_for_each(|(volume, source)| bind(sandbox, volume, source.as_ref()))
+}
+
+/// Whether a volume is exactly a hidden socket.
+fn asks_for_hidden(volume: &MountSetup, hidden: &[PathBuf]) -> bool {
+    let real = volume.source.canonicalize().ok().filter(|real| !real.is_dir());
+    real.is_some_and(|real| hidden.iter().any(|path| path.canonicalize().is_ok_and(|path| path == real)))
 }
 
 /// Takes hold of a source that will be hidden and may be mounted all the same: a directory of the
 /// agent's own, or exactly a hidden socket that the app asks for. Everything else is looked up in
 /// the task's view, so that a volume shows nothing that is hidden.
 fn hold(volume: &MountSetup, hidden: &[PathBuf]) -> Result<Option<Held>, String> {
-    let asked = || {
-        let real = volume.source.canonicalize().ok();
-        real.is_some_and(|real| !real.is_dir() && hidden.iter().any(|path| path.canonicalize().is_ok_and(|path| path == real)))
-    };
-    if !volume.own && !asked() {
+    if !volume.own && !asks_for_hidden(volume, hidden) {
         return Ok(None);
     }
     Held::open(&volume.source).map(Some).map_err(|error| refuse(volume, "it cannot be opened", &error.desc()))
@@ -56,7 +64,9 @@ fn bind(sandbox: &Path, volume: &MountSetup, held: Option<&Held>) -> Result<(), 
     let source = held.map_or_else(|| volume.source.clone(), Held::path);
     let found = fs::metadata(&source).map_err(|error| fail("its host path cannot be read", &error))?;
     let target = mount_point(sandbox, &volume.target, found.is_dir())?;
-    mount(Some(&source), &target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).map_err(|error| fail("bind", &error.desc()))?;
+    // With what is mounted below, but not with what hides a held file.
+    let below = if found.is_dir() { MsFlags::MS_REC } else { MsFlags::empty() };
+    mount(Some(&source), &target, NONE, MsFlags::MS_BIND | below, NONE).map_err(|error| fail("bind", &error.desc()))?;
     if volume.read_only {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(NONE, &target, NONE, flags, NONE).map_err(|error| fail("make it read-only", &error.desc()))?;
