@@ -67,12 +67,12 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Outcome {
         print_line("Nothing would start, stop or wait.")?;
     }
     for app in apps {
-        for line in app_lines(app) {
+        for line in app_lines(&answer, app) {
             print_line(&line)?;
         }
     }
     for node in list(&answer, "emptied") {
-        print_line(&format!("node {} would be empty", node.as_str().unwrap_or_default()))?;
+        print_line(&format!("node {} would be empty", host(&answer, node.as_str().unwrap_or_default())))?;
     }
     if answer["cut_short"] == true {
         print_line("This is only the beginning: the look ahead ended at its limit.")?;
@@ -80,7 +80,12 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Outcome {
     Ok(0)
 }
 
-fn app_lines(app: &Value) -> Vec<String> {
+/// A node as people know it.
+fn host<'a>(answer: &'a Value, node: &'a str) -> &'a str {
+    answer["hosts"][node].as_str().unwrap_or(node)
+}
+
+fn app_lines(answer: &Value, app: &Value) -> Vec<String> {
     let mut lines = vec![format!(
         "{}: {} → {} instances; {} would start, {} stop, never fewer than {} serving",
         text(app, "app"),
@@ -91,7 +96,7 @@ fn app_lines(app: &Value) -> Vec<String> {
         count(app, "least_serving"),
     )];
     for (node, change) in app["nodes"].as_object().into_iter().flatten() {
-        lines.push(format!("  {:+} on {node}", change.as_i64().unwrap_or(0)));
+        lines.push(format!("  {:+} on {}", change.as_i64().unwrap_or(0), host(answer, node)));
     }
     lines.extend(app["waits"].as_str().map(|why| format!("  {why}")));
     lines
@@ -151,7 +156,12 @@ pub(crate) async fn rebalance(context: &Context, args: RebalanceArgs) -> Outcome
         print_line("Nothing to gain by moving tasks.")?;
     } else {
         for step in moves {
-            print_line(&format!("{}: {} → {}", text(step, "instance"), text(step, "from"), text(step, "to")))?;
+            print_line(&format!(
+                "{}: {} → {}",
+                text(step, "instance"),
+                host(&proposal, text(step, "from")),
+                host(&proposal, text(step, "to"))
+            ))?;
         }
         let (before, after) = (&proposal["before"], &proposal["after"]);
         print_line(&format!(

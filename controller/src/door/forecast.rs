@@ -14,7 +14,7 @@ use orrery_core::node::AfterDrain;
 use orrery_core::{App, AppId, NodeId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Moves of a proposal when nobody says how many.
 const MOVES: usize = 100;
@@ -102,6 +102,30 @@ impl Acts {
     }
 }
 
+/// Adds the host names of the nodes that an answer names by id, as `hosts`.
+fn with_hosts(mut answer: Value, door: &Door) -> Value {
+    fn collect(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => drop(found.insert(text.clone())),
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+                found.insert(key.clone());
+                collect(value, found);
+            }),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(&answer, &mut found);
+    let cluster = door.handle.cluster();
+    let hosts = found.into_iter().filter_map(|id| {
+        let node = cluster.nodes.get(&NodeId::parse(&id).ok()?)?;
+        Some((id, json!(node.facts.hostname)))
+    });
+    answer["hosts"] = Value::Object(hosts.collect());
+    answer
+}
+
 fn refuse(status: StatusCode, message: &str) -> Response {
     body::answer(status, &json!({ "message": message }))
 }
@@ -136,7 +160,7 @@ async fn post_forecast(State(door): State<Door>, body: Body) -> Response {
     let seed = now.as_millis().unsigned_abs();
     let looked = tokio::task::spawn_blocking(move || cluster.forecast(now, seed, |draft| acts.act(draft)));
     match looked.await {
-        Ok(Ok(forecast)) => body::ok(&json!(forecast)),
+        Ok(Ok(forecast)) => body::ok(&with_hosts(json!(forecast), &door)),
         Ok(Err(error)) => refuse(StatusCode::CONFLICT, &error.to_string()),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the look ahead failed: {error}")),
     }
@@ -181,7 +205,7 @@ async fn post_rebalance(State(door): State<Door>, body: Body) -> Response {
     let Some(goal) = request.goal else { return refuse(StatusCode::BAD_REQUEST, "name a goal: pack or spread") };
     let (cluster, most) = (door.handle.cluster(), request.most.unwrap_or(MOVES).min(MOVES_MAX));
     match tokio::task::spawn_blocking(move || cluster.rebalance(goal, most)).await {
-        Ok(proposal) => body::ok(&json!(proposal)),
+        Ok(proposal) => body::ok(&with_hosts(json!(proposal), &door)),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the search failed: {error}")),
     }
 }

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::json;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Generation of the leader when it answered a request that was handed on.
@@ -63,6 +64,9 @@ fn needs_leader(method: &Method, path: &str) -> bool {
     !reads
 }
 
+/// How long a leader may still answer when it leads no more.
+const DEPOSED_GRACE: Duration = Duration::from_millis(300);
+
 /// The layer in front of all routes.
 pub(crate) async fn to_leader(State(handle): State<Handle>, request: Request, next: Next) -> Response {
     let handed_on = request.headers().contains_key(FORWARDED_HEADER);
@@ -98,7 +102,17 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
         return unavailable("no controller leads at the moment: a new one is being elected");
     };
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let mut response = match handle.peers().forward(&leader, request).await {
+    let peers = handle.peers();
+    let mut answer = std::pin::pin!(peers.forward(&leader, request));
+    let deposed = async { role.wait_for(|role| role.leader() != Some(&leader)).await.is_ok() };
+    let answered = tokio::select! {
+        biased;
+        answered = &mut answer => answered,
+        // Who leads no more may stand still, or be cut off: its answer is not waited for as long as it takes
+        // to find that out.
+        _ = deposed => tokio::time::timeout(DEPOSED_GRACE, answer).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             tracing::info!(leader = leader.controller.url, %error, "a request could not be handed on");

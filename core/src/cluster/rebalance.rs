@@ -5,9 +5,9 @@ use super::draft::{Draft, EditError};
 use super::{Cluster, Target};
 use crate::deployment::is_movable;
 use crate::instance::{Instance, Seat};
-use crate::node::{Administration, Node, NodeId};
+use crate::node::{Node, NodeId};
 use crate::placement::{Ledger, Strategy};
-use crate::{AppId, InstanceId, Timestamp};
+use crate::{AppId, InstanceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -99,9 +99,6 @@ impl Cluster {
                 Vec::new()
             }
         };
-        for node in &emptied {
-            search.close(node, false);
-        }
         Proposal { goal, emptied, before, after: search.balance(), moves: search.moves }
     }
 
@@ -122,16 +119,6 @@ impl Search<'_> {
             nodes_in_use: loads.iter().filter(|(used, _)| *used).count(),
             fullest: loads.iter().map(|(_, share)| *share).max().unwrap_or(0),
             emptiest: loads.iter().map(|(_, share)| *share).min().unwrap_or(0),
-        }
-    }
-
-    fn close(&mut self, id: &NodeId, closed: bool) {
-        let Some(node) = self.cluster.nodes.get(id) else { return };
-        if closed {
-            let administration = Administration::Deactivated { since: Timestamp::EPOCH, drained: false };
-            self.ledger.upsert_node(&Arc::new(Node { administration, ..(**node).clone() }));
-        } else {
-            self.ledger.upsert_node(node);
         }
     }
 
@@ -175,21 +162,19 @@ impl Search<'_> {
         sources.sort();
         // The fullest take first, so that the fewest are touched.
         let targets: Vec<NodeId> = sources.iter().rev().map(|(_, node)| node.clone()).collect();
-        let mut emptied: Vec<NodeId> = Vec::new();
+        let mut emptied: BTreeSet<NodeId> = BTreeSet::new();
         for (_, source) in sources.into_iter().take(TRIES_MAX) {
             let tasks: Vec<Arc<Instance>> = self.cluster.tasks_on(&source).cloned().collect();
             let target = self.moves.iter().any(|step| step.to == source);
             if target || self.moves.len() + tasks.len() > self.most || !tasks.iter().all(|task| self.is_free(task)) {
                 continue;
             }
-            self.close(&source, true);
+            // Nothing is closed meanwhile: constraints that count over nodes count an empty one, too.
+            let open: Vec<&NodeId> =
+                targets.iter().filter(|node| **node != source && !emptied.contains(*node)).take(TARGETS_TRIED).collect();
             let mut done: Vec<(Arc<Instance>, Arc<Instance>)> = Vec::new();
             for task in &tasks {
-                let open = |ledger: &Ledger, node: &&NodeId| ledger.load_of(node).is_some();
-                let moved = self.shift(task, |ledger, app| {
-                    let open: Vec<&NodeId> = targets.iter().filter(|node| open(ledger, node)).take(TARGETS_TRIED).collect();
-                    open.into_iter().find_map(|node| ledger.place_at(app, node, 0))
-                });
+                let moved = self.shift(task, |ledger, app| open.iter().find_map(|node| ledger.place_at(app, node, 0)));
                 match moved {
                     Some(moved) => done.push((Arc::clone(task), moved)),
                     None => break,
@@ -199,16 +184,15 @@ impl Search<'_> {
                 for (before, after) in &done {
                     self.note(before, after);
                 }
-                emptied.push(source);
+                emptied.insert(source);
                 continue;
             }
             for (before, after) in done.into_iter().rev() {
                 self.ledger.release(&after);
                 self.ledger.allocate(&before);
             }
-            self.close(&source, false);
         }
-        emptied
+        emptied.into_iter().collect()
     }
 
     /// Moves tasks off the fullest nodes for as long as that evens loads out.

@@ -6,7 +6,7 @@ use crate::assignment::{Down, FailureReason, TaskReport};
 use crate::cluster::{AppEdit, Entropy};
 use crate::instance::Condition;
 use crate::node::{NodeFacts, PortRanges, Resources};
-use crate::{Scalar, TaskId};
+use crate::{Scalar, TaskId, Timestamp};
 
 struct World {
     cluster: Cluster,
@@ -64,9 +64,14 @@ impl World {
     }
 
     fn create(&mut self, id: &str, instances: u32, keep: i64) {
+        self.create_with(id, instances, keep, &[]);
+    }
+
+    fn create_with(&mut self, id: &str, instances: u32, keep: i64, constraints: &[[&str; 2]]) {
         let mut app = App::new(AppId::parse(id).unwrap());
         app.cmd = Some("sleep 1".into());
         app.instances = instances;
+        app.constraints = serde_json::from_value(serde_json::json!(constraints)).unwrap();
         app.upgrade_strategy.minimum_health_capacity = Scalar::from_thousandths(keep);
         self.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
         self.run();
@@ -111,6 +116,18 @@ fn packing_empties_nodes_without_a_gap() {
     assert!(world.cluster.moving.is_empty());
     let stale = world.step(|draft| draft.begin_moves(&proposal.moves));
     assert!(matches!(stale, Err(EditError::Claim(_))), "{stale:?}");
+}
+
+#[test]
+fn packing_keeps_what_constraints_ask_of_all_nodes() {
+    for (constraints, instances, emptied) in
+        [(&[["hostname", "GROUP_BY"]][..], 9, 0), (&[["hostname", "UNIQUE"]], 3, 0), (&[], 9, 2)]
+    {
+        let mut world = World::new(3);
+        world.create_with("/web", instances, 1000, constraints);
+        let proposal = world.cluster.rebalance(Goal::Pack, 100);
+        assert_eq!((proposal.moves.len(), proposal.emptied.len()), (emptied * 3, emptied), "{constraints:?}");
+    }
 }
 
 #[test]
