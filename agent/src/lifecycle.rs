@@ -150,7 +150,8 @@ async fn begin(
             if stop.borrow().is_some() {
                 return Ok(None);
             }
-            let started = shared.process.start(&spec, &record.run, prepared.identity, &prepared.volumes, grace).await;
+            // Boxed, as below: hundreds wait for a permit at once, and what they will need has its size only then.
+            let started = Box::pin(shared.process.start(&spec, &record.run, prepared.identity, &prepared.volumes, grace)).await;
             Running::Process(started.map_err(Failure::launch)?)
         }
         // The engine has bounds of its own: where it hangs, other tasks must not queue behind it.
@@ -158,7 +159,7 @@ async fn begin(
             let engine = shared.docker.as_ref().ok_or_else(|| {
                 Failure::launch("this agent has no container engine, and the task has an image; start Docker on the node or restart the agent with its socket")
             })?;
-            let run = engine.start(record, &prepared.volumes).await.map_err(Failure::launch)?;
+            let run = Box::pin(engine.start(record, &prepared.volumes)).await.map_err(Failure::launch)?;
             record.docker = Some(run.id().to_owned());
             Running::Docker(run)
         }
@@ -202,7 +203,7 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
     .await?;
     drop(permit);
     if !spec.fetch.is_empty() {
-        let fetched = shared.fetcher.fetch(&spec.fetch, &record.run.sandbox, prepared.identity.as_ref()).await;
+        let fetched = Box::pin(shared.fetcher.fetch(&spec.fetch, &record.run.sandbox, prepared.identity.as_ref())).await;
         fetched.map_err(|message| Failure { reason: FailureReason::FetchFailed, message })?;
         if let Some(identity) = prepared.identity.clone() {
             let sandbox = record.run.sandbox.clone();
@@ -211,7 +212,7 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec
         }
     }
     if let (ExecutorKind::Docker, Some(engine)) = (spec.executor, &shared.docker) {
-        engine.pull(record).await.map_err(|(reason, message)| Failure { reason, message })?;
+        Box::pin(engine.pull(record)).await.map_err(|(reason, message)| Failure { reason, message })?;
     }
     shared.report(&record.task(), |report| {
         report.condition = Condition::Starting;
