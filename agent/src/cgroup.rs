@@ -24,7 +24,7 @@ const PIDS_PART: u32 = 8;
 /// Parent of all our groups.
 const ROOT: &str = "orrery";
 /// Controllers used.
-const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "memory", "pids", "freezer"];
+const CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
 
 /// What the kernel offers here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -432,7 +432,7 @@ mod tests {
             ("memory/orrery/n/c/memory.limit_in_bytes", "67108864"),
             ("memory/orrery/n/c/memory.memsw.limit_in_bytes", "67108864"),
             ("pids/orrery/n/c/pids.max", &cgroups.pids.task.to_string()),
-            ("freezer/orrery/n/c/cgroup.procs", "0"),
+            ("cpuacct/orrery/n/c/cgroup.procs", "0"),
         ] {
             assert_eq!(content(root.path(), name), wanted, "{name}");
         }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How long a cluster may take for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Resources told to the cluster: processes of benches need next to none.
-const RESOURCES: &str = "cpus:64;mem:65536;disk:100000;ports:[20000-31000]";
+pub(crate) const RESOURCES: &str = "cpus:64;mem:65536;disk:100000;ports:[20000-31000]";
 /// Lines of the log shown when it does not start.
 const LOG_LINES_SHOWN: usize = 10;
 
@@ -22,6 +22,7 @@ const LOG_LINES_SHOWN: usize = 10;
 pub(crate) struct Cluster {
     child: Child,
     directory: tempfile::TempDir,
+    url: String,
     /// Address of the DNS server.
     pub(crate) dns: SocketAddr,
     /// For requests.
@@ -73,7 +74,8 @@ impl Cluster {
         let dns = running["dns"].as_str().context("running.json names no DNS server")?;
         let dns = dns.parse().with_context(|| format!("{dns} is no address"))?;
         let http = Client::new(Endpoint::Tcp(url.trim_end_matches('/').to_owned()));
-        Ok(Self { child, directory, dns, http })
+        let url = format!("http://{url}");
+        Ok(Self { child, directory, url, dns, http })
     }
 
     /// Directory for files of the bench.
@@ -83,7 +85,17 @@ impl Cluster {
 
     /// The store's file.
     pub(crate) fn store_path(&self) -> PathBuf {
-        self.directory.path().join("data/store.redb")
+        self.data().join("store.redb")
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Where the door is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Process id of the daemon.

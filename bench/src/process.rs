@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 /// A child that is killed when this is dropped.
@@ -77,12 +77,36 @@ pub(crate) fn cpu_ticks(pid: i32) -> u64 {
     stat(pid).map_or(0, |fields| field(&fields, 11) + field(&fields, 12))
 }
 
-/// Resident memory of a process in MB: all pages, and its share of the shared ones (PSS).
-pub(crate) fn resident_megabytes(pid: i32) -> (f64, f64) {
+/// CPU time of a process so far, all threads, nanoseconds.
+pub(crate) fn cpu_nanoseconds(pid: i32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let time = |path: PathBuf| fs::read_to_string(path).ok()?.split(' ').next()?.parse::<u64>().ok();
+    threads.filter_map(|thread| time(thread.path().join("schedstat"))).sum()
+}
+
+/// Processes that a process has started and that are still there.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    texts.flat_map(|text| text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn memory_megabytes(pid: i32, names: &[&str]) -> Vec<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    let field = |name: &&str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(*name)).unwrap_or_default();
         line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) * 1024.0 / 1e6
     };
-    (field("Rss:"), field("Pss:"))
+    names.iter().map(field).collect()
+}
+
+/// Resident memory of a process in MB: all pages, and its share of the shared ones (PSS).
+pub(crate) fn resident_megabytes(pid: i32) -> (f64, f64) {
+    let found = memory_megabytes(pid, &["Rss:", "Pss:"]);
+    (found[0], found[1])
+}
+
+/// Resident memory of a process in MB that is of no file: its heap, stacks and what it changed.
+pub(crate) fn anonymous_megabytes(pid: i32) -> f64 {
+    memory_megabytes(pid, &["Anonymous:"])[0]
 }

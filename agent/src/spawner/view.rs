@@ -82,15 +82,15 @@ fn set_attributes(path: &Path, set: u64) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// Whether something is mounted right on `path`, links not followed. `false` where the kernel cannot
-/// tell (before 5.8).
-fn is_mount_root(path: &Path) -> bool {
+/// Whether there is something at `path`, links not followed, with nothing mounted right on it. Where the
+/// kernel cannot tell (before 5.8) it seems so.
+fn is_bare(path: &Path) -> bool {
     let Ok(path) = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()) else { return false };
     // SAFETY: plain numbers, for which zero is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the path is a C string and the answer has the type that is filled in; both are alive.
     let result = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), libc::AT_SYMLINK_NOFOLLOW, 0, &raw mut found) };
-    result == 0 && found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0
+    result == 0 && found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 == 0
 }
 
 /// A mount point and its file system.
@@ -140,13 +140,15 @@ fn hide(path: &Path) -> Result<(), Errno> {
     mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE)
 }
 
-/// Binds a path on itself and makes it read-only, with all that is mounted below.
+/// Makes a path read-only, with all that is mounted below; it becomes a mount of its own.
 fn bind_read_only(path: &Path, mounts: &[Mounted]) -> Result<(), Errno> {
     // A link leads to something that is in the list itself.
     if fs::symlink_metadata(path).map_or(true, |found| found.is_symlink()) {
         return Ok(());
     }
-    mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    if is_bare(path) {
+        mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
+    }
     protect(path, mounts)
 }
 
@@ -209,10 +211,10 @@ pub(super) fn prepare() -> Result<(), String> {
 /// What has appeared or was replaced on the node since [`prepare`]: nothing is mounted on it, or no
 /// longer, because a rename over a mount point takes the mount away.
 fn catch_up(mounts: &[Mounted]) -> Result<(), String> {
-    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| !is_mount_root(path)) {
+    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| is_bare(path)) {
         bind_read_only(path, mounts).map_err(refuse("protect", path))?;
     }
-    HIDDEN.map(Path::new).iter().filter(|path| !is_mount_root(path)).try_for_each(|path| hide(path).map_err(refuse("hide", path)))
+    HIDDEN.map(Path::new).iter().filter(|path| is_bare(path)).try_for_each(|path| hide(path).map_err(refuse("hide", path)))
 }
 
 /// Makes what differs from task to task, in a namespace of its own that is a copy of a prepared one.
@@ -256,11 +258,11 @@ mod tests {
     #[test]
     fn knows_mount_points() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(is_mount_root(Path::new("/proc")));
-        assert!(!is_mount_root(directory.path()));
         symlink("/proc", directory.path().join("link")).unwrap();
-        assert!(!is_mount_root(&directory.path().join("link")));
-        assert!(!is_mount_root(&directory.path().join("absent")));
+        assert!(!is_bare(Path::new("/proc")));
+        assert!(!is_bare(&directory.path().join("absent")));
+        assert!(is_bare(directory.path()));
+        assert!(is_bare(&directory.path().join("link")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The benches.
 
+mod agent_memory;
 mod catalog;
 mod dns_propagation;
 mod dns_qps;
@@ -29,7 +30,8 @@ pub(crate) const ALL: &[(&str, &str, Bench)] = &[
     ("spec-to-running-1", "app posted → its process runs; peer: Docker Swarm", spec_to_running::one),
     ("spec-to-running-100", "100 instances; peer: Docker Swarm", spec_to_running::hundred),
     ("exit-to-replaced", "process killed → replacement runs; peer: Docker Swarm", exit_to_replaced::run),
-    ("spawn-rate", "processes started per second", spawn_rate::run),
+    ("spawn-rate", "processes started per second, alone and beside 1,000 running tasks", spawn_rate::run),
+    ("agent-memory", "memory of an agent with 0 to 1,000 tasks, of its spawner and of their inits", agent_memory::run),
     ("scale-law", "how the work of each operation grows from 1,000 to 16,000 agents", scale::law),
     ("scale-1k", "the control plane with 1,000 simulated agents, 100,000 tasks, etcd", scale::small),
     ("scale-10k", "… 10,000 agents, 1,000,000 tasks", scale::large),
