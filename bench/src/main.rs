@@ -4,10 +4,12 @@
 mod bench;
 mod cluster;
 mod dns;
+mod exponent;
 mod figure;
 mod http;
 mod machine;
 mod marks;
+mod memory;
 mod peer;
 mod process;
 mod report;

@@ -3,9 +3,11 @@
 //! Work is counted in allocations and operations of the placement engine, which are the same on every
 //! machine; a test guards the growth. The bench prints the growth of CPU time beside it.
 
+use super::agents;
 use super::plant::Plant;
-use super::{agents, memory};
+use crate::exponent::exponent;
 use crate::figure::{Figure, Goal};
+use crate::memory;
 use crate::peer::Peers;
 use crate::report::Report;
 use anyhow::Context as _;
@@ -87,17 +89,6 @@ fn memory_of(report: &mut Report) -> anyhow::Result<()> {
     let per_agent = figure("memory of the leader's state", joined as f64 / f64::from(agents), "B/agent");
     report.add(per_agent.goal(Goal::AtMost(4_096.0)));
     Ok(())
-}
-
-/// The slope of the work over the size, both as logarithms: least squares.
-fn exponent(sizes: &[u32], work: impl Iterator<Item = f64>) -> f64 {
-    let points: Vec<(f64, f64)> =
-        sizes.iter().zip(work).map(|(size, work)| (f64::from(*size).ln(), work.max(f64::MIN_POSITIVE).ln())).collect();
-    let count = points.len() as f64;
-    let (mean_x, mean_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-    let covariance: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    let variance: f64 = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    covariance / variance
 }
 
 fn app(name: &str, instances: u32) -> anyhow::Result<App> {

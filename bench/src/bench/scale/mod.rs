@@ -4,8 +4,7 @@
 mod agents;
 mod controllers;
 mod law;
-mod memory;
-mod plant;
+pub(super) mod plant;
 mod run;
 
 pub(crate) use law::run as law;

@@ -1,6 +1,7 @@
 //! A cluster with perfect agents and a perfect store, for the cost of single steps.
 
-use super::{agents, memory};
+use super::agents;
+use crate::memory;
 use orrery_core::assignment::{Down, TaskReport};
 use orrery_core::cluster::{AppEdit, Cluster, Delta, Draft, Entropy, Step};
 use orrery_core::instance::Condition;
@@ -11,9 +12,9 @@ use std::collections::BTreeMap;
 /// Milliseconds that pass with each step.
 const STEP_MS: i64 = 10;
 
-pub(super) struct Plant {
-    pub(super) cluster: Cluster,
-    pub(super) entries: BTreeMap<String, Vec<u8>>,
+pub(in crate::bench) struct Plant {
+    pub(in crate::bench) cluster: Cluster,
+    pub(in crate::bench) entries: BTreeMap<String, Vec<u8>>,
     ledger: Option<Ledger>,
     now: Timestamp,
     seed: u64,
@@ -21,7 +22,7 @@ pub(super) struct Plant {
 
 impl Plant {
     /// Agents number `0..agents` have joined.
-    pub(super) fn with_agents(agents: u32) -> anyhow::Result<Self> {
+    pub(in crate::bench) fn with_agents(agents: u32) -> anyhow::Result<Self> {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let mut plant = Self { cluster: Cluster::default(), entries: BTreeMap::new(), ledger: None, now, seed: 0 };
         let facts = (0..agents).map(agents::facts).collect::<anyhow::Result<Vec<_>>>()?;
@@ -44,7 +45,7 @@ impl Plant {
 
     /// Decides, stores and publishes one step, with the difference that followers are sent; returns
     /// the orders to agents.
-    pub(super) fn step(&mut self, act: impl FnOnce(&mut Draft)) -> Vec<(NodeId, Down)> {
+    pub(in crate::bench) fn step(&mut self, act: impl FnOnce(&mut Draft)) -> Vec<(NodeId, Down)> {
         let mut step = self.decide(act);
         self.ledger = step.ledger.take();
         if let Some(ledger) = &mut self.ledger {
@@ -62,7 +63,7 @@ impl Plant {
     }
 
     /// Bytes that the copy of the store takes.
-    pub(super) fn stored_bytes(&mut self) -> i64 {
+    pub(in crate::bench) fn stored_bytes(&mut self) -> i64 {
         let copy = self.entries.clone();
         let before = memory::living();
         drop(copy);
@@ -70,12 +71,12 @@ impl Plant {
     }
 
     /// Operations of the engine so far.
-    pub(super) fn engine(&self) -> u64 {
+    pub(in crate::bench) fn engine(&self) -> u64 {
         self.ledger.as_ref().map_or(0, |ledger| ledger.cost().total())
     }
 
     /// Creates an app and reports that its tasks run.
-    pub(super) fn launch(&mut self, app: App) {
+    pub(in crate::bench) fn launch(&mut self, app: App) {
         let orders = self.step(|draft| {
             // An id of its own; the definitions of benches are valid.
             let _ = draft.edit(vec![AppEdit::Create(app)], false, "");
@@ -84,7 +85,7 @@ impl Plant {
     }
 
     /// Reports that all ordered launches run.
-    pub(super) fn obey(&mut self, orders: Vec<(NodeId, Down)>) {
+    pub(in crate::bench) fn obey(&mut self, orders: Vec<(NodeId, Down)>) {
         let now = self.now;
         let launched = orders.into_iter().filter_map(|(node, order)| match order {
             Down::Launch { launch, .. } => Some((node, launch.tasks().collect::<Vec<TaskId>>())),
@@ -102,12 +103,12 @@ impl Plant {
     }
 
     /// The first running task of an app.
-    pub(super) fn some_task(&self, app: &AppId) -> Option<(NodeId, TaskId)> {
+    pub(in crate::bench) fn some_task(&self, app: &AppId) -> Option<(NodeId, TaskId)> {
         let running = self.cluster.instances_of(app).find(|instance| instance.condition == Condition::Running)?;
         Some((running.node()?.clone(), running.task_id()))
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(in crate::bench) fn now(&self) -> Timestamp {
         self.now
     }
 }

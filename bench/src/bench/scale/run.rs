@@ -2,8 +2,8 @@
 
 use super::agents::Fleet;
 use super::controllers::{Controller, Doors};
-use super::memory;
 use crate::figure::{Figure, Goal, Peer};
+use crate::memory;
 use crate::peer::{Etcd, Peers};
 use crate::report::Report;
 use crate::samples::Samples;

@@ -23,7 +23,7 @@ const fn taken(size: usize) -> i64 {
 }
 
 /// How often this thread has asked for memory.
-pub(super) fn allocations() -> u64 {
+pub(crate) fn allocations() -> u64 {
     ASKED.get()
 }
 
@@ -34,7 +34,7 @@ fn asked(size: usize) {
 }
 
 /// Bytes allocated and not freed, with the allocator's own.
-pub(super) fn living() -> i64 {
+pub(crate) fn living() -> i64 {
     LIVING.load(Ordering::Relaxed)
 }
 
