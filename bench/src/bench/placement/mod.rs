@@ -20,6 +20,7 @@ use crate::report::Report;
 use fill::{Run, fill};
 use mix::{Kind, Mix};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// Nodes of the two standard clusters.
 const SIZES: [u32; 2] = [10_000, 50_000];
@@ -55,7 +56,8 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
     packing::run(report)?;
     let mut table = format!("the table of docs/scheduling.md:\n| mix | {} nodes | {} nodes |\n|---|---|---|", SIZES[0], SIZES[1]);
     for (name, cells) in rows.values() {
-        table.push_str(&format!("\n| {name} | {} |", cells.join(" | ")));
+        // Writing to a String never fails.
+        let _ = write!(table, "\n| {name} | {} |", cells.join(" | "));
     }
     report.note(&table);
     Ok(())
