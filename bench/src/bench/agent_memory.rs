@@ -87,7 +87,7 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
             cluster.http.post("/v2/apps", &spec)?;
             cluster.settled()?;
         }
-        std::thread::sleep(SETTLE);
+        std::thread::sleep(SETTLE); // Memory given back is no event: the figure is that of a settled agent.
         let inits = children(spawner);
         if inits.len() != tasks {
             bail!("{} tasks run instead of {tasks}", inits.len());

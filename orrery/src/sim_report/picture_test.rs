@@ -57,6 +57,7 @@ fn check(text: &str) {
 }
 
 fn entities_are_sound(text: &str) -> bool {
+    // What stands before the first `&` holds no entity.
     text.split('&').skip(1).all(|rest| ["lt;", "gt;", "amp;", "quot;", "#39;"].iter().any(|name| rest.starts_with(name)))
 }
 

@@ -85,16 +85,7 @@ impl Inner {
                     report.started_at = Some(wall);
                     self.unsent.insert(id.clone());
                 }
-                let task = Task {
-                    assignment: Some(assignment),
-                    life: Life::Preparing(at),
-                    report,
-                    stop: None,
-                    other_boot: false,
-                    probe_at: None,
-                    sick_until: None,
-                };
-                self.tasks.insert(id.clone(), task);
+                self.tasks.insert(id.clone(), Task::new(Some(assignment), Life::Preparing(at), report));
                 self.note(&format!("prepares {id}"));
             }
             Action::Stop => {
@@ -107,16 +98,7 @@ impl Inner {
                 let mut report = TaskReport::first(id.clone(), wall);
                 report.condition = Condition::Killed;
                 report.reason = Some(FailureReason::Stopped);
-                let task = Task {
-                    assignment: None,
-                    life: Life::Ended,
-                    report,
-                    stop: None,
-                    other_boot: false,
-                    probe_at: None,
-                    sick_until: None,
-                };
-                self.tasks.insert(id.clone(), task);
+                self.tasks.insert(id.clone(), Task::new(None, Life::Ended, report));
                 self.unsent.insert(id.clone());
             }
             Action::Reap => {

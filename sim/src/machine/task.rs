@@ -33,6 +33,11 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// A task that nobody has asked to stop.
+    pub(super) const fn new(assignment: Option<Assignment>, life: Life, report: TaskReport) -> Self {
+        Self { assignment, life, report, stop: None, other_boot: false, probe_at: None, sick_until: None }
+    }
+
     pub(super) const fn known(&self) -> Known {
         match self.life {
             Life::Ended => Known::Ended,
