@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use axum::body::Body;
 use orrery_controller::Handle;
-use orrery_controller::door::{AgentDirectory, Door, Gate, LinkDoor, guarded, link_routes, router, vouch};
+use orrery_controller::door::{AgentDirectory, Door, Gate, LinkDoor, guarded, lingering, link_routes, router, vouch};
 use orrery_controller::trust::{Keeper, KeeperOptions, Logins, keep};
 use orrery_link::authority::CERTIFICATE_LIFETIME;
 use orrery_link::server::{Connections, ListenerOptions, serve};
@@ -109,7 +109,7 @@ impl Front {
         let answer = move |request: hyper::Request<hyper::body::Incoming>| {
             let routes = routes.clone();
             async move {
-                let mut request = request.map(Body::new);
+                let mut request = lingering(request.map(Body::new));
                 match vouch(&mut request) {
                     Ok(()) => routes.oneshot(request).await,
                     Err(refusal) => Ok(refusal),

@@ -13,6 +13,7 @@ mod forward;
 mod gate;
 mod guard;
 mod home;
+mod linger;
 mod link;
 mod logs;
 mod marathon;
@@ -25,6 +26,7 @@ mod vouch;
 
 pub use agents::AgentDirectory;
 pub use gate::{Admitted, Gate, guarded};
+pub use linger::lingering;
 pub use link::{LinkDoor, Machines, link_routes};
 pub use vouch::{FORWARDED_HEADER, NODE_HEADER, OPERATOR_HEADER, SERIAL_HEADER, vouch};
 
