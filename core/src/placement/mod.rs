@@ -14,6 +14,8 @@ pub mod victims;
 
 pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, Promise, SEATS_MAX, Strategy};
 pub use load::NodeLoad;
+
+pub use pattern::is_pattern;
 pub use refusal::{Reason, Refusals};
 #[cfg(test)]
 pub(crate) use {

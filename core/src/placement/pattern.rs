@@ -12,6 +12,11 @@ pub(crate) fn full_match(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(REGEX_MAX_BYTES).dfa_size_limit(REGEX_CACHE_MAX_BYTES).build().ok()
 }
 
+/// Whether LIKE and UNLIKE can use a pattern: it is a regular expression and not too large.
+pub fn is_pattern(pattern: &str) -> bool {
+    full_match(pattern).is_some()
+}
+
 /// Scalars compare by value: `1` is `1.0` (Mesos prints three decimals at most).
 pub(crate) fn same_number(left: &str, right: &str) -> bool {
     match (left.parse::<f64>(), right.parse::<f64>()) {

@@ -1,7 +1,7 @@
 //! Choosing seats for new instances of one app: slow and obviously right, to judge the engine by.
 
 use super::constraint::{Constraints, Seated};
-use super::ledger::{EMPTY_PENALTY, aspect, mismatch};
+use super::ledger::{Rating, Supply, aspect};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::InstanceId;
 use crate::Scalar;
@@ -45,6 +45,8 @@ pub(crate) fn place<'a>(
         candidate.set_aside(app);
     }
     let usable: Vec<&Node> = candidates.iter().map(|candidate| candidate.node).filter(|node| node.accepts_tasks()).collect();
+    let need = (app.cpus.thousandths(), app.mem.thousandths());
+    let rating = Rating::new(need, count, &supply(&candidates));
     let mut constraints = Constraints::new(app, placed, &usable, seated);
     let mut seats = Vec::new();
     while seats.len() < count {
@@ -55,7 +57,7 @@ pub(crate) fn place<'a>(
         for (index, candidate) in candidates.iter().enumerate() {
             match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
                 Ok(host_ports) => {
-                    let score = score(app, candidate, &constraints, strategy, index);
+                    let score = score(&rating, candidate, &constraints, strategy, index);
                     if best.as_ref().is_none_or(|(best, ..)| score < *best) {
                         best = Some((score, index, host_ports));
                     }
@@ -116,6 +118,13 @@ impl NodeLoad {
 }
 
 impl Candidate<'_> {
+    /// Cpus and memory that are free, in thousandths.
+    fn free(&self) -> (i64, i64) {
+        let (total, load, kept) = (&self.node.facts.resources, &self.load, &self.kept);
+        let free = (total.cpus.minus_or_zero(load.cpus + kept.cpus), total.mem.minus_or_zero(load.mem + kept.mem));
+        (free.0.thousandths(), free.1.thousandths())
+    }
+
     /// Counts what is set aside on the node for others than `app`.
     fn set_aside(&mut self, app: &App) {
         let claims = &self.node.claims;
@@ -131,17 +140,29 @@ impl Candidate<'_> {
     }
 }
 
-fn score(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, strategy: Strategy, index: usize) -> Score {
+/// What there is and what is left on nodes that accept tasks.
+fn supply(candidates: &[Candidate<'_>]) -> Supply {
+    let mut sum = Supply::default();
+    for candidate in candidates.iter().filter(|candidate| candidate.node.accepts_tasks()) {
+        let (total, free) = (&candidate.node.facts.resources, candidate.free());
+        sum.nodes += 1;
+        for (column, (total, free)) in [(total.cpus, free.0), (total.mem, free.1)].into_iter().enumerate() {
+            sum.total[column] += i128::from(total.thousandths().max(0));
+            sum.free[column] += i128::from(free);
+        }
+    }
+    sum
+}
+
+fn score(rating: &Rating, candidate: &Candidate<'_>, constraints: &Constraints<'_>, strategy: Strategy, index: usize) -> Score {
     let (total, load) = (&candidate.node.facts.resources, &candidate.load);
     let dislike = constraints.dislike(candidate.node);
     match strategy {
         Strategy::Spread => (dislike, u64::from(candidate.same_app), load.share(total) as u64, index),
         Strategy::Binpack => {
-            let kept = &candidate.kept;
-            let free = (total.cpus.minus_or_zero(load.cpus + kept.cpus), total.mem.minus_or_zero(load.mem + kept.mem));
-            let free = (free.0.thousandths(), free.1.thousandths());
-            let unlike = mismatch((app.cpus.thousandths(), app.mem.thousandths()), free);
-            let penalty = if load.instances.is_empty() { EMPTY_PENALTY } else { 0 };
+            let free = candidate.free();
+            let unlike = rating.mismatch(free);
+            let penalty = if load.instances.is_empty() { rating.empty } else { 0 };
             (dislike, u64::from(unlike + penalty), aspect(free), index)
         }
     }

@@ -16,7 +16,7 @@ pub use diff::{Change, REDACTED, diff};
 pub use network::DEFAULT_NETWORK_NAME;
 pub use read::{ReadContext, patch_app, read_app, rollback_version};
 pub use schema::{APP_SCHEMA, UnknownField, unknown_fields};
-pub use validate::{INSTANCES_MAX, URI_MAX_CHARS, validate_app};
+pub use validate::{CONSTRAINTS_MAX, INSTANCES_MAX, URI_MAX_CHARS, validate_app};
 pub use write::write_app;
 
 #[cfg(test)]

@@ -247,6 +247,58 @@ fn all_faults_at_once_without_secrets() {
     }
 }
 
+/// Bad input that would cost others something: every one is refused by name, with a short value.
+#[test]
+fn constraints_are_bounded() {
+    let many = |count: usize| -> Vec<Value> { (0..count).map(|number| json!([format!("a{number}"), "UNIQUE"])).collect() };
+    assert_eq!(read(&json!({"constraints": many(CONSTRAINTS_MAX)})).constraints.len(), CONSTRAINTS_MAX);
+    let long = "x".repeat(16 << 10);
+    let table = [
+        (json!(many(CONSTRAINTS_MAX + 1)), "/constraints", "at most 100 constraints"),
+        (json!(many(50_000)), "/constraints", "at most 100 constraints"),
+        (json!([["rack", "LIKE", format!("{long}y")]]), "/constraints(0)", "at most 16384 bytes"),
+        (json!([["rack", "UNLIKE", format!("{long}y")]]), "/constraints(0)", "at most 16384 bytes"),
+        (json!([["rack", "IS", format!("{long}y")]]), "/constraints(0)", "at most 16384 bytes"),
+        (json!([[format!("{long}y"), "UNIQUE"]]), "/constraints(0)", "at most 16384 bytes"),
+        (json!([["rack", "LIKE", "(a{1000}){1000}"]]), "/constraints(0)", "too large"),
+        (json!([["rack", "LIKE", "((((x{99}){99}){99}){99})"]]), "/constraints(0)", "too large"),
+        (json!([["rack", "LIKE", "(?=look)"]]), "/constraints(0)", "not a regular expression"),
+        (json!([["rack", "MAX_PER", "99999999999999999999"]]), "/constraints(0)", "whole number"),
+        (json!([["rack", "GROUP_BY", "-1"]]), "/constraints(0)", "whole number"),
+        (json!([["rack", "GROUP_BY", "1e308"]]), "/constraints(0)", "whole number"),
+    ];
+    for (constraints, path, words) in table {
+        let faults = read_app(&with(&json!({"constraints": constraints})), ReadContext::default()).unwrap_err();
+        let found = faults.iter().find(|fault| fault.path == path && fault.message.contains(words));
+        assert!(found.is_some(), "{words}: {faults:?}");
+        assert!(faults.iter().all(|fault| fault.to_string().len() < 500), "{words}: faults are short");
+    }
+    // What fits is taken, however slow it would be elsewhere.
+    read(&json!({"constraints": [["rack", "LIKE", "(((a|b|1)*)*)*4"], ["rack", "UNLIKE", &long[..4_096]]]}));
+}
+
+#[test]
+fn impossible_amounts_are_refused() {
+    for (field, value) in [
+        ("cpus", json!(-1)),
+        ("cpus", json!(1e308)),
+        ("cpus", json!("NaN")),
+        ("cpus", json!("inf")),
+        ("mem", json!(-0.001)),
+        ("mem", json!(1e300)),
+        ("disk", json!(-5)),
+        ("gpus", json!(-1)),
+        ("gpus", json!(1.5)),
+        ("instances", json!(1_000_000_000)),
+        ("instances", json!(-1)),
+        ("instances", json!(1e20)),
+        ("instances", json!(18_446_744_073_709_551_615_u64)),
+    ] {
+        assert_eq!(faults(&json!({field: value})), [format!("/{field}")], "{value}");
+    }
+    assert_eq!(faults(&json!({"placement": {"priority": 1e9}, "resources": {"licences": -1}})).len(), 2);
+}
+
 #[test]
 fn patches_merge() {
     let app = read(&json!({"portDefinitions": [{"port": 10_000, "name": "p"}], "env": {"A": "1"}, "instances": 3}));

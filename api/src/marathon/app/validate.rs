@@ -14,8 +14,11 @@ pub const INSTANCES_MAX: u32 = 1_000_000;
 /// Longest URI of an artifact, characters (Marathon's limit).
 pub const URI_MAX_CHARS: usize = 1024;
 
-/// Most memory a compiled pattern of a constraint may take, bytes.
-const PATTERN_MAX_BYTES: usize = 256 * 1024;
+/// Most constraints of one app; each may be asked of every node.
+pub const CONSTRAINTS_MAX: usize = 100;
+
+/// Longest field or value of a constraint, bytes.
+const OPERAND_BYTES_MAX: usize = 16 << 10;
 
 /// All faults of a complete app; none for what [`super::read_app`] returned.
 pub fn validate_app(app: &App) -> Vec<Fault> {
@@ -25,12 +28,7 @@ pub fn validate_app(app: &App) -> Vec<Fault> {
     check_networks(app, &mut faults);
     check_ports(app, &mut faults);
     check_artifacts(app, &mut faults);
-    for (index, constraint) in app.constraints.iter().enumerate() {
-        check_constraint(constraint, &format!("/constraints({index})"), &mut faults);
-        if app.constraints[..index].contains(constraint) {
-            faults.push(Fault::new(format!("/constraints({index})"), "is given twice").with_value(constraint));
-        }
-    }
+    check_constraints(&app.constraints, &mut faults);
     check_placement(app, &mut faults);
     check_probes(app, &mut faults);
     check_strategies(app, &mut faults);
@@ -207,19 +205,38 @@ fn is_uri(text: &str) -> bool {
 /// What is wrong with the operand of LIKE, UNLIKE or IS.
 pub(super) fn check_operand(operator: Operator, value: &str) -> Option<String> {
     let word = operator.as_str();
+    if value.len() > OPERAND_BYTES_MAX {
+        return Some(format!("the value of {word} must be at most {OPERAND_BYTES_MAX} bytes long; it is {}", value.len()));
+    }
     if operator == Operator::Is {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_/.-".contains(&byte);
         let wrong = !value.bytes().all(allowed);
         return wrong.then(|| "the value of IS may hold letters, digits, _ / . and - only".to_owned());
     }
-    let compiled = regex::RegexBuilder::new(value).size_limit(PATTERN_MAX_BYTES).build();
-    compiled.is_err().then(|| format!("the value of {word} is not a regular expression, or one that is too large"))
+    let usable = orrery_core::placement::is_pattern(value);
+    (!usable).then(|| format!("the value of {word} is not a regular expression, or one that is too large"))
+}
+
+fn check_constraints(constraints: &[Constraint], faults: &mut Vec<Fault>) {
+    if constraints.len() > CONSTRAINTS_MAX {
+        let message = format!("may hold at most {CONSTRAINTS_MAX} constraints; one LIKE with a|b|c does for many");
+        faults.push(Fault::new("/constraints", message).with_value(constraints.len()));
+    }
+    for (index, constraint) in constraints.iter().take(CONSTRAINTS_MAX).enumerate() {
+        check_constraint(constraint, &format!("/constraints({index})"), faults);
+        if constraints[..index].contains(constraint) {
+            faults.push(Fault::new(format!("/constraints({index})"), "is given twice").with_value(constraint));
+        }
+    }
 }
 
 fn check_constraint(constraint: &Constraint, path: &str, faults: &mut Vec<Fault>) {
     let mut fault = |message: String| faults.push(Fault::new(path, message).with_value(constraint));
     if constraint.field.is_empty() {
         fault("must name a field such as hostname".to_owned());
+    }
+    if constraint.field.len() > OPERAND_BYTES_MAX {
+        fault(format!("must name a field of at most {OPERAND_BYTES_MAX} bytes"));
     }
     let operator = constraint.operator.as_str();
     match (constraint.operator, &constraint.value) {

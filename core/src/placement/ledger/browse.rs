@@ -7,7 +7,7 @@
 use super::cost::Cost;
 use super::free::Free;
 use super::rows::RANK_BITS;
-use super::shape::{EMPTY_PENALTY, bound, mismatch};
+use super::shape::Rating;
 use super::tree::{NONE, Tree};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -43,10 +43,10 @@ impl Browse {
         &mut self,
         tree: &Tree,
         need: &Free,
+        rating: &Rating,
         cost: &mut Cost,
         accept: &mut impl FnMut(u32) -> bool,
     ) -> Option<(u32, u32)> {
-        let shape = (need.cpus, need.mem);
         while let Some(Reverse(entry)) = self.0.pop() {
             cost.heap += 1;
             if entry.is_node {
@@ -54,18 +54,21 @@ impl Browse {
             }
             cost.visits += 1;
             let (key, own, left, right) = tree.knot(entry.at);
-            let penalty = if entry.empty { EMPTY_PENALTY } else { 0 };
+            let penalty = if entry.empty { rating.empty } else { 0 };
             if own.covers(need) {
                 cost.probes += 1;
                 if accept(entry.at) {
-                    let score = mismatch(shape, (own.cpus, own.mem)) + penalty;
+                    let score = rating.mismatch((own.cpus, own.mem)) + penalty;
                     self.0.push(Reverse(Entry { score, low: key, is_node: true, high: key, ..entry }));
                 }
             }
-            for (at, low, high) in [(left, entry.low, key), (right, key, entry.high)] {
-                if let Some(most) = tree.most(at).filter(|most| most.covers(need)) {
-                    let score = bound(shape, (most.cpus, most.mem), low >> RANK_BITS, high >> RANK_BITS) + penalty;
-                    self.0.push(Reverse(Entry { score, low, is_node: false, at, high, empty: entry.empty }));
+            // Keys differ, so that a node comes out before a subtree on its right that is no better.
+            for (at, low, high) in [(left, entry.low, key), (right, key + 1, entry.high)] {
+                if let Some((most, alike)) = tree.most(at).filter(|(most, _)| most.covers(need)) {
+                    let most = (most.cpus, most.mem);
+                    let least =
+                        if alike { rating.mismatch(most) } else { rating.bound(most, low >> RANK_BITS, high >> RANK_BITS) };
+                    self.0.push(Reverse(Entry { score: least + penalty, low, is_node: false, at, high, empty: entry.empty }));
                 }
             }
         }

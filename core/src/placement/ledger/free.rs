@@ -21,6 +21,11 @@ impl Free {
         [self.cpus, self.mem, self.disk, i64::from(self.gpus)]
     }
 
+    /// Cpus and memory.
+    pub(crate) const fn shape(&self) -> (i64, i64) {
+        (self.cpus, self.mem)
+    }
+
     /// Whether every column has at least what is needed.
     pub(crate) const fn covers(&self, need: &Self) -> bool {
         self.cpus >= need.cpus

@@ -45,7 +45,7 @@ pub use free::NODE_TASKS_MAX;
 pub use place_batch::SEATS_MAX;
 pub use preempt::Promise;
 #[cfg(test)]
-pub(crate) use shape::{EMPTY_PENALTY, aspect, mismatch};
+pub(crate) use shape::{Rating, Supply, aspect};
 
 use crate::app::{App, Operator, Selector};
 use crate::cluster::Cluster;

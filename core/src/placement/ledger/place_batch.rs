@@ -83,7 +83,7 @@ impl Ledger {
         let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
         let epoch = self.fields.numbering;
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
-        let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy);
+        let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy, count);
         if let Some(slot) = only {
             let taken = if trial.accepts(slot, ALL) { trial.take(slot, salt, cost) } else { None };
             let node = trial.rows.cold[slot as usize].id.clone();

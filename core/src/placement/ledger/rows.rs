@@ -5,7 +5,7 @@ use super::demand::Demand;
 use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
 use super::ports::Ports;
-use super::shape::aspect;
+use super::shape::{Supply, aspect};
 use crate::app::App;
 use crate::instance::Seat;
 use crate::node::{Claims, Node, NodeId};
@@ -29,7 +29,7 @@ pub(crate) struct Hot {
     pub(crate) role: u32,
     /// Accepts tasks.
     pub(crate) open: bool,
-    /// What is free is a part of the sum over open nodes.
+    /// Is a part of the sums over open nodes.
     counted: bool,
     /// Has the Docker executor.
     pub(crate) docker: bool,
@@ -76,6 +76,9 @@ pub(crate) struct Rows {
     pub(super) priorities: BTreeMap<i32, u64>,
     /// Cpus, memory, disk in thousandths and GPUs that are free on open nodes.
     pub(crate) open_free: [i128; 4],
+    /// Cpus and memory of open nodes, in thousandths, and how many nodes are open.
+    open_total: [i128; 2],
+    open_nodes: u64,
     /// All tasks.
     pub(super) tasks: u64,
 }
@@ -152,6 +155,7 @@ impl Rows {
         if self.nodes[at].take().is_some() {
             self.known -= 1;
         }
+        self.discount(slot);
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         hot.open = node.is_some_and(|node| node.accepts_tasks());
         let Some(node) = node else {
@@ -275,13 +279,39 @@ impl Rows {
             tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
         };
         hot.key = share << RANK_BITS | cold.rank;
-        hot.counted = hot.open;
-        let after = if hot.counted { hot.free } else { Free::default() };
-        if before != after {
-            for (sum, (before, after)) in self.open_free.iter_mut().zip(before.columns().into_iter().zip(after.columns())) {
+        if !hot.open {
+            return;
+        }
+        if !hot.counted {
+            hot.counted = true;
+            self.open_nodes += 1;
+            self.open_total[0] += i128::from(cold.total[0].max(0));
+            self.open_total[1] += i128::from(cold.total[1].max(0));
+        }
+        if before != hot.free {
+            for (sum, (before, after)) in self.open_free.iter_mut().zip(before.columns().into_iter().zip(hot.free.columns())) {
                 *sum += i128::from(after) - i128::from(before);
             }
         }
+    }
+
+    /// Takes a node out of the sums over open nodes.
+    fn discount(&mut self, slot: u32) {
+        let (hot, cold) = (&mut self.hot[slot as usize], &self.cold[slot as usize]);
+        if !std::mem::take(&mut hot.counted) {
+            return;
+        }
+        self.open_nodes -= 1;
+        self.open_total[0] -= i128::from(cold.total[0].max(0));
+        self.open_total[1] -= i128::from(cold.total[1].max(0));
+        for (sum, free) in self.open_free.iter_mut().zip(hot.free.columns()) {
+            *sum -= i128::from(free);
+        }
+    }
+
+    /// What there is and what is left on open nodes.
+    pub(crate) const fn supply(&self) -> Supply {
+        Supply { nodes: self.open_nodes, total: self.open_total, free: [self.open_free[0], self.open_free[1]] }
     }
 
     /// Group and key of a slot in a tree of nodes by role and load.

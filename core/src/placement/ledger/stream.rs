@@ -175,7 +175,7 @@ impl<'a> Stream<'a> {
     fn advance_packing(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
         if self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !trial.accepts(slot, self.except)) {
             let accept = &mut |slot| !trial.is_touched(slot) && trial.accepts(slot, self.except);
-            let mut next = || self.browse.next(tree, &trial.demand.need, cost, accept);
+            let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = std::iter::from_fn(&mut next)
                 .find(|(_, slot)| trial.accepts(*slot, self.except))
                 .map(|(_, slot)| (trial.score(slot), slot));

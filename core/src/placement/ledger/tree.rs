@@ -5,6 +5,7 @@
 
 use super::cost::Cost;
 use super::free::Free;
+use super::shape::is_alike;
 use std::collections::VecDeque;
 
 /// No node.
@@ -19,9 +20,11 @@ struct Knot {
     own: Free,
     /// Largest amounts in this subtree, of each resource for itself.
     most: Free,
+    /// All nodes in this subtree have the same ratio of cpus to memory; never said wrongly.
+    alike: bool,
 }
 
-const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, own: ZERO, most: ZERO };
+const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, own: ZERO, most: ZERO, alike: true };
 const ZERO: Free = Free { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
 
 /// Treaps over slots; every slot is in at most one of them.
@@ -90,7 +93,7 @@ impl Tree {
             if self.knots.get(lowest as usize).is_none_or(|knot| key < knot.key) {
                 self.lowest[group as usize] = slot;
             }
-            self.knots[at] = Knot { key, left: NONE, right: NONE, own, most: own };
+            self.knots[at] = Knot { key, left: NONE, right: NONE, own, most: own, alike: true };
             let root = self.insert(self.root(group), slot, cost);
             self.roots[group as usize] = root;
         }
@@ -134,21 +137,24 @@ impl Tree {
         (knot.key, knot.own, knot.left, knot.right)
     }
 
-    /// Largest amounts at or below a knot.
-    pub(crate) fn most(&self, at: u32) -> Option<&Free> {
-        self.knots.get(at as usize).map(|knot| &knot.most)
+    /// Largest amounts at or below a knot, and whether all have the same ratio of cpus to memory: then the
+    /// largest cpus and the largest memory are those of one node.
+    pub(crate) fn most(&self, at: u32) -> Option<(&Free, bool)> {
+        self.knots.get(at as usize).map(|knot| (&knot.most, knot.alike))
     }
 
     fn pull(&mut self, at: u32, cost: &mut Cost) {
         cost.updates += 1;
         let knot = &self.knots[at as usize];
-        let mut most = knot.own;
+        let (own, mut most, mut alike) = (knot.own, knot.own, true);
         for child in [knot.left, knot.right] {
-            if let Some(below) = self.most(child) {
+            if let Some((below, below_alike)) = self.most(child) {
                 most = most.max(below);
+                alike = alike && below_alike && is_alike(own.shape(), below.shape());
             }
         }
-        self.knots[at as usize].most = most;
+        let knot = &mut self.knots[at as usize];
+        (knot.most, knot.alike) = (most, alike);
     }
 
     fn refresh(&mut self, at: u32, slot: u32, cost: &mut Cost) {
@@ -176,6 +182,7 @@ impl Tree {
         let knot = self.knots[at as usize];
         cost.updates += 1;
         self.knots[at as usize].most = knot.most.max(&own);
+        self.knots[at as usize].alike = knot.alike && is_alike(knot.own.shape(), own.shape());
         if key < knot.key {
             let left = self.insert(knot.left, slot, cost);
             self.knots[at as usize].left = left;
@@ -212,7 +219,7 @@ impl Tree {
         }
         cost.visits += 1;
         let gone = &self.knots[slot as usize];
-        let matters = !gone.own.is_inside(&knot.most);
+        let matters = !knot.alike || !gone.own.is_inside(&knot.most);
         if gone.key < knot.key {
             let left = self.remove(knot.left, slot, cost);
             self.knots[at as usize].left = left;

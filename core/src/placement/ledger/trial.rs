@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::filter::{Counts, Filter};
 use super::hash::Set;
 use super::rows::Rows;
-use super::shape::{EMPTY_PENALTY, mismatch};
+use super::shape::Rating;
 use super::tally::Tally;
 
 /// No constraint is left out.
@@ -31,6 +31,8 @@ pub(crate) struct Trial<'a> {
     /// Numbers of the roles whose nodes may be used.
     pub(crate) roles: Vec<u32>,
     pub(crate) strategy: Strategy,
+    /// How packing rates nodes.
+    pub(crate) rating: Rating,
     taken: Vec<(u32, Vec<u16>)>,
     /// Nodes that were given a seat by this batch; noted for packing only.
     touched: Set<u32>,
@@ -48,7 +50,9 @@ impl<'a> Trial<'a> {
         demand: &'a Demand,
         roles: Vec<u32>,
         strategy: Strategy,
+        count: usize,
     ) -> Self {
+        let rating = Rating::new((demand.need.cpus, demand.need.mem), count, &rows.supply());
         Self {
             rows,
             fields,
@@ -59,6 +63,7 @@ impl<'a> Trial<'a> {
             demand,
             roles,
             strategy,
+            rating,
             taken: Vec::new(),
             touched: Set::default(),
         }
@@ -108,9 +113,8 @@ impl<'a> Trial<'a> {
         match self.strategy {
             Strategy::Spread => (dislike, self.tally.same_app(slot), hot.key),
             Strategy::Binpack => {
-                let need = &self.demand.need;
-                let penalty = if self.rows.is_empty(slot) { EMPTY_PENALTY } else { 0 };
-                let unlike = mismatch((need.cpus, need.mem), (hot.free.cpus, hot.free.mem));
+                let penalty = if self.rows.is_empty(slot) { self.rating.empty } else { 0 };
+                let unlike = self.rating.mismatch(hot.free.shape());
                 (dislike, unlike + penalty, self.rows.pack_key(slot))
             }
         }
