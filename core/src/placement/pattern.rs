@@ -1,5 +1,6 @@
 //! What LIKE, UNLIKE and IS say of one value.
 
+use crate::app::Operator;
 use regex::{Regex, RegexBuilder};
 
 /// Largest compiled size of a constraint's regular expression, bytes.
@@ -15,6 +16,31 @@ pub(crate) fn full_match(pattern: &str) -> Option<Regex> {
 /// Whether LIKE and UNLIKE can use a pattern: it is a regular expression and not too large.
 pub fn is_pattern(pattern: &str) -> bool {
     full_match(pattern).is_some()
+}
+
+/// One of LIKE, UNLIKE and IS, ready to be asked of many values.
+#[derive(Debug, Clone)]
+pub(crate) struct Matcher {
+    operator: Operator,
+    operand: String,
+    /// Nothing when the pattern is none: it matches no value.
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    pub(crate) fn new(operator: Operator, operand: &str) -> Self {
+        let regex = if operator == Operator::Is { None } else { full_match(operand) };
+        Self { operator, operand: operand.to_owned(), regex }
+    }
+
+    /// Whether a value is accepted.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        match self.operator {
+            Operator::Is => self.operand == text || same_number(&self.operand, text),
+            Operator::Unlike => self.regex.as_ref().is_some_and(|regex| !regex.is_match(text)),
+            _ => self.regex.as_ref().is_some_and(|regex| regex.is_match(text)),
+        }
+    }
 }
 
 /// Scalars compare by value: `1` is `1.0` (Mesos prints three decimals at most).

@@ -2,13 +2,10 @@
 
 use super::census::{Home, Involved};
 use super::fields::Fields;
+use super::source::Source;
 use crate::app::{App, Operator};
 use crate::node::Node;
 use std::sync::Arc;
-
-/// Starts the name of a field made of several: nodes with the same values of all of them share its
-/// value. No attribute can be told from it by accident, since values are written with their lengths.
-pub(crate) const JOINED: char = '\u{1f}';
 
 /// Numbers of fields, in the order of the rules.
 #[derive(Debug, Clone, Default)]
@@ -45,18 +42,19 @@ impl Asks {
                 Home::Selected(_) => None,
             })
             .collect();
-        let (joined, wished) = classes(app);
-        let (joined_name, wished_name) = (join(&joined), join(&wished));
-        let mut names: Vec<&str> = app.constraints.iter().map(|constraint| constraint.field.as_str()).collect();
-        names.extend(rules.spread.iter().map(|rule| rule.field.as_str()));
-        names.extend(rules.prefer.iter().map(|rule| rule.field.as_str()));
-        names.extend(rules.affinity.iter().chain(&rules.anti_affinity).map(|rule| rule.field.as_str()));
-        names.extend(repelling.iter().map(|(_, field)| *field));
-        names.extend(&joined);
-        names.extend(&wished);
-        names.extend(joined_name.as_deref());
-        names.extend(wished_name.as_deref());
-        let mut numbers = fields.index(names.iter().copied(), nodes).into_iter();
+        let own = Own::of(app, fields, nodes);
+        let (joined, wished) = own.classes(app);
+        let near = || rules.affinity.iter().chain(&rules.anti_affinity);
+        let mut sources = own.constraints;
+        sources.extend(rules.spread.iter().map(|rule| named(&rule.field)));
+        sources.extend(own.prefer);
+        sources.extend(near().map(|rule| named(&rule.field)));
+        sources.extend(repelling.iter().map(|(_, field)| named(field)));
+        sources.extend_from_slice(&joined);
+        sources.extend_from_slice(&wished);
+        let (joined_len, wished_len) = (joined.len(), wished.len());
+        sources.extend([joined, wished].into_iter().filter(|parts| !parts.is_empty()).map(Source::Joined));
+        let mut numbers = fields.index(&sources, nodes).into_iter();
         let mut next = |count: usize| -> Vec<u32> { numbers.by_ref().take(count).collect() };
         let asks = Self {
             constraints: next(app.constraints.len()),
@@ -65,8 +63,8 @@ impl Asks {
             affinity: next(rules.affinity.len()),
             anti_affinity: next(rules.anti_affinity.len()),
             repelling: repelling.iter().map(|(index, _)| *index).zip(next(repelling.len())).collect(),
-            joined: next(joined.len()),
-            wished: next(wished.len()),
+            joined: next(joined_len),
+            wished: next(wished_len),
             classes: next(2),
         };
         let patterns = app.constraints.iter().zip(&asks.constraints);
@@ -94,30 +92,58 @@ impl Asks {
     }
 }
 
-/// Fields of an app with wishes: all but host names, and those of its wishes alone.
-fn classes(app: &App) -> (Vec<&str>, Vec<&str>) {
-    let rules = &app.placement;
-    let near = || rules.affinity.iter().chain(&rules.anti_affinity);
-    let mut wished: Vec<&str> = rules.prefer.iter().map(|rule| rule.field.as_str()).collect();
-    wished.extend(rules.spread.iter().filter(|rule| rule.weight.is_some()).map(|rule| rule.field.as_str()));
-    wished.extend(near().filter(|rule| rule.weight.is_some()).map(|rule| rule.field.as_str()));
-    wished.sort_unstable();
-    wished.dedup();
-    if wished.is_empty() {
-        return (Vec::new(), Vec::new());
-    }
-    let mut all: Vec<&str> = wished.clone();
-    let demanded = app.constraints.iter().map(|constraint| constraint.field.as_str());
-    let demanded = demanded.chain(rules.spread.iter().map(|rule| rule.field.as_str()));
-    let demanded = demanded.chain(near().map(|rule| rule.field.as_str()));
-    all.extend(demanded.filter(|field| !matches!(*field, "hostname" | "@hostname")));
-    all.sort_unstable();
-    all.dedup();
-    (all, wished)
+/// What an app's own constraints and preferences are about.
+struct Own {
+    constraints: Vec<Source>,
+    prefer: Vec<Source>,
 }
 
-/// Name of the field that joins these.
-fn join(names: &[&str]) -> Option<String> {
-    let parts: Vec<String> = names.iter().map(|name| format!("{JOINED}{name}")).collect();
-    (!parts.is_empty()).then(|| parts.concat())
+impl Own {
+    fn of(app: &App, fields: &mut Fields, nodes: &[Option<Arc<Node>>]) -> Self {
+        let mut source = |field: &str, operator: Operator, operand: Option<&str>| {
+            let plain = named(field);
+            let Some(operand) = operand.filter(|_| matches!(operator, Operator::Like | Operator::Unlike)) else { return plain };
+            let number = fields.index(std::slice::from_ref(&plain), nodes);
+            if number.iter().all(|number| fields.get(*number).has_few_values(nodes.len())) {
+                return plain;
+            }
+            let verdict = Source::Verdict { field: field.to_owned(), operator, operand: operand.to_owned() };
+            if fields.takes_verdict(&verdict) { verdict } else { plain }
+        };
+        let constraints = app.constraints.iter().map(|rule| source(&rule.field, rule.operator, rule.value.as_deref())).collect();
+        let prefer = app.placement.prefer.iter().map(|rule| source(&rule.field, rule.operator, Some(&rule.value))).collect();
+        Self { constraints, prefer }
+    }
+
+    /// Fields of an app with wishes: all but host names, and those of its wishes alone.
+    fn classes(&self, app: &App) -> (Vec<Source>, Vec<Source>) {
+        let rules = &app.placement;
+        let near = || rules.affinity.iter().chain(&rules.anti_affinity);
+        let mut wished = Vec::new();
+        let wishes = rules.spread.iter().filter(|rule| rule.weight.is_some()).map(|rule| named(&rule.field));
+        let company = near().filter(|rule| rule.weight.is_some()).map(|rule| named(&rule.field));
+        add(&mut wished, self.prefer.iter().cloned().chain(wishes).chain(company));
+        if wished.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let mut all = wished.clone();
+        let demanded = self.constraints.iter().cloned().chain(rules.spread.iter().map(|rule| named(&rule.field)));
+        let demanded = demanded.chain(near().map(|rule| named(&rule.field)));
+        let is_host = |source: &Source| matches!(source, Source::Named(field) if matches!(&**field, "hostname" | "@hostname"));
+        add(&mut all, demanded.filter(|source| !is_host(source)));
+        (all, wished)
+    }
+}
+
+fn named(field: &str) -> Source {
+    Source::Named(field.to_owned())
+}
+
+/// Adds what is not there yet.
+fn add(sources: &mut Vec<Source>, more: impl Iterator<Item = Source>) {
+    for source in more {
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
 }

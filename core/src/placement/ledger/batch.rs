@@ -14,8 +14,6 @@ use std::collections::BinaryHeap;
 
 /// Nodes below which a list of matching nodes is always followed one by one.
 const SHORT_LIST: usize = 64;
-/// Most values of a field that are followed with one tree each.
-pub(crate) const GROUPS_MAX: usize = 1024;
 
 /// Trees a batch may follow.
 pub(crate) struct Trees<'a> {
@@ -23,7 +21,7 @@ pub(crate) struct Trees<'a> {
     pub(crate) main: &'a View,
     /// All nodes, by role, used or empty, and shape; for packing.
     pub(crate) packed: &'a View,
-    /// By field and value.
+    /// By field and value; for packing used or empty apart, and by shape.
     pub(crate) by_field: Vec<(u32, &'a View)>,
     /// Fields that group nodes which are liked alike.
     pub(crate) classes: Vec<u32>,
@@ -198,7 +196,7 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
                 .iter()
                 .find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).map(|(_, view)| (*field, &view.tree)))
         };
-        return match (!packs).then(classes).flatten() {
+        return match classes() {
             Some((field, tree)) => Plan::Classes(field, tree),
             None => Plan::List((0..all as u32).collect()),
         };
@@ -242,7 +240,7 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
         Plan::Roles => {
             if trial.strategy == Strategy::Binpack {
                 let groups = trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)));
-                return (vec![Stream::of_packing(&trees.packed.tree, groups, trial)], Vec::new());
+                return (vec![Stream::of_packing(&trees.packed.tree, groups, trial, |_| true)], Vec::new());
             }
             let of = |role: &u32| Stream::of_tree(&trees.main.tree, *role, Others::OfRole(*role), ALL);
             (trial.roles.iter().map(of).collect(), Vec::new())
@@ -271,7 +269,18 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
         Plan::Classes(number, tree) => {
             let field = trial.fields.get(*number);
             cost.scans += field.len() as u64;
-            let values: Vec<u32> = (0..field.len() as u32).filter(|value| tree.root(*value) != NONE).collect();
+            let all = 0..field.len() as u32;
+            if trial.strategy == Strategy::Binpack {
+                let groups = |value: u32| [false, true].map(|empty| (pack_group(value, empty), empty));
+                let there = |value: &u32| groups(*value).into_iter().any(|(group, _)| tree.root(group) != NONE);
+                let values: Vec<u32> = all.filter(there).collect();
+                let of = |value: &u32| {
+                    let touched = |slot: u32| field.value(slot) == *value;
+                    Stream::of_packing(tree, groups(*value).into_iter(), trial, touched)
+                };
+                return (values.iter().map(of).collect(), values);
+            }
+            let values: Vec<u32> = all.filter(|value| tree.root(*value) != NONE).collect();
             let of = |value: &u32| Stream::of_tree(tree, *value, Others::Among(&field.members[*value as usize]), ALL);
             (values.iter().map(of).collect(), values)
         }

@@ -1,21 +1,23 @@
 //! Values of one constraint field over all nodes, numbered, with what patterns say of each value.
 
-use super::asks::JOINED;
 use super::cost::Cost;
 use super::hash::Map;
+use super::source::{Reading, Source, YES};
 use super::tree::NONE;
 use crate::app::Operator;
 use crate::node::Node;
-use crate::placement::pattern::{full_match, same_number};
+use crate::placement::pattern::Matcher;
 use std::sync::Arc;
 
+/// Most values of a field that are followed with one tree each.
+const FEW_VALUES_MAX: usize = 1_024;
 /// Patterns remembered per field; at the limit all are forgotten and evaluated anew when needed.
 pub(crate) const PATTERNS_MAX: usize = 256;
 
 /// A field that some constraint names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Field {
-    pub(crate) name: String,
+    reading: Reading,
     numbers: Map<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
     /// Number of the value on each slot, or `NONE`. Short when the last slots do not have the field.
@@ -41,8 +43,18 @@ pub(crate) struct Pattern {
 }
 
 impl Field {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), ..Self::default() }
+    pub(crate) fn new(source: &Source) -> Self {
+        Self {
+            reading: Reading::of(source),
+            numbers: Map::default(),
+            texts: Vec::new(),
+            value_of: Vec::new(),
+            members: Vec::new(),
+            usable: Vec::new(),
+            counted: Vec::new(),
+            groups: 0,
+            patterns: Map::default(),
+        }
     }
 
     /// Number of a value, if any node ever had it.
@@ -60,6 +72,11 @@ impl Field {
         self.texts.len()
     }
 
+    /// Whether it is worth while to tell all nodes apart by it: not when it has nearly a value per node.
+    pub(crate) fn has_few_values(&self, nodes: usize) -> bool {
+        self.len() <= FEW_VALUES_MAX.min(nodes / 2)
+    }
+
     /// How many nodes have the field.
     pub(crate) fn nodes(&self) -> u64 {
         self.members.iter().map(|members| members.len() as u64).sum()
@@ -72,14 +89,13 @@ impl Field {
 
     /// Notes what `node` says, or that the slot is empty. Returns whether the value changed.
     pub(crate) fn note(&mut self, slot: u32, node: Option<&Node>) -> bool {
-        let joined = node.and_then(|node| self.join(node));
-        let text = joined.as_deref().or_else(|| node.and_then(|node| node.field(&self.name)));
+        let text = node.and_then(|node| self.reading.value(node));
         let usable = node.is_some_and(Node::accepts_tasks);
         let before = self.value(slot);
         if before == NONE && text.is_none() {
             return false;
         }
-        let after = text.map_or(NONE, |text| self.intern(text));
+        let after = text.map_or(NONE, |text| self.intern(&text));
         if self.value_of.len() <= slot as usize {
             self.value_of.resize(slot as usize + 1, NONE);
             self.counted.resize(slot as usize + 1, false);
@@ -106,19 +122,6 @@ impl Field {
         true
     }
 
-    /// The values of all parts of a joined field, each with its length; nothing for a plain one.
-    fn join(&self, node: &Node) -> Option<String> {
-        let parts = self.name.strip_prefix(JOINED)?;
-        let mut text = String::new();
-        for part in parts.split(JOINED) {
-            match node.field(part) {
-                Some(value) => text.extend([value.len().to_string().as_str(), ":", value]),
-                None => text.push('-'),
-            }
-        }
-        Some(text)
-    }
-
     fn intern(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
@@ -133,6 +136,7 @@ impl Field {
 
     /// Evaluates LIKE, UNLIKE or IS for every value that it was not evaluated for yet.
     pub(crate) fn evaluate(&mut self, operator: Operator, operand: &str, cost: &mut Cost) {
+        let (operator, operand) = self.asked(operator, operand);
         let key = (operator as u8, operand.to_owned());
         if !self.patterns.contains_key(&key) && self.patterns.len() >= PATTERNS_MAX {
             self.patterns.clear();
@@ -141,14 +145,10 @@ impl Field {
         if pattern.matches.len() == self.texts.len() {
             return;
         }
-        let regex = if operator == Operator::Is { None } else { full_match(operand) };
+        let matcher = Matcher::new(operator, operand);
         for (number, text) in self.texts.iter().enumerate().skip(pattern.matches.len()) {
             cost.scans += 1;
-            let matches = match operator {
-                Operator::Is => operand == text.as_ref() || same_number(operand, text),
-                Operator::Unlike => regex.as_ref().is_some_and(|regex| !regex.is_match(text)),
-                _ => regex.as_ref().is_some_and(|regex| regex.is_match(text)),
-            };
+            let matches = matcher.matches(text);
             pattern.matches.push(matches);
             if matches {
                 pattern.list.push(number as u32);
@@ -158,6 +158,15 @@ impl Field {
 
     /// What [`Field::evaluate`] found.
     pub(crate) fn pattern(&self, operator: Operator, operand: &str) -> Option<&Pattern> {
+        let (operator, operand) = self.asked(operator, operand);
         self.patterns.get(&(operator as u8, operand.to_owned()))
+    }
+
+    /// What is asked of the values: of a verdict, whether it is a yes.
+    const fn asked<'o>(&self, operator: Operator, operand: &'o str) -> (Operator, &'o str) {
+        match self.reading {
+            Reading::Verdict(..) => (Operator::Is, YES),
+            Reading::Named(_) | Reading::Joined(_) => (operator, operand),
+        }
     }
 }

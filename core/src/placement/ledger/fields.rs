@@ -2,15 +2,21 @@
 
 use super::field::Field;
 use super::hash::Map;
+use super::source::Source;
 use crate::node::Node;
+use std::sync::Arc;
 
 /// Fields indexed at a time; at the limit all are dropped and indexed anew when needed.
 pub(crate) const FIELDS_MAX: usize = 1024;
 
-/// Fields by name.
+/// Fields made of verdicts at a time; further patterns are asked value by value.
+const VERDICTS_MAX: usize = 128;
+
+/// Fields by what they say.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
-    numbers: Map<String, u32>,
+    numbers: Map<Source, u32>,
+    verdicts: usize,
     list: Vec<Field>,
     /// Grows when fields and values are numbered anew.
     pub(crate) numbering: u64,
@@ -29,32 +35,34 @@ impl Fields {
         &mut self.list[number as usize]
     }
 
-    /// Numbers of the named fields, indexing those that are new.
-    pub(crate) fn index<'a>(
-        &mut self,
-        names: impl Iterator<Item = &'a str> + Clone,
-        nodes: &[Option<std::sync::Arc<Node>>],
-    ) -> Vec<u32> {
-        let fresh = names.clone().filter(|name| !self.numbers.contains_key(*name)).count();
+    /// Numbers of fields, indexing those that are new.
+    pub(crate) fn index(&mut self, sources: &[Source], nodes: &[Option<Arc<Node>>]) -> Vec<u32> {
+        let fresh = sources.iter().filter(|source| !self.numbers.contains_key(*source)).count();
         // Values are never forgotten one by one: a field that has seen far more than there are
         // nodes is dropped with the rest.
         let bloated = self.list.iter().any(|field| field.len() > 2 * nodes.len() + 1024);
         if bloated || (fresh > 0 && self.list.len() + fresh > FIELDS_MAX) {
             self.clear();
         }
-        names.map(|name| self.number(name, nodes)).collect()
+        sources.iter().map(|source| self.number(source, nodes)).collect()
     }
 
-    fn number(&mut self, name: &str, nodes: &[Option<std::sync::Arc<Node>>]) -> u32 {
-        if let Some(number) = self.numbers.get(name) {
+    /// Whether there is room for one more field made of verdicts, or it is there.
+    pub(crate) fn takes_verdict(&self, source: &Source) -> bool {
+        self.verdicts < VERDICTS_MAX || self.numbers.contains_key(source)
+    }
+
+    fn number(&mut self, source: &Source, nodes: &[Option<Arc<Node>>]) -> u32 {
+        if let Some(number) = self.numbers.get(source) {
             return *number;
         }
-        let mut field = Field::new(name);
+        let mut field = Field::new(source);
         for (slot, node) in nodes.iter().enumerate() {
             field.note(slot as u32, node.as_deref());
         }
         let number = self.list.len() as u32;
-        self.numbers.insert(name.to_owned(), number);
+        self.verdicts += usize::from(source.has_verdict());
+        self.numbers.insert(source.clone(), number);
         self.list.push(field);
         number
     }

@@ -169,7 +169,10 @@ impl World {
     fn reference(&self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
         let mut same_app: BTreeMap<&NodeId, u32> = BTreeMap::new();
         let mut placed = Vec::new();
-        for instance in self.cluster.instances.values().filter(|instance| instance.app.id == app.id) {
+        let mut own: Vec<_> = self.cluster.instances.values().filter(|instance| instance.app.id == app.id).collect();
+        // The cluster keeps them in an order of its own; CLUSTER follows the one with the lowest id.
+        own.sort_by_key(|instance| &instance.id);
+        for instance in own {
             let node = instance.node().unwrap();
             *same_app.entry(node).or_default() += 1;
             let counts = instance.goal != Goal::Decommissioned

@@ -32,6 +32,7 @@ mod preempt;
 mod rows;
 mod rows_claims;
 mod shape;
+mod source;
 mod stream;
 mod tally;
 mod tree;
@@ -79,8 +80,9 @@ pub struct Ledger {
     main: View,
     /// Nodes by role, used or empty, and shape.
     packed: View,
-    /// Nodes by value of a field, by number of the field, for fields numbered as of `numbering`.
-    views: Vec<(u32, View)>,
+    /// Nodes by value of a field, in order of load or (`true`) used or empty and by shape; by number of
+    /// the field, for fields numbered as of `numbering`.
+    views: Vec<((u32, bool), View)>,
     numbering: u64,
     memos: Map<AppId, (Question, Memo)>,
     /// Grows whenever a node is described anew.

@@ -1,7 +1,7 @@
 //! The question the engine answers: seats for a number of equal tasks.
 
 use super::asks::Asks;
-use super::batch::{self, GROUPS_MAX, Trees};
+use super::batch::{self, Trees};
 use super::census::Censuses;
 use super::demand::Demand;
 use super::explain::{Memo, Question};
@@ -20,7 +20,7 @@ pub const SEATS_MAX: usize = 1 << 20;
 /// out anew.
 const ANSWERS_MAX: usize = 16 << 20;
 /// Fields with a tree per value; the one used longest ago gives way.
-const VIEWS_MAX: usize = 8;
+const VIEWS_MAX: usize = 16;
 
 impl Ledger {
     /// Finds up to `count` seats for `app`, at most [`SEATS_MAX`]; with the reasons when no node
@@ -105,40 +105,43 @@ impl Ledger {
             self.numbering = epoch;
             let packs = strategy == Strategy::Binpack;
             // Of the joined fields the first that has few values is enough.
-            let few = |number: &u32| {
-                let len = fields.get(*number).len();
-                len <= GROUPS_MAX && len <= trial.rows.hot.len() / 2
-            };
+            let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());
             let class = asks.classes.iter().copied().find(few);
             let wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
-                (true, _) => Vec::new(),
-                (false, false) => class.into_iter().collect(),
+                (_, false) => class.into_iter().collect(),
+                (true, true) => Vec::new(),
                 // A field with nearly a value per node is served by the counters alone.
                 (false, true) => asks.demanded().filter(few).collect(),
             };
             for number in &wanted {
                 let field = fields.get(*number);
-                let at = self.views.iter().position(|(have, _)| have == number).unwrap_or_else(|| {
+                let key = (*number, packs);
+                let at = self.views.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
                     if self.views.len() >= VIEWS_MAX {
                         let oldest = (0..self.views.len()).min_by_key(|at| self.views[*at].1.used).unwrap_or(0);
                         self.views.swap_remove(oldest);
                     }
-                    self.views.push((*number, View::default()));
+                    self.views.push((key, View::default()));
                     self.views.len() - 1
                 });
                 let view = &mut self.views[at].1;
                 view.used = self.batches;
-                view.sync(trial.rows, changes, epoch, |slot| (field.value(slot), trial.rows.hot[slot as usize].key), cost);
+                let place = |slot| match packs {
+                    true => trial.rows.pack_place(slot, field.value(slot)),
+                    false => (field.value(slot), trial.rows.hot[slot as usize].key),
+                };
+                view.sync(trial.rows, changes, epoch, place, cost);
             }
             // The order of all nodes is kept up to date only when it may be needed.
             let led = batch::is_led(&trial.filter, |number| wanted.contains(&number));
-            if packs {
-                self.packed.sync(trial.rows, changes, 0, |slot| trial.rows.pack_place(slot), cost);
-            } else if !led && trial.filter.wishes.is_empty() {
+            if packs && (trial.filter.wishes.is_empty() || class.is_none()) {
+                let place = |slot| trial.rows.pack_place(slot, trial.rows.hot[slot as usize].role);
+                self.packed.sync(trial.rows, changes, 0, place, cost);
+            } else if !packs && !led && trial.filter.wishes.is_empty() {
                 self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_place(slot), cost);
             }
-            let current = self.views.iter().filter(|(number, _)| wanted.contains(number));
-            let by_field = current.map(|(number, view)| (*number, view));
+            let current = self.views.iter().filter(|((number, shaped), _)| *shaped == packs && wanted.contains(number));
+            let by_field = current.map(|((number, _), view)| (*number, view));
             let trees = Trees {
                 main: &self.main,
                 packed: &self.packed,

@@ -6,6 +6,7 @@ use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
 use super::ports::Ports;
 use super::shape::{Supply, aspect};
+use super::tree::NONE;
 use crate::app::App;
 use crate::instance::Seat;
 use crate::node::{Claims, Node, NodeId};
@@ -223,10 +224,9 @@ impl Rows {
         free(total, cold.custom.get(name).copied().unwrap_or(0) + cold.claimed.held_custom(name))
     }
 
-    /// Group and key of a slot in a tree of nodes by role, used or empty, and shape.
-    pub(crate) fn pack_place(&self, slot: u32) -> (u32, u64) {
-        let hot = &self.hot[slot as usize];
-        (pack_group(hot.role, self.is_empty(slot)), self.pack_key(slot))
+    /// Group and key of a slot in a tree of nodes by role or value, used or empty, and shape.
+    pub(crate) fn pack_place(&self, slot: u32, of: u32) -> (u32, u64) {
+        (pack_group(of, self.is_empty(slot)), self.pack_key(slot))
     }
 
     /// Shape of what is free, then rank of the id.
@@ -321,9 +321,9 @@ impl Rows {
     }
 }
 
-/// Number of the group of nodes of a role that hold tasks, or none.
-pub(crate) const fn pack_group(role: u32, empty: bool) -> u32 {
-    2 * role + empty as u32
+/// Number of the group of nodes of a role, or of a value, that hold tasks, or none.
+pub(crate) const fn pack_group(of: u32, empty: bool) -> u32 {
+    if of == NONE { NONE } else { 2 * of + empty as u32 }
 }
 
 /// What is left; a node that offers less than nothing offers nothing.

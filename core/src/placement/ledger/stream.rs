@@ -68,11 +68,18 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Nodes in the order of packing: those of these groups of a tree, and what the batch has touched.
-    pub(crate) fn of_packing(tree: &Tree, groups: impl Iterator<Item = (u32, bool)>, trial: &Trial<'_>) -> Self {
+    /// Nodes in the order of packing: those of these groups of a tree, liked alike, and what the batch
+    /// has touched of them.
+    pub(crate) fn of_packing(
+        tree: &Tree,
+        groups: impl Iterator<Item = (u32, bool)>,
+        trial: &Trial<'_>,
+        is_mine: impl Fn(u32) -> bool,
+    ) -> Self {
         let mut browse = Browse::default();
         groups.for_each(|(group, empty)| browse.add(tree, group, empty));
-        let touched = trial.touched().filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot)));
+        let touched = trial.touched().filter(|slot| is_mine(*slot) && trial.fits(*slot));
+        let touched = touched.map(|slot| Reverse((alike(trial, slot), slot)));
         Self {
             root: NONE,
             lowest: NONE,
@@ -178,7 +185,7 @@ impl<'a> Stream<'a> {
             let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = std::iter::from_fn(&mut next)
                 .find(|(_, slot)| trial.accepts(*slot, self.except))
-                .map(|(_, slot)| (trial.score(slot), slot));
+                .map(|(_, slot)| (alike(trial, slot), slot));
         }
         while let Some(Reverse((_, slot))) = self.heap.peek() {
             if trial.accepts(*slot, self.except) {
@@ -188,19 +195,19 @@ impl<'a> Stream<'a> {
             cost.heap += 1;
         }
         let touched = self.heap.peek().map(|Reverse(best)| *best);
-        self.head = self.browsed.into_iter().chain(touched).min();
+        self.head = self.browsed.into_iter().chain(touched).min().map(|(_, slot)| (trial.score(slot), slot));
     }
 
     /// Notes that the head was given a seat.
     pub(crate) fn taken(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         if self.in_tree && trial.strategy == Strategy::Binpack {
-            if let Some((score, slot)) = self.head.take() {
-                if self.heap.peek() == Some(&Reverse((score, slot))) {
+            if let Some((_, slot)) = self.head.take() {
+                if self.heap.peek().is_some_and(|Reverse((_, best))| *best == slot) {
                     self.heap.pop();
                 }
                 if trial.fits(slot) {
                     cost.heap += 1;
-                    self.heap.push(Reverse((trial.score(slot), slot)));
+                    self.heap.push(Reverse((alike(trial, slot), slot)));
                 }
             }
             return;
@@ -233,4 +240,10 @@ impl<'a> Stream<'a> {
         } as u64;
         self.heap = heap.into();
     }
+}
+
+/// The score of a node among those that are liked alike, however well that may be by now.
+fn alike(trial: &Trial<'_>, slot: u32) -> Score {
+    let (_, mismatch, key) = trial.score(slot);
+    (0, mismatch, key)
 }
