@@ -67,6 +67,14 @@ impl Field {
         self.value_of.get(slot as usize).copied().unwrap_or(NONE)
     }
 
+    /// Number of the value on a slot if somebody may follow its nodes, or `NONE`: nobody asks who does not
+    /// match a pattern.
+    pub(crate) fn followed(&self, slot: u32) -> u32 {
+        let value = self.value(slot);
+        let is_no = matches!(self.reading, Reading::Verdict(..)) && self.number(YES) != Some(value);
+        if is_no { NONE } else { value }
+    }
+
     /// How many values there are or were.
     pub(crate) fn len(&self) -> usize {
         self.texts.len()

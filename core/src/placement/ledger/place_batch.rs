@@ -127,8 +127,8 @@ impl Ledger {
                 let view = &mut self.views[at].1;
                 view.used = self.batches;
                 let place = |slot| match packs {
-                    true => trial.rows.pack_place(slot, field.value(slot)),
-                    false => (field.value(slot), trial.rows.hot[slot as usize].key),
+                    true => trial.rows.pack_place(slot, field.followed(slot)),
+                    false => (field.followed(slot), trial.rows.hot[slot as usize].key),
                 };
                 view.sync(trial.rows, changes, epoch, place, cost);
             }
