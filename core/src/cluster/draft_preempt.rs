@@ -23,6 +23,9 @@ pub(super) const PREEMPTED_MAX: usize = 256;
 /// Nodes that are looked at closely for each instance: those where the least important tasks suffice.
 const NODES_MAX: usize = 32;
 
+/// How many more serving instances of each app may stop: counted once, then kept in step.
+type Budgets = BTreeMap<AppId, usize>;
+
 /// Room to be had on one node.
 struct Offer {
     node: NodeId,
@@ -37,7 +40,8 @@ impl Draft {
         let promised = self.cluster.promises.values().filter(|promise| promise.app == app.id);
         let promised: usize = promised.map(|promise| promise.count as usize).sum();
         let mut found = promised.min(missing);
-        while found < missing && self.preempted < PREEMPTED_MAX && self.make_room(app) {
+        let mut budgets = Budgets::new();
+        while found < missing && self.preempted < PREEMPTED_MAX && self.make_room(app, &mut budgets) {
             found += 1;
         }
         if found > 0 {
@@ -53,14 +57,18 @@ impl Draft {
     }
 
     /// Makes room for one more instance; `false` when there is no way.
-    fn make_room(&mut self, app: &Arc<App>) -> bool {
+    fn make_room(&mut self, app: &Arc<App>, budgets: &mut Budgets) -> bool {
         let nodes = self.ledger().preemptible(app, NODES_MAX);
-        let offers = nodes.into_iter().filter_map(|node| self.offer(app, node));
+        let offers = nodes.into_iter().filter_map(|node| self.offer(app, node, budgets));
         let best =
             offers.collect::<Vec<_>>().into_iter().min_by(|one, other| (one.price, &one.node).cmp(&(other.price, &other.node)));
         let Some(Offer { node, victims, .. }) = best else { return false };
         let because = format!("{} of priority {} {PREEMPTED}", app.id, app.placement.priority);
         for victim in &victims {
+            let serving = self.cluster.instances.get(victim).filter(|instance| instance.is_serving());
+            if let Some(budget) = serving.and_then(|instance| budgets.get_mut(instance.app_id())) {
+                *budget = budget.saturating_sub(1);
+            }
             self.stop_instance(victim, Goal::Restarted, &because);
         }
         self.preempted += victims.len();
@@ -69,12 +77,12 @@ impl Draft {
     }
 
     /// What it would take to make room on a node.
-    fn offer(&mut self, app: &Arc<App>, node: NodeId) -> Option<Offer> {
+    fn offer(&mut self, app: &Arc<App>, node: NodeId, budgets: &mut Budgets) -> Option<Offer> {
         let room = self.ledger_for(app).free_for(app, &node);
         let here = self.instances_on(&node);
         let fixed: BTreeSet<u16> = app.ports().iter().filter_map(|request| request.host_port).filter(|port| *port != 0).collect();
         let mut want = Want { need: Bundle::of(app), room, ports: BTreeSet::new() };
-        let (mut tenants, mut allowed) = (Vec::new(), BTreeMap::new());
+        let mut tenants = Vec::new();
         for instance in &here {
             let ports = instance.seat.as_ref().map(|seat| seat.host_ports.to_vec()).unwrap_or_default();
             let dying = instance.goal != Goal::Running;
@@ -87,7 +95,9 @@ impl Draft {
             if dying {
                 want.room = want.room.plus(&Bundle::of(&instance.app));
             } else if is_victim(instance, app) {
-                allowed.entry(instance.app_id().clone()).or_insert_with(|| self.spare(instance.app_id()));
+                if !budgets.contains_key(instance.app_id()) {
+                    budgets.insert(instance.app_id().clone(), self.spare(instance.app_id()));
+                }
                 tenants.push(Tenant {
                     id: instance.id.clone(),
                     priority: instance.app.placement.priority,
@@ -98,7 +108,7 @@ impl Draft {
                 });
             }
         }
-        let (price, victims) = choose(&want, &tenants, &allowed)?;
+        let (price, victims) = choose(&want, &tenants, budgets)?;
         (victims.len() <= PREEMPTED_MAX - self.preempted).then_some(Offer { node, price, victims })
     }
 

@@ -22,6 +22,23 @@ fn constrained(id: &str, instances: u32, constraint: &Value) -> Value {
 }
 
 #[tokio::test]
+async fn packing_uses_one_node_where_one_will_do() {
+    let cluster = TestCluster::start(&RACKS);
+    let packed = |id: &str, instances| with(&sleeper(id, instances), &json!({ "placement": { "strategy": "binpack" } }));
+    cluster.create(&packed("/batch", 4)).await;
+    assert_eq!(spread(&cluster, "/batch", 4).await, [4]);
+    for number in 0..3 {
+        cluster.create(&packed(&format!("/single{number}"), 1)).await;
+    }
+    cluster.create(&sleeper("/spread", 3)).await;
+    assert_eq!(spread(&cluster, "/spread", 3).await, [1, 1, 1]);
+    let host = cluster.running("/batch", 4).await[0]["host"].clone();
+    for number in 0..3 {
+        assert_eq!(cluster.running(&format!("/single{number}"), 1).await[0]["host"], host, "it goes where there are others");
+    }
+}
+
+#[tokio::test]
 async fn constraints_are_kept_over_three_nodes() {
     let cluster = TestCluster::start(&RACKS);
     let cases = [
@@ -53,6 +70,11 @@ async fn constraints_are_kept_over_three_nodes() {
     let summary = &queue["queue"][0]["processedOffersSummary"]["rejectSummaryLastOffers"];
     let constraint = summary.as_array().unwrap().iter().find(|reason| reason["reason"] == "UnfulfilledConstraint").unwrap();
     assert_eq!(constraint["declined"], 3, "{summary}");
+    let offers = queue["queue"][0]["lastUnusedOffers"].as_array().unwrap();
+    let mut refused: Vec<&str> = offers.iter().filter_map(|unused| unused["offer"]["hostname"].as_str()).collect();
+    refused.sort_unstable();
+    assert_eq!(refused, ["127.0.0.1", "127.0.0.2", "127.0.0.3"], "{offers:?}");
+    assert!(offers.iter().all(|unused| unused["reason"] == json!(["UnfulfilledConstraint"])), "{offers:?}");
     let explained = cluster.dcos(&["explain", "/too-many"]).stdout;
     assert!(explained.contains("hostname") && explained.contains("UNIQUE"), "{explained}");
 }
