@@ -20,5 +20,6 @@ mod repositories;
 mod rolling;
 mod sandbox;
 mod secure_store;
+mod sharing;
 mod specs;
 mod volumes;
