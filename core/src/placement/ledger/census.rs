@@ -40,9 +40,10 @@ fn selectors_of(app: &App) -> impl Iterator<Item = Selector> {
 }
 
 impl Censuses {
-    /// Changes of what `taken` says, as one may be asked whether they have happened.
-    pub(crate) fn state(taken: &[Involved]) -> Vec<(Home, u64)> {
-        taken.iter().map(|involved| (involved.home.clone(), involved.census.changed)).collect()
+    /// Changes of what `taken` says, as one may be asked whether they have happened, and how often the app
+    /// itself counts.
+    pub(crate) fn state(taken: &[Involved]) -> Vec<(Home, u64, u32)> {
+        taken.iter().map(|involved| (involved.home.clone(), involved.census.changed, involved.own)).collect()
     }
 
     /// Whether a selector is counted.

@@ -50,6 +50,15 @@ fn instance(app: &App, number: u32) -> InstanceId {
     InstanceId::new(&app.id, Uuid::from_u128(u128::from(number)))
 }
 
+impl Ledger {
+    /// Without what was refused before.
+    fn untold(mut self) -> Self {
+        self.memos.clear();
+        self.refused.clear();
+        self
+    }
+}
+
 fn take(ledger: &mut Ledger, app: &App, seats: &[Seat], more: bool) {
     seats.iter().enumerate().for_each(|(number, seat)| ledger.seat(&instance(app, number as u32), app, seat, true, more));
 }
@@ -165,6 +174,37 @@ fn a_repeated_refusal_costs_what_changed() {
     assert_eq!(refusals.nodes, 10_000);
     assert_eq!(refusals.by_reason[&Reason::InsufficientCpus] + refusals.by_reason[&Reason::UnfulfilledConstraint], 10_000);
     assert!(refusals.hint.unwrap().starts_with("it would fit with 75"));
+}
+
+/// Apps that arrive in a full cluster are told what others like them were told: they need not ask
+/// every node, and hear the same as if they had.
+#[test]
+fn apps_like_a_refused_one_are_refused_at_once() {
+    let mut ledger = ledger(10_000);
+    let giant = |number: u32| {
+        let mut app = app(number * 15, Some(("rack", Operator::Like, Some("r[0-9]"))));
+        app.cpus = Scalar::from_units(99);
+        app
+    };
+    let (_, first) = ledger.place_batch(&giant(0), 1, Strategy::Spread, 0);
+    let filler = app(1, None);
+    for number in 1..50 {
+        let (seats, _) = ledger.place_batch(&filler, 1, Strategy::Spread, 0);
+        take(&mut ledger, &filler, &seats, true);
+        let before = ledger.cost();
+        let (_, refusals) = ledger.place_batch(&giant(number), 1, Strategy::Spread, 0);
+        let cost = ledger.cost().since(&before).total();
+        assert!(cost <= 100 + u64::from(number), "{cost} operations for app {number}");
+        let fresh = ledger.clone().untold().place_batch(&giant(number), 1, Strategy::Spread, 0).1;
+        assert_eq!(refusals, fresh);
+        assert_eq!(refusals.unwrap().by_reason, first.as_ref().unwrap().by_reason);
+    }
+    // Another shape asks for itself.
+    let mut larger = giant(0);
+    larger.mem = Scalar::from_units(99);
+    let before = ledger.cost();
+    ledger.place_batch(&larger, 1, Strategy::Spread, 0);
+    assert!(ledger.cost().since(&before).total() >= 10_000);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::trial::{ALL, Trial};
 use crate::app::{App, Constraint, Placement};
 use crate::placement::{Reason, Refusals};
 use crate::{Scalar, Timestamp};
+use imbl::Vector;
 use std::cmp::Reverse;
 
 /// What a node says, as a number: reasons below [`DETAILS`], then demands, then ports and resources.
@@ -35,7 +36,8 @@ const CUSTOM: Code = 1 << 21;
 /// Nothing else is in the way; too little of several of cpus, memory and disk counts as one thing.
 const ALONE: Code = 1 << 24;
 
-/// What a memo speaks about. It is of no use when any of this differs.
+/// What a memo speaks about. It is of no use when any of this differs, to others than the app neither
+/// unless [`Question::is_the_same_to`] says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     pub(crate) config: Timestamp,
@@ -43,18 +45,35 @@ pub(crate) struct Question {
     pub(crate) constraints: Vec<Constraint>,
     pub(crate) placement: Placement,
     pub(crate) accepted: Vec<String>,
+    /// Whose reservations count as free.
+    pub(crate) role: Option<String>,
     /// State of the app's own counters.
     pub(crate) tally: u64,
     /// State of the counters of others.
-    pub(crate) others: Vec<(Home, u64)>,
+    pub(crate) others: Vec<(Home, u64, u32)>,
     /// State of the nodes' descriptions.
     pub(crate) nodes: u64,
 }
 
-/// The answer of every node, and their sums.
+impl Question {
+    /// Whether an app with nothing on any node may take over what another one without was told.
+    pub(crate) fn is_the_same_to(&self, other: &Self) -> bool {
+        self.tally == 0
+            && other.tally == 0
+            && self.demand == other.demand
+            && self.constraints == other.constraints
+            && self.placement == other.placement
+            && self.accepted == other.accepted
+            && self.role == other.role
+            && self.others == other.others
+            && self.nodes == other.nodes
+    }
+}
+
+/// The answer of every node, and their sums. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memo {
-    codes: Vec<Code>,
+    codes: Vector<Code>,
     counts: Map<Code, u64>,
     /// The smallest lacks, ascending: all up to `horizon`, or all there are.
     nearest: Vec<Lack>,
@@ -73,12 +92,13 @@ impl Memo {
     /// Asks every node.
     pub(crate) fn of(trial: &Trial<'_>, changes: &Changes, cost: &mut Cost) -> Self {
         let slots = trial.rows.hot.len();
-        let mut memo = Self { codes: vec![UNKNOWN; slots], seen: changes.end(), ..Self::default() };
-        memo.counts.insert(UNKNOWN, slots as u64);
-        for slot in 0..slots as u32 {
-            memo.ask(slot, trial, cost);
+        let mut memo = Self { seen: changes.end(), ..Self::default() };
+        memo.codes = (0..slots as u32).map(|slot| code(trial, slot)).collect();
+        cost.scans += slots as u64;
+        for code in &memo.codes {
+            *memo.counts.entry(*code).or_default() += 1;
         }
-        memo.look_around(trial, cost);
+        memo.gather(trial, cost);
         memo
     }
 
@@ -97,7 +117,7 @@ impl Memo {
     }
 
     /// What each node says, by slot.
-    pub(crate) fn codes(&self) -> &[Code] {
+    pub(crate) const fn codes(&self) -> &Vector<Code> {
         &self.codes
     }
 
@@ -129,9 +149,13 @@ impl Memo {
 
     /// Looks at all nodes when those that were near have all moved away.
     fn look_around(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
-        if !self.nearest.is_empty() || self.horizon.is_none() {
-            return;
+        if self.nearest.is_empty() && self.horizon.is_some() {
+            self.gather(trial, cost);
         }
+    }
+
+    /// Finds the smallest lacks of all nodes.
+    fn gather(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         cost.scans += self.codes.len() as u64;
         let codes = self.codes.iter().enumerate();
         let mut lacks: Vec<Lack> =
@@ -289,6 +313,9 @@ fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 
     let custom = demand.custom.iter().enumerate();
     let custom = custom.filter(move |(_, (name, amount))| trial.rows.custom_free(slot, name) < amount.thousandths());
     let ports = move || {
+        if demand.fixed.is_empty() {
+            return (need.ports > hot.free.ports).then_some(NO_PORT);
+        }
         let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
         Some(match demand.requests.get(refused) {
             Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),

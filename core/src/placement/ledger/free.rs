@@ -5,7 +5,7 @@
 pub const NODE_TASKS_MAX: usize = 1_500;
 
 /// Scalars in thousandths; GPUs, ports and places for tasks whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Free {
     pub(crate) cpus: i64,
     pub(crate) mem: i64,

@@ -217,6 +217,11 @@ impl World {
         let got = self.ledger.place_batch(app, count, strategy, salt);
         assert_eq!(got, again, "the same twice");
         assert_eq!(got, want, "{strategy:?} {count} of {app:?}");
+        // One that asks for the same and has nothing anywhere may be told what this one was told.
+        let twin = App { id: AppId::parse("/twin").unwrap(), ..App::clone(app) };
+        let want = self.reference(&twin, count, strategy, salt);
+        self.ledger.watch(&twin, &self.cluster);
+        assert_eq!(self.ledger.clone().place_batch(&twin, count, strategy, salt), want, "twin: {strategy:?} {count} of {app:?}");
         for seat in got.0 {
             self.next += 1;
             let instance = Arc::new(Instance {

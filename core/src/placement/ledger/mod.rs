@@ -58,6 +58,7 @@ use census::Censuses;
 use changes::Changes;
 use explain::{Memo, Question};
 use fields::Fields;
+use free::Free;
 use hash::Map;
 use journal::{Change, Journal};
 use rows::Rows;
@@ -85,6 +86,8 @@ pub struct Ledger {
     views: Vec<((u32, bool), View)>,
     numbering: u64,
     memos: Map<AppId, (Question, Memo)>,
+    /// Who was refused last that needs so much, so that others like it need not ask every node.
+    refused: Map<Free, AppId>,
     /// Grows whenever a node is described anew.
     described: u64,
     batches: u64,

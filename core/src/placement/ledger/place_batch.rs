@@ -65,6 +65,7 @@ impl Ledger {
             constraints: app.constraints.clone(),
             placement: app.placement.clone(),
             accepted: app.accepted_resource_roles.clone(),
+            role: self.rows.lifted.as_ref().and_then(|lifted| lifted.role.clone()),
             tally: tally.epoch,
             others: Censuses::state(&involved),
             nodes: self.described,
@@ -81,6 +82,10 @@ impl Ledger {
         roles.dedup();
 
         let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
+        if memo.is_none() && self.rows.promised.is_empty() {
+            let alike = self.refused.get(&demand.need).and_then(|other| self.memos.get(other));
+            memo = alike.filter(|(asked, _)| asked.is_the_same_to(&question)).map(|(_, memo)| memo.clone());
+        }
         let epoch = self.fields.numbering;
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
         let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy, count);
@@ -158,7 +163,9 @@ impl Ledger {
             if seats.is_empty() {
                 if (self.memos.len() + 1) * trial.rows.hot.len() > ANSWERS_MAX {
                     self.memos.clear();
+                    self.refused.clear();
                 }
+                self.refused.insert(demand.need, app.id.clone());
                 self.memos.insert(app.id.clone(), (question, memo));
             }
         }
