@@ -131,9 +131,9 @@ impl Ledger {
                 });
                 let view = &mut self.views[at].1;
                 view.used = self.batches;
-                let place = |slot| match packs {
-                    true => trial.rows.pack_place(slot, field.followed(slot)),
-                    false => (field.followed(slot), trial.rows.hot[slot as usize].key),
+                let place = |slot| {
+                    let value = field.followed(slot);
+                    if packs { trial.rows.pack_place(slot, value) } else { (value, trial.rows.hot[slot as usize].key) }
                 };
                 view.sync(trial.rows, changes, epoch, place, cost);
             }
