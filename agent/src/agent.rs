@@ -90,7 +90,7 @@ impl Agent {
         let epoch = fs::read_to_string(config.data_dir.join("epoch")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         let executor = Executor { spawner, cgroups, address: config.facts.address, hidden: config.all_hidden() };
         let fetcher = Fetcher::new(&config).map_err(Error::Spawner)?;
-        let prober = Prober::new(config.limits.probes).map_err(Error::Spawner)?;
+        let prober = Prober::new(config.limits.probes);
         let shared = Arc::new(Shared::new(config, boot_id(), executor, docker, fetcher, prober, epoch));
         let agent = Self { shared, _lock: Arc::new(lock) };
         agent.take_up().await?;
@@ -125,7 +125,7 @@ impl Agent {
             let over = record.end.is_some();
             self.shared.enter(&record, record.end.clone().unwrap_or(report));
             if !over {
-                tokio::spawn(drive(self.shared.clone(), record, true));
+                tokio::spawn(drive(self.shared.clone(), Box::new(record), true));
             }
         }
         Ok(())
@@ -338,9 +338,9 @@ impl Agent {
         let mut report = TaskReport::first(task, now());
         report.container = Some(run.container.clone());
         report.sandbox = Some(run.sandbox.display().to_string());
-        let record = Record {
+        let record = Box::new(Record {
             assignment: Arc::new(assignment),
-            run,
+            run: Arc::new(run),
             created_at: report.at,
             boot: self.shared.boot.clone(),
             started_at: None,
@@ -349,7 +349,7 @@ impl Agent {
             health: Vec::new(),
             ready: false,
             end: None,
-        };
+        });
         self.shared.enter(&record, report);
         tokio::spawn(drive(self.shared.clone(), record, false));
     }

@@ -32,11 +32,11 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) assignment: Arc<Assignment>,
-    pub(crate) run: Run,
+    pub(crate) run: Arc<Run>,
     /// When the agent got it.
     pub(crate) created_at: Timestamp,
     /// Boot of the machine it was started in.
-    pub(crate) boot: String,
+    pub(crate) boot: Arc<str>,
     pub(crate) started_at: Option<Timestamp>,
     /// Id at the container engine.
     #[serde(default)]
@@ -138,8 +138,8 @@ pub(crate) fn directory_name(id: &impl std::fmt::Display) -> String {
 }
 
 /// Id of the current boot of the machine.
-pub(crate) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+pub(crate) fn boot_id() -> Arc<str> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().into()
 }
 
 /// Creates the directories of a run and points `latest` at it.

@@ -76,7 +76,7 @@ fn forget_excess(shared: &Shared) {
     for (_, task) in ended.into_iter().take(excess) {
         board.unsent.remove(&task);
         if let Some(run) = board.tasks.remove(&task).and_then(|entry| entry.run) {
-            let _ = fs::remove_dir_all(run.record);
+            let _ = fs::remove_dir_all(&run.record);
         }
     }
 }
@@ -92,7 +92,7 @@ fn collect(shared: &Shared) {
     // Runs that begin while this works are younger than what was listed.
     let executors = shared.config.executors_dir();
     let Ok(found) = all_sandboxes(&executors) else { return };
-    let alive: Vec<Run> = {
+    let alive: Vec<Arc<Run>> = {
         let board = shared.board();
         let alive = board.tasks.values().filter(|entry| entry.known() != Known::Ended);
         alive.filter_map(|entry| entry.run.clone()).collect()

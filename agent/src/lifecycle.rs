@@ -2,12 +2,12 @@
 
 use crate::checkpoint::{Record, create_directories};
 use crate::docker::DockerRun;
-use crate::health::{self, Event, Subject};
+use crate::health::{Checks, Event, Subject};
 use crate::process::{Executor, Found, ProcessRun, chown_tree, lookup};
 use crate::spawner::Identity;
 use crate::state::{Shared, now};
 use crate::volume::{self, Resolved};
-use orrery_core::assignment::{ContainerSpec, ExecutorKind, Exit, FailureReason, TaskReport};
+use orrery_core::assignment::{Assignment, ContainerSpec, ExecutorKind, Exit, FailureReason, TaskReport};
 use orrery_core::health::Verdict;
 use orrery_core::instance::Condition;
 use orrery_core::task::{Ending, StopCause, conclude};
@@ -35,6 +35,16 @@ pub(crate) enum Running {
     Docker(DockerRun),
 }
 
+impl Running {
+    /// Addresses of its own network.
+    fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Process(_) => Vec::new(),
+            Self::Docker(run) => run.addresses(),
+        }
+    }
+}
+
 /// Why a task could not be started.
 struct Failure {
     reason: FailureReason,
@@ -54,7 +64,7 @@ struct Prepared {
 }
 
 /// Carries a task through its life. Returns early, leaving the task alone, when the agent goes.
-pub(crate) async fn drive(shared: Arc<Shared>, record: Record, adopted: bool) {
+pub(crate) async fn drive(shared: Arc<Shared>, record: Box<Record>, adopted: bool) {
     let abandon = shared.abandon.clone();
     tokio::select! {
         () = abandon.cancelled() => {}
@@ -62,15 +72,15 @@ pub(crate) async fn drive(shared: Arc<Shared>, record: Record, adopted: bool) {
     }
 }
 
-async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
+async fn live(shared: Arc<Shared>, mut record: Box<Record>, adopted: bool) {
     let task = record.task();
-    let Some(stop) = shared.board().tasks.get(&task).map(|entry| entry.stop.subscribe()) else { return };
+    let Some(mut stop) = shared.board().tasks.get(&task).map(|entry| entry.stop.subscribe()) else { return };
     // Boxed: what the start and the end of a task need is not kept for as long as it runs.
     let started =
         if adopted { Box::pin(adopt(&shared, &record)).await } else { Box::pin(begin(&shared, &mut record, stop.clone())).await };
     match started {
         Ok(Some(running)) => {
-            watch(&shared, &mut record, running.clone(), stop).await;
+            watch(&shared, &mut record, &running, &mut stop).await;
             let report = Box::pin(finish(&shared, &record, Some(&running))).await;
             Box::pin(end(&shared, record, report)).await;
         }
@@ -92,9 +102,10 @@ async fn live(shared: Arc<Shared>, mut record: Record, adopted: bool) {
 
 type Change = Box<dyn FnOnce(&mut TaskReport) + Send>;
 
-fn container(record: &Record) -> Result<Arc<ContainerSpec>, Failure> {
-    match record.assignment.containers.as_slice() {
-        [one] => Ok(Arc::new(one.clone())),
+/// The one container of an assignment.
+fn container(assignment: &Assignment) -> Result<&ContainerSpec, Failure> {
+    match assignment.containers.as_slice() {
+        [one] => Ok(one),
         [] => Err(Failure::launch("the assignment has no container")),
         _ => Err(Failure::launch("this agent cannot run several containers as one task yet")),
     }
@@ -129,11 +140,12 @@ async fn begin(
     record: &mut Record,
     mut stop: watch::Receiver<Option<StopCause>>,
 ) -> Result<Option<Running>, Failure> {
-    let spec = container(record)?;
+    let assignment = Arc::clone(&record.assignment);
+    let spec = container(&assignment)?;
     let prepared = tokio::select! {
         biased;
         _ = stop.wait_for(Option::is_some) => return Ok(None),
-        prepared = prepare(shared, record, &spec) => prepared?,
+        prepared = prepare(shared, record, spec) => prepared?,
     };
     let task = record.task();
     tokio::select! {
@@ -151,7 +163,7 @@ async fn begin(
                 return Ok(None);
             }
             // Boxed, as below: hundreds wait for a permit at once, and what they will need has its size only then.
-            let started = Box::pin(shared.process.start(&spec, &record.run, prepared.identity, &prepared.volumes, grace)).await;
+            let started = Box::pin(shared.process.start(spec, &record.run, prepared.identity, &prepared.volumes, grace)).await;
             Running::Process(started.map_err(Failure::launch)?)
         }
         // The engine has bounds of its own: where it hangs, other tasks must not queue behind it.
@@ -178,11 +190,12 @@ async fn begin(
     Ok(Some(running))
 }
 
-async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &Arc<ContainerSpec>) -> Result<Prepared, Failure> {
+async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &ContainerSpec) -> Result<Prepared, Failure> {
     let permit = shared.launches.acquire().await.map_err(|_| Failure::launch("the agent is stopping"))?;
-    let (first, container, volumes_dir) = (record.clone(), spec.clone(), shared.config.volumes_dir());
+    let (first, volumes_dir) = (record.clone(), shared.config.volumes_dir());
     let hidden = shared.config.all_hidden();
     let prepared = blocking(move || {
+        let container = container(&first.assignment).map_err(|failure| failure.message)?;
         create_directories(&first.run).map_err(|error| explain("create the sandbox", &error))?;
         first.write().map_err(|error| explain("write the task's record", &error))?;
         // In an image users are the image's own.
@@ -226,8 +239,7 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
     if record.boot != shared.boot && record.docker.is_none() {
         return Ok(None);
     }
-    let spec = container(record)?;
-    match spec.executor {
+    match container(&record.assignment)?.executor {
         ExecutorKind::Process => match Executor::adopt_surely(&record.run).await {
             (_, Found::Running(run)) => Ok(Some(Running::Process(run))),
             (_, Found::Ended) => Ok(None),
@@ -239,70 +251,86 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
     }
 }
 
-/// Reports the task as running, checks and stops it, until it has ended.
-async fn watch(shared: &Arc<Shared>, record: &mut Record, running: Running, mut stop: watch::Receiver<Option<StopCause>>) {
-    let Ok(spec) = container(record) else { return };
-    let started_at = *record.started_at.get_or_insert(record.created_at);
-    let addresses = match &running {
-        Running::Process(_) => Vec::new(),
-        Running::Docker(run) => run.addresses(),
-    };
+/// Reports the task as running, checks and stops it, until it has ended. What this future keeps, each
+/// task of the node keeps for as long as it runs: what is rarely needed is boxed when it is.
+async fn watch(shared: &Arc<Shared>, record: &mut Record, running: &Running, stop: &mut watch::Receiver<Option<StopCause>>) {
+    let Ok(spec) = container(&record.assignment) else { return };
+    record.started_at.get_or_insert(record.created_at);
     record.ready |= spec.readiness_checks.is_empty();
     record.health.resize(spec.health_checks.len(), orrery_core::health::Health::default());
-    report_running(shared, record, started_at, &addresses);
-    let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
-    let subject = Subject {
-        shared: shared.clone(),
-        container: spec.clone(),
-        run: record.run.clone(),
-        running: running.clone(),
-        identity: tokio::task::spawn_blocking(move || lookup(user.as_deref())).await.ok().and_then(Result::ok).flatten(),
-        addresses,
-        started_at,
-        ever_healthy: record.health.iter().map(|health| health.first_success.is_some()).collect(),
-    };
-    let (checks, mut events) = health::start(&Arc::new(subject), record.ready);
-    let mut checks = Some(checks);
-    let mut ready = vec![false; spec.readiness_checks.len()];
-    let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
-    let mut escalation: Option<(Instant, u32)> = None;
-    let task = record.task();
-    // A pinned future would borrow `running`; each turn of the loop asks anew, which is cheap.
-    loop {
-        let stopping = stop.borrow_and_update().clone();
-        if let Some(cause) = stopping
-            && escalation.is_none()
-        {
-            checks = None;
-            record.stop = Some(match cause {
-                StopCause::Asked(text) => (false, text),
-                StopCause::Unhealthy(text) => (true, text),
-            });
-            shared.report(&task, |report| {
-                report.condition = Condition::Killing;
-                report.at = now();
-            });
-            terminate(&running, grace);
-            escalation = Some((Instant::now() + grace + ESCALATION, 0));
-            if let Err(failure) = save(record).await {
-                tracing::warn!(%task, message = failure.message, "cannot save");
-            }
-        }
-        let deadline = escalation.map_or_else(|| Instant::now() + Duration::from_secs(3600), |(at, _)| at);
+    report_running(shared, record, running);
+    let mut checks = Box::pin(start_checks(shared, record, running)).await;
+    let cause = loop {
         tokio::select! {
-            () = ended(&running) => return,
-            _ = stop.changed(), if escalation.is_none() => {}
-            event = events.recv(), if checks.is_some() => match event {
-                Some(event) => observe(shared, record, &spec, event, &mut ready, started_at).await,
+            () = ended(running) => return,
+            cause = told_to_stop(stop) => break cause,
+            event = next_event(&mut checks), if checks.is_some() => match event {
+                Some(event) => Box::pin(observe(shared, record, event)).await,
                 // All checks are done: readiness only.
                 None => checks = None,
             },
-            () = tokio::time::sleep_until(deadline), if escalation.is_some() => {
-                let step = escalation.map_or(0, |(_, step)| step);
-                escalate(&running, step).await;
-                escalation = Some((Instant::now() + ESCALATION, step + 1));
-            }
         }
+    };
+    drop(checks);
+    Box::pin(bring_to_end(shared, record, running, cause)).await;
+}
+
+/// Starts the checks of a task; one without any keeps nothing for them.
+async fn start_checks(shared: &Arc<Shared>, record: &Record, running: &Running) -> Option<Box<Checks>> {
+    let spec = container(&record.assignment).ok()?;
+    if spec.health_checks.is_empty() && record.ready {
+        return None;
+    }
+    let user = if matches!(running, Running::Process(_)) { spec.user.clone() } else { None };
+    let subject = Subject {
+        shared: shared.clone(),
+        assignment: record.assignment.clone(),
+        run: record.run.clone(),
+        running: running.clone(),
+        identity: tokio::task::spawn_blocking(move || lookup(user.as_deref())).await.ok().and_then(Result::ok).flatten(),
+        addresses: running.addresses(),
+        started_at: record.started_at.unwrap_or(record.created_at),
+        ever_healthy: record.health.iter().map(|health| health.first_success.is_some()).collect(),
+    };
+    Checks::start(subject, record.ready).map(Box::new)
+}
+
+async fn next_event(checks: &mut Option<Box<Checks>>) -> Option<Event> {
+    checks.as_mut()?.next().await
+}
+
+/// Waits until the task must stop.
+async fn told_to_stop(stop: &mut watch::Receiver<Option<StopCause>>) -> StopCause {
+    let cause = stop.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone());
+    match cause {
+        Some(cause) => cause,
+        // Nobody is left who could ask.
+        None => std::future::pending().await,
+    }
+}
+
+/// Stops a task, by stronger and stronger means, until it has ended.
+async fn bring_to_end(shared: &Arc<Shared>, record: &mut Record, running: &Running, cause: StopCause) {
+    let task = record.task();
+    record.stop = Some(match cause {
+        StopCause::Asked(text) => (false, text),
+        StopCause::Unhealthy(text) => (true, text),
+    });
+    shared.report(&task, |report| {
+        report.condition = Condition::Killing;
+        report.at = now();
+    });
+    let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
+    terminate(running, grace);
+    let mut deadline = Instant::now() + grace + ESCALATION;
+    if let Err(failure) = save(record).await {
+        tracing::warn!(%task, message = failure.message, "cannot save");
+    }
+    let mut step = 0;
+    while tokio::time::timeout_at(deadline, ended(running)).await.is_err() {
+        escalate(running, step).await;
+        step += 1;
+        deadline = Instant::now() + ESCALATION;
     }
 }
 
@@ -332,37 +360,30 @@ async fn escalate(running: &Running, step: u32) {
     }
 }
 
-fn report_running(shared: &Shared, record: &Record, started_at: Timestamp, addresses: &[IpAddr]) {
+fn report_running(shared: &Shared, record: &Record, running: &Running) {
+    let started_at = record.started_at.unwrap_or(record.created_at);
     shared.report(&record.task(), |report| {
         report.condition = Condition::Running;
         report.at = started_at;
         report.started_at = Some(started_at);
         report.health.clone_from(&record.health);
         report.ready = record.ready;
-        report.addresses = addresses.to_vec();
+        report.addresses = running.addresses();
     });
 }
 
 /// Takes in a result. Only what the controller would decide on leaves the node: changes of life and
 /// of the number of failures, not every success.
-async fn observe(
-    shared: &Arc<Shared>,
-    record: &mut Record,
-    spec: &ContainerSpec,
-    event: Event,
-    ready: &mut [bool],
-    started_at: Timestamp,
-) {
+async fn observe(shared: &Arc<Shared>, record: &mut Record, event: Event) {
     let task = record.task();
+    let started_at = record.started_at.unwrap_or(record.created_at);
     let changed = match event {
-        Event::Ready(index) => {
-            if let Some(one) = ready.get_mut(index) {
-                *one = true;
-            }
-            record.ready = ready.iter().all(|one| *one);
-            record.ready
+        Event::Ready => {
+            record.ready = true;
+            true
         }
         Event::Health(index, probe) => {
+            let Ok(spec) = container(&record.assignment) else { return };
             let (Some(target), Some(health)) = (spec.health_checks.get(index), record.health.get_mut(index)) else { return };
             let before = health.clone();
             let verdict = health.observe(&target.check, probe, started_at, now());
@@ -403,9 +424,8 @@ fn stopped_early(record: &Record, stop: &watch::Receiver<Option<StopCause>>) -> 
 
 /// Collects how a task ended, and cleans up after it.
 async fn finish(shared: &Arc<Shared>, record: &Record, running: Option<&Running>) -> Change {
-    let spec = container(record).ok();
     let mut ending = Ending {
-        mem_limit: spec.as_ref().and_then(|spec| spec.mem_limit),
+        mem_limit: container(&record.assignment).ok().and_then(|spec| spec.mem_limit),
         stop: record.stop_cause(),
         other_boot: record.boot != shared.boot,
         ..Ending::default()
@@ -445,7 +465,7 @@ async fn finish(shared: &Arc<Shared>, record: &Record, running: Option<&Running>
 }
 
 /// Makes the last report durable, then sends it.
-async fn end(shared: &Arc<Shared>, mut record: Record, change: Change) {
+async fn end(shared: &Arc<Shared>, mut record: Box<Record>, change: Change) {
     let task = record.task();
     let report = shared.board().tasks.get(&task).map(|entry| entry.report.clone());
     let Some(mut report) = report else { return };
@@ -465,4 +485,23 @@ async fn end(shared: &Arc<Shared>, mut record: Record, change: Change) {
         tracing::warn!(%task, message = failure.message, "cannot save");
     }
     shared.report(&task, |current| *current = report);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the future that carries each task of the node.
+    const FUTURE_BYTES_MAX: usize = 1_280;
+
+    /// Bytes of what a function with these arguments returns.
+    fn size_of_result<A, B, C, R>(_: impl FnOnce(A, B, C) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    #[test]
+    fn a_running_task_keeps_a_small_future() {
+        let bytes = size_of_result(drive);
+        assert!(bytes <= FUTURE_BYTES_MAX, "{bytes}");
+    }
 }

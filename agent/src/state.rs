@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Entry {
     /// `None` for tasks that were stopped before they were ever known.
     pub(crate) assignment: Option<Arc<Assignment>>,
-    pub(crate) run: Option<Run>,
+    pub(crate) run: Option<Arc<Run>>,
     pub(crate) report: TaskReport,
     /// Why it must stop, once it must.
     pub(crate) stop: watch::Sender<Option<StopCause>>,
@@ -53,7 +53,7 @@ pub(crate) struct Board {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: AgentConfig,
-    pub(crate) boot: String,
+    pub(crate) boot: Arc<str>,
     pub(crate) process: process::Executor,
     pub(crate) docker: Option<Engine>,
     pub(crate) fetcher: Fetcher,
@@ -81,7 +81,7 @@ pub(crate) fn now() -> Timestamp {
 impl Shared {
     pub(crate) fn new(
         config: AgentConfig,
-        boot: String,
+        boot: Arc<str>,
         process: process::Executor,
         docker: Option<Engine>,
         fetcher: Fetcher,

@@ -9,7 +9,7 @@ use std::time::Instant;
 /// Tasks at once.
 const TASKS: u64 = 500;
 /// Bytes of the agent for each of them.
-const BYTES_A_TASK: u64 = 20 << 10;
+const BYTES_A_TASK: u64 = 16 << 10;
 /// Memory the agent is blown up by: forking it would copy its page tables for every task.
 const BALLAST_BYTES: usize = 1 << 30;
 

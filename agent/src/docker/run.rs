@@ -81,7 +81,7 @@ fn end_of(inspected: &ContainerInspectResponse) -> Option<DockerEnd> {
 
 impl DockerRun {
     /// Watches a container that exists. Its output is copied from where a former agent stopped.
-    pub(super) fn supervise(docker: Docker, inspected: &ContainerInspectResponse, run: &Run) -> Self {
+    pub(super) fn supervise(docker: Docker, inspected: &ContainerInspectResponse, run: &Arc<Run>) -> Self {
         let (sender, end) = watch::channel(None);
         let token = CancellationToken::new();
         let name: Arc<str> = name(&run.container).into();
@@ -228,7 +228,7 @@ pub(super) fn is_absent(error: &Error) -> bool {
 }
 
 /// Follows a container to its end, over restarts of the engine.
-async fn watch_container(docker: Docker, name: Arc<str>, run: Run, sender: watch::Sender<Option<DockerEnd>>) {
+async fn watch_container(docker: Docker, name: Arc<str>, run: Arc<Run>, sender: watch::Sender<Option<DockerEnd>>) {
     let (copying, container) = (docker.clone(), name.clone());
     let mut copy = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
         let mut pause = RETRY_MIN;

@@ -85,7 +85,7 @@ fn place() -> Place {
     let cache_dir = directory.path().join("cache");
     fs::create_dir(&cache_dir).unwrap();
     let fetcher = Fetcher {
-        client: download::client().unwrap(),
+        client: LazyLock::new(download::client),
         cache: Arc::new(Cache::open(cache_dir, 1 << 20).unwrap()),
         permits: Semaphore::new(2),
         bounds: Arc::default(),

@@ -14,14 +14,15 @@ use readable::readable;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 use url::Url;
 
 /// Fetches artifacts, a bounded number at once.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    client: reqwest::Client,
+    /// Made for the first download: most tasks fetch nothing, and it holds all certificate authorities.
+    client: LazyLock<Result<reqwest::Client, String>>,
     cache: Arc<Cache>,
     permits: Semaphore,
     bounds: Arc<Bounds>,
@@ -84,12 +85,16 @@ impl Fetcher {
         let cache = Cache::open(config.cache_dir(), config.limits.cache_bytes)
             .map_err(|error| format!("cannot open the artifact cache {}: {error}", config.cache_dir().display()))?;
         Ok(Self {
-            client: download::client()?,
+            client: LazyLock::new(download::client),
             cache: Arc::new(cache),
             permits: Semaphore::new(config.limits.fetches),
             bounds: Arc::new(Bounds::default()),
             hidden: config.all_hidden().into(),
         })
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, String> {
+        self.client.as_ref().map_err(Clone::clone)
     }
 
     /// Fetches all artifacts into `sandbox`; all faults at once, each with its URI.
@@ -124,7 +129,7 @@ impl Fetcher {
                 let target = target.clone();
                 blocking(move || copy(&cached, &target)).await?;
             }
-            Source::Web(url) => download::download(&self.client, url, &target).await?,
+            Source::Web(url) => download::download(self.client()?, url, &target).await?,
         }
         let unpack = if artifact.extract && !artifact.executable {
             kind(&name.to_string_lossy()).or_else(|| kind_of(&source))
@@ -151,7 +156,7 @@ impl Fetcher {
             self.cache.forget(uri);
         }
         let temporary = self.cache.temporary(uri);
-        download::download(&self.client, url, &temporary).await?;
+        download::download(self.client()?, url, &temporary).await?;
         self.cache.enter(uri, &temporary).map_err(|error| format!("cannot keep it in the cache: {error}"))
     }
 }

@@ -4,15 +4,16 @@
 mod probe;
 mod schedule;
 
+use crate::checkpoint::Run;
 use crate::lifecycle::Running;
 use crate::spawner::{HelperResult, Identity};
 use crate::state::{Shared, now};
 use orrery_core::Timestamp;
 use orrery_core::app::{HealthProtocol, IpProtocol, NetworkMode};
-use orrery_core::assignment::{ContainerSpec, HealthTarget};
+use orrery_core::assignment::{Assignment, ContainerSpec, HealthTarget};
 use orrery_core::health::Probe;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -25,22 +26,26 @@ const EVENTS_MAX: usize = 16;
 pub(crate) enum Event {
     /// A result of check number `.0`.
     Health(usize, Probe),
-    /// Readiness check number `.0` has passed.
-    Ready(usize),
+    /// All readiness checks have passed.
+    Ready,
 }
 
 /// Sends probes, a bounded number at once.
 #[derive(Debug)]
 pub(crate) struct Prober {
-    client: reqwest::Client,
+    /// Made for the first check that needs it, like all that only some nodes need.
+    client: LazyLock<Result<reqwest::Client, String>>,
     permits: Semaphore,
 }
 
 impl Prober {
     /// A prober with at most `limit` probes under way.
-    pub(crate) fn new(limit: usize) -> Result<Self, String> {
-        let client = probe::client().map_err(|error| format!("cannot set up the client of health checks: {error}"))?;
-        Ok(Self { client, permits: Semaphore::new(limit) })
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { client: LazyLock::new(probe::client), permits: Semaphore::new(limit) }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, String> {
+        self.client.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -48,8 +53,8 @@ impl Prober {
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) container: Arc<ContainerSpec>,
-    pub(crate) run: crate::checkpoint::Run,
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) run: Arc<Run>,
     pub(crate) running: Running,
     pub(crate) identity: Option<Identity>,
     pub(crate) addresses: Vec<IpAddr>,
@@ -57,19 +62,53 @@ pub(crate) struct Subject {
     pub(crate) ever_healthy: Vec<bool>,
 }
 
-/// Starts all checks of a task. They end when the returned set is dropped.
-pub(crate) fn start(subject: &Arc<Subject>, ready: bool) -> (JoinSet<()>, mpsc::Receiver<Event>) {
-    let (events, receiver) = mpsc::channel(EVENTS_MAX);
-    let mut checks = JoinSet::new();
-    for index in 0..subject.container.health_checks.len() {
-        checks.spawn(check_health(subject.clone(), index, events.clone()));
+impl Subject {
+    /// What is checked; an app has exactly one container.
+    fn container(&self) -> Option<&ContainerSpec> {
+        self.assignment.containers.first()
     }
-    if !ready {
-        for index in 0..subject.container.readiness_checks.len() {
-            checks.spawn(check_readiness(subject.clone(), index, events.clone()));
+}
+
+/// The checks of a task that are under way. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    events: mpsc::Receiver<Event>,
+    /// Readiness checks that have not passed.
+    unready: usize,
+    _tasks: JoinSet<()>,
+}
+
+impl Checks {
+    /// Starts all checks of a task; those of readiness only while it is not `ready`.
+    pub(crate) fn start(subject: Subject, ready: bool) -> Option<Self> {
+        let container = subject.container()?;
+        let (health, unready) = (container.health_checks.len(), if ready { 0 } else { container.readiness_checks.len() });
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let subject = Arc::new(subject);
+        let mut tasks = JoinSet::new();
+        for index in 0..health {
+            tasks.spawn(check_health(subject.clone(), index, sender.clone()));
+        }
+        for index in 0..unready {
+            tasks.spawn(check_readiness(subject.clone(), index, sender.clone()));
+        }
+        Some(Self { events, unready, _tasks: tasks })
+    }
+
+    /// The next result; `None` when no check is under way any more. Loses nothing when it is dropped.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            let event = self.events.recv().await?;
+            if matches!(event, Event::Ready) {
+                // Each says so once.
+                self.unready = self.unready.saturating_sub(1);
+                if self.unready > 0 {
+                    continue;
+                }
+            }
+            return Some(event);
         }
     }
-    (checks, receiver)
 }
 
 fn running_for(subject: &Subject) -> Duration {
@@ -77,7 +116,7 @@ fn running_for(subject: &Subject) -> Duration {
 }
 
 async fn check_health(subject: Arc<Subject>, index: usize, events: mpsc::Sender<Event>) {
-    let Some(target) = subject.container.health_checks.get(index) else { return };
+    let Some(target) = subject.container().and_then(|container| container.health_checks.get(index)) else { return };
     let check = &target.check;
     let mut ever_healthy = subject.ever_healthy.get(index).copied().unwrap_or(false);
     // A task that was taken over has been running for a while.
@@ -97,7 +136,7 @@ async fn check_health(subject: Arc<Subject>, index: usize, events: mpsc::Sender<
 
 /// Address and port of a target: inside the task's own network, or at the node.
 fn place(subject: &Subject, target: &HealthTarget) -> Option<(IpAddr, u16)> {
-    let spec = &subject.container;
+    let spec = subject.container()?;
     let own = subject.addresses.first().copied();
     let port = target.check.port;
     if target.check.protocol.is_local() {
@@ -130,7 +169,7 @@ async fn run(subject: &Subject, target: &HealthTarget) -> Probe {
         };
     }
     match place(subject, target) {
-        Some((address, port)) => probe::probe(&subject.shared.prober.client, &target.check, address, port).await,
+        Some((address, port)) => probe::probe(&subject.shared.prober, &target.check, address, port).await,
         None => Probe::Failure("the check has no port: give \"portIndex\" or \"port\"".into()),
     }
 }
@@ -139,7 +178,8 @@ async fn execute(subject: &Subject, command: &str, timeout: Duration) -> Result<
     match &subject.running {
         Running::Process(process) => {
             let identity = subject.identity.clone();
-            subject.shared.process.probe(process, &subject.container, &subject.run, identity, command, timeout).await.map(Some)
+            let container = subject.container().ok_or("the assignment has no container")?;
+            subject.shared.process.probe(process, container, &subject.run, identity, command, timeout).await.map(Some)
         }
         Running::Docker(container) => container.execute(command, timeout).await,
     }
@@ -159,8 +199,9 @@ fn judge(result: &HelperResult, timeout: Duration) -> Probe {
 }
 
 async fn check_readiness(subject: Arc<Subject>, index: usize, events: mpsc::Sender<Event>) {
-    let Some((check, port)) = subject.container.readiness_checks.get(index) else { return };
-    let address = match (subject.container.network, subject.addresses.first()) {
+    let Some(container) = subject.container() else { return };
+    let Some((check, port)) = container.readiness_checks.get(index) else { return };
+    let address = match (container.network, subject.addresses.first()) {
         (NetworkMode::Container, Some(own)) => *own,
         _ => subject.shared.config.facts.address,
     };
@@ -174,10 +215,10 @@ async fn check_readiness(subject: Arc<Subject>, index: usize, events: mpsc::Send
         tokio::time::sleep(wait.min(interval)).await;
         let answer = {
             let Ok(_permit) = subject.shared.prober.permits.acquire().await else { return };
-            probe::ask(&subject.shared.prober.client, secure, at, &check.path, timeout).await
+            probe::ask(&subject.shared.prober, secure, at, &check.path, timeout).await
         };
         if answer.is_ok_and(|status| check.http_status_codes_for_ready.contains(&status)) {
-            let _ = events.send(Event::Ready(index)).await;
+            let _ = events.send(Event::Ready).await;
             return;
         }
         wait = wait.saturating_mul(2);

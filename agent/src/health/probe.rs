@@ -1,5 +1,6 @@
 //! Single probes over the network.
 
+use super::Prober;
 use orrery_core::app::{HealthCheck, HealthProtocol};
 use orrery_core::health::Probe;
 use std::error::Error as _;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// Redirects are answers here, certificates are not looked at, and nothing goes through a proxy.
-pub(super) fn client() -> reqwest::Result<reqwest::Client> {
+pub(super) fn client() -> Result<reqwest::Client, String> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .tls_danger_accept_invalid_certs(true)
@@ -17,6 +18,7 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
         .pool_max_idle_per_host(0)
         .user_agent("orrery-agent")
         .build()
+        .map_err(|error| format!("cannot set up the client of health checks: {error}"))
 }
 
 /// The last cause in the chain says what happened; the outer ones say that something did.
@@ -31,16 +33,10 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 /// Asks for a page; the body is not read.
-pub(super) async fn ask(
-    client: &reqwest::Client,
-    secure: bool,
-    at: SocketAddr,
-    path: &str,
-    timeout: Duration,
-) -> Result<u16, String> {
+pub(super) async fn ask(prober: &Prober, secure: bool, at: SocketAddr, path: &str, timeout: Duration) -> Result<u16, String> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let url = format!("{}://{at}{slash}{path}", if secure { "https" } else { "http" });
-    match client.get(&url).timeout(timeout).send().await {
+    match prober.client()?.get(&url).timeout(timeout).send().await {
         Ok(response) => Ok(response.status().as_u16()),
         Err(error) if error.is_timeout() => Err(format!("GET {url}: no answer within {} s", timeout.as_secs())),
         Err(error) => Err(format!("GET {url}: {}", cause(&error))),
@@ -48,7 +44,7 @@ pub(super) async fn ask(
 }
 
 /// Runs an HTTP, HTTPS or TCP check against `address` and `port`.
-pub(super) async fn probe(client: &reqwest::Client, check: &HealthCheck, address: IpAddr, port: u16) -> Probe {
+pub(super) async fn probe(prober: &Prober, check: &HealthCheck, address: IpAddr, port: u16) -> Probe {
     let at = SocketAddr::new(address, port);
     let timeout = Duration::from_secs(u64::from(check.timeout_seconds.max(1)));
     let secure = match check.protocol {
@@ -63,7 +59,7 @@ pub(super) async fn probe(client: &reqwest::Client, check: &HealthCheck, address
         _ => false,
     };
     let path = check.path.as_deref().unwrap_or("/");
-    match ask(client, secure, at, path, timeout).await {
+    match ask(prober, secure, at, path, timeout).await {
         Ok(200..=399) => Probe::Success,
         Ok(100..=199) if check.ignore_http1xx => Probe::Ignored,
         Ok(status) => Probe::Failure(format!("GET {path} on port {port} answered {status}")),
