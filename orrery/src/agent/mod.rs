@@ -20,12 +20,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Most threads that drive an agent's futures. Nearly all of its time it waits, and each thread keeps a
+/// stack, a part of the heap and a random generator of its own, of which large machines would have many.
+const WORKER_THREADS_MAX: usize = 4;
+
 /// Runs until a signal: SIGTERM and SIGINT leave the tasks running, so that an upgrade disturbs
 /// nobody; `orrery down --stop-tasks` (SIGUSR2) stops them first.
 pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(options)?;
     logging::start(options.log_json)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKER_THREADS_MAX));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(serve(options, plan))
 }
 
