@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Pause between two writes.
+/// Pause between two writes of all writers together.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Apps the load writes to, in turn.
-const APPS: u64 = 20;
+/// Apps that each writer writes to, in turn.
+const APPS: u64 = 7;
 
 #[derive(Default)]
 struct Seen {
@@ -36,11 +36,17 @@ impl Seen {
     }
 }
 
-/// Writes through all controllers in turn until it is stopped.
+/// The app of a writer's write number `mark`.
+fn app_name(writer: usize, mark: u64) -> String {
+    format!("w{writer}-{}", mark % APPS)
+}
+
+/// Writes through all controllers until it is stopped. Each has a writer of its own: a request that one of
+/// them does not answer must not hold up what the others could do.
 pub struct Load {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<()>,
+    writers: tokio::task::JoinSet<()>,
 }
 
 /// What the load saw.
@@ -60,24 +66,27 @@ impl Load {
     /// Begins to write apps below `/load`, which have no instances.
     pub fn start(lab: &Lab) -> Self {
         let (seen, stop) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
-        let urls: Vec<String> = (0..lab.controllers.len()).map(|index| lab.url(index)).collect();
-        let (http, token) = (lab.http.clone(), lab.token());
-        let (shared, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            let mut mark = 0_u64;
-            while !stopped.load(Ordering::SeqCst) {
-                mark += 1;
-                let id = format!("/load/a{}", mark % APPS);
-                let app = json!({ "id": id, "cmd": "true", "cpus": 0.01, "mem": 16, "instances": 0, "labels": { "mark": mark.to_string() } });
-                shared.lock().unwrap_or_else(PoisonError::into_inner).sent.insert(id.clone(), mark);
-                let url = &urls[mark as usize % urls.len()];
-                let path = format!("/v2/apps{id}?force=true");
-                let answer = request(&http, &token, url, "PUT", &path, &app).await;
-                shared.lock().unwrap_or_else(PoisonError::into_inner).note(id, mark, answer);
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
-        Self { seen, stop, task }
+        let count = lab.controllers.len();
+        let pause = PAUSE * u32::try_from(count).unwrap_or(u32::MAX);
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..count {
+            let (http, token, url) = (lab.http.clone(), lab.token(), lab.url(writer));
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            writers.spawn(async move {
+                let mut mark = 0_u64;
+                while !stop.load(Ordering::SeqCst) {
+                    mark += 1;
+                    let id = format!("/load/{}", app_name(writer, mark));
+                    let app = json!({ "id": id, "cmd": "true", "cpus": 0.01, "mem": 16, "instances": 0, "labels": { "mark": mark.to_string() } });
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).sent.insert(id.clone(), mark);
+                    let path = format!("/v2/apps{id}?force=true");
+                    let answer = request(&http, &token, &url, "PUT", &path, &app).await;
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).note(id, mark, answer);
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+        Self { seen, stop, writers }
     }
 
     /// Acknowledged writes so far.
@@ -96,7 +105,7 @@ impl Load {
     /// When one is lost.
     pub async fn finish(self, lab: &Lab, controller: usize) -> LoadReport {
         self.stop.store(true, Ordering::SeqCst);
-        let _ = self.task.await;
+        self.writers.join_all().await;
         let apps = crate::eventually("apps are told", async || lab.get(controller, "/v2/apps").await).await;
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, mark) in &seen.acknowledged {
