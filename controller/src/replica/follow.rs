@@ -1,6 +1,6 @@
 //! The follower's side: applies what the leader publishes, exactly, and shows it.
 
-use super::frame::{Frame, FrameReader};
+use super::frame::{Frame, FrameError, FrameReader, ReplicaStream};
 use crate::election::LeaderRecord;
 use crate::peers::Peers;
 use crate::shared::Shared;
@@ -12,10 +12,13 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Silence of the leader after which its stream is opened again.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
+/// Frames that are decoded before they are applied.
+const FRAMES_AHEAD_MAX: usize = 4;
 /// How long opening the stream may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -41,10 +44,13 @@ impl Replica {
             }
             return Ok(());
         };
-        let (cluster, events) = self.cluster.with_delta(delta)?;
-        self.anew |= delta.after.is_none();
+        // A fault ends the stream, and this copy with it.
+        let (cluster, events) = std::mem::take(&mut self.cluster).with_delta(delta)?;
         self.cluster = cluster;
-        self.touched.extend(delta.touched().cloned());
+        self.anew |= delta.after.is_none();
+        if !self.anew {
+            self.touched.extend(delta.touched().cloned());
+        }
         if !delta.more {
             self.begun = true;
             self.show(shared);
@@ -120,12 +126,14 @@ async fn stream(shared: &Shared, peers: &dyn Peers, leader: &LeaderRecord, live:
         Err(_) => return (Ending::Unclear, "it cannot be opened in time".into()),
     };
     let mut whole = Ending::Unclear;
-    let mut frames = FrameReader::new(opened);
+    let (decoded, mut frames) = mpsc::channel(FRAMES_AHEAD_MAX);
+    let _reading = AbortOnDropHandle::new(crate::surroundings::spawn(read(opened, decoded)));
     let mut replica = Replica::default();
     loop {
-        let frame = match tokio::time::timeout(SILENCE_MAX, frames.next()).await {
-            Ok(Ok(frame)) => frame,
-            Ok(Err(error)) => return (whole, error.to_string()),
+        let frame = match tokio::time::timeout(SILENCE_MAX, frames.recv()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return (whole, error.to_string()),
+            Ok(None) => return (whole, "it is not read any more".into()),
             Err(_) => return (whole, "the leader is silent".into()),
         };
         // A leader of an earlier epoch has nothing to say any more.
@@ -137,6 +145,18 @@ async fn stream(shared: &Shared, peers: &dyn Peers, leader: &LeaderRecord, live:
             whole = Ending::Broke;
             shared.note_leader();
             live.send_if_modified(|live| !std::mem::replace(live, true));
+        }
+    }
+}
+
+/// Reads frames while those before are being applied, until the stream ends or nobody takes them.
+async fn read(opened: ReplicaStream, decoded: mpsc::Sender<Result<Frame, FrameError>>) {
+    let mut frames = FrameReader::new(opened);
+    loop {
+        let frame = frames.next().await;
+        let ended = frame.is_err();
+        if decoded.send(frame).await.is_err() || ended {
+            return;
         }
     }
 }

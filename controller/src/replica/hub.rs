@@ -19,6 +19,8 @@ const STEPS_WAITING_MAX: usize = 256;
 const FRAMES_WAITING_MAX: usize = 1_024;
 /// Followers that ask for the stream at once.
 const SUBSCRIBING_MAX: usize = 64;
+/// Parts of a snapshot that are encoded before they are asked for.
+const PARTS_AHEAD_MAX: usize = 2;
 /// Pause after which the leader says that it is there.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -120,12 +122,10 @@ async fn run(
             Some(asked) = asking.recv() => {
                 let (sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
                 let (done, whole) = oneshot::channel::<()>();
-                let snapshot = Delta::snapshot(&current)
-                    .map(|part| Frame::Step { delta: Box::new(part), first_event: 0, at: Timestamp::default() }.encode());
-                // The last part has been asked for when the stream behind it is.
-                let behind = futures::stream::once(async move { done.send(()) }).filter_map(|_| async { None });
-                let stream = futures::stream::iter(snapshot).chain(behind).chain(ReceiverStream::new(frames)).map(Ok);
+                let (parts, taken_parts) = mpsc::channel(PARTS_AHEAD_MAX);
+                let stream = ReceiverStream::new(taken_parts).chain(ReceiverStream::new(frames)).map(Ok);
                 if asked.send(Box::pin(stream)).is_ok() {
+                    crate::surroundings::spawn(tell_all(current.clone(), parts, done));
                     joining.insert(next, Joining { base: current.clone(), touched: BTreeSet::new(), frames: sender });
                     taken.push(async move { (next, whole.await.is_ok()) });
                     next += 1;
@@ -146,6 +146,19 @@ async fn run(
         }
         count.store(followers.len() + joining.len(), Ordering::Relaxed);
     }
+}
+
+/// Encodes the whole of `cluster` for one follower, beside the steps and while the follower reads what came
+/// before; ends early when it has gone. `done` is told when the last part is on its way.
+async fn tell_all(cluster: Cluster, parts: mpsc::Sender<Bytes>, done: oneshot::Sender<()>) {
+    for part in Delta::snapshot(&cluster) {
+        let frame = Frame::Step { delta: Box::new(part), first_event: 0, at: Timestamp::default() };
+        if parts.send(frame.encode()).await.is_err() {
+            return;
+        }
+    }
+    // Whoever waited for it has ended with the hub.
+    let _ = done.send(());
 }
 
 fn send(followers: &mut Vec<mpsc::Sender<Bytes>>, frame: &Bytes) {

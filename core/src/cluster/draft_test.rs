@@ -65,7 +65,7 @@ impl World {
             ledger.commit(step.cluster.generation);
         }
         let delta = Delta::between(&self.cluster, &step.cluster, &step.touched, &step.events);
-        let (replica, events) = self.replica.with_delta(&super::replica_test::sent(&delta)).unwrap();
+        let (replica, events) = std::mem::take(&mut self.replica).with_delta(&super::replica_test::sent(&delta)).unwrap();
         assert_eq!(format!("{events:?}"), format!("{:?}", step.events));
         self.replica = replica;
         let writes = step.writes.iter().map(|(key, value)| (key.as_str(), value.as_deref()));
