@@ -39,6 +39,7 @@ pub use events::{EventLog, Stamped};
 pub use handle::{ControlError, Handle};
 pub use http_peers::{Dial, HttpPeers, PeerIo};
 pub use links::AgentLink;
+pub use liveness::Signs;
 pub use orrery_link::protocol::Versions;
 pub use peers::Peers;
 pub use replica::{Frame, FrameError, FrameReader, ReplicaStream};

@@ -14,13 +14,16 @@ pub struct AgentLink {
     pub down: mpsc::Sender<Down>,
     /// What the agent says. The first message must be [`Up::Register`].
     pub up: mpsc::Receiver<Up>,
+    /// Where signs of life are noted by whoever reads them, so that one which says nothing else wakes nobody.
+    /// What comes through `up` is noted too.
+    pub signs: Arc<Signs>,
 }
 
 impl AgentLink {
     /// Passes on what the agent says until either side ends. Signs of life go by memory, not by
     /// message.
     pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, link: u64, arrivals: Arrivals) {
-        let signs = Arc::new(Signs::new());
+        let signs = self.signs;
         let Some(Up::Register { protocol, facts, tasks }) = self.up.recv().await else {
             tracing::warn!("an agent did not begin with its registration; connection closed");
             return;

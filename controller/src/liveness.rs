@@ -15,15 +15,22 @@ fn micros(since: Instant, now: Instant) -> u64 {
 
 /// When something was heard of a node on one connection.
 #[derive(Debug)]
-pub(crate) struct Signs {
+pub struct Signs {
     opened: Instant,
     last: AtomicU64,
     /// Something was heard that the leader has not taken yet, and nothing more is read until then.
     waits: AtomicBool,
 }
 
+impl Default for Signs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Signs {
-    pub(crate) fn new() -> Self {
+    /// Those of a connection that begins now.
+    pub fn new() -> Self {
         Self { opened: Instant::now(), last: AtomicU64::new(0), waits: AtomicBool::new(false) }
     }
 
@@ -34,7 +41,7 @@ impl Signs {
     }
 
     /// Something was heard.
-    pub(crate) fn note(&self) {
+    pub fn note(&self) {
         self.last.fetch_max(micros(self.opened, Instant::now()), Ordering::Relaxed);
     }
 

@@ -83,7 +83,7 @@ fn has(status: NodeStatus) -> impl Fn(&Cluster) -> bool {
 async fn register(handle: &Handle, number: u32) -> (mpsc::Sender<Up>, mpsc::Receiver<Down>) {
     let (down, orders) = mpsc::channel(64);
     let (up, reports) = mpsc::channel(64);
-    handle.attach(AgentLink { down, up: reports });
+    handle.attach(AgentLink { down, up: reports, signs: Arc::default() });
     let registration = Up::Register { protocol: PROTOCOL_VERSION, facts: Box::new(facts(number)), tasks: Vec::new() };
     up.send(registration).await.unwrap();
     (up, orders)

@@ -75,7 +75,7 @@ impl World {
 
         let (down, mut orders) = mpsc::channel(64);
         let (up, reports) = mpsc::channel(64);
-        handle.attach(AgentLink { down, up: reports });
+        handle.attach(AgentLink { down, up: reports, signs: Arc::default() });
         let facts = Box::new(node());
         up.send(Up::Register { protocol: PROTOCOL_VERSION, facts, tasks: Vec::new() }).await.unwrap();
         let mut app = App::new(AppId::parse("/shop/web").unwrap());

@@ -3,7 +3,7 @@
 use crate::address::ControllerAddress;
 use crate::identity::Peer;
 use crate::protocol::{self, PROTOCOL_HEADER};
-use crate::stream::{self, LinkBody, LinkChannels, StreamOptions};
+use crate::stream::{self, Accepted, LinkBody, LinkChannels, StreamOptions};
 use crate::tls::Distrust;
 use crate::tunnel;
 use bytes::Bytes;
@@ -383,6 +383,7 @@ impl Connection {
         let (body, opening) = stream::open(options);
         let response = self.send(LINK_PATH, machine, body).await?;
         let controllers = controllers_of(&response);
+        let accept = move |message: &In| accept(message).map(|()| Accepted::Message);
         Ok((opening.receive_if(response.into_body(), accept), controllers))
     }
 

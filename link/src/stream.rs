@@ -174,6 +174,15 @@ pub fn open<Out: Serialize + Send + 'static>(options: StreamOptions) -> (LinkBod
     (LinkBody::new(body), Opening { outgoing: sender, options, state })
 }
 
+/// What becomes of a message that was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It goes to whoever takes the messages.
+    Message,
+    /// It has told all by arriving and wakes nobody.
+    Noted,
+}
+
 impl<Out> Opening<Out> {
     /// The whole link, once the other end's body is there.
     pub fn receive<In, B>(self, body: B) -> LinkChannels<In, Out>
@@ -182,14 +191,14 @@ impl<Out> Opening<Out> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display + Send,
     {
-        self.receive_if(body, |_| Ok(()))
+        self.receive_if(body, |_| Ok(Accepted::Message))
     }
 
-    /// The same, with messages that `accept` refuses ending the link.
+    /// The same, with `accept` looking at each message first. One that it refuses ends the link.
     pub fn receive_if<In, B>(
         self,
         body: B,
-        accept: impl Fn(&In) -> Result<(), String> + Send + Sync + 'static,
+        accept: impl Fn(&In) -> Result<Accepted, String> + Send + Sync + 'static,
     ) -> LinkChannels<In, Out>
     where
         In: DeserializeOwned + Send + Sync + 'static,
@@ -216,7 +225,7 @@ async fn receive<In, B>(
     mut body: B,
     sender: mpsc::Sender<In>,
     silence: Duration,
-    accept: impl Fn(&In) -> Result<(), String>,
+    accept: impl Fn(&In) -> Result<Accepted, String>,
     state: &LinkState,
 ) -> LinkEnd
 where
@@ -246,8 +255,9 @@ where
                 continue;
             }
             let message = serde_json::from_slice(&frame).map_err(|error| error.to_string());
-            let message = match message.and_then(|message| accept(&message).map(|()| message)) {
-                Ok(message) => message,
+            let message = match message.and_then(|message| Ok((accept(&message)?, message))) {
+                Ok((Accepted::Message, message)) => message,
+                Ok((Accepted::Noted, _)) => continue,
                 Err(error) => return frame::FrameError::Message(error).into(),
             };
             if sender.send(message).await.is_err() {

@@ -4,6 +4,7 @@
 use super::{AgentDirectory, body, vouch};
 use crate::handle::{ControlError, Handle};
 use crate::links::AgentLink;
+use crate::liveness::Signs;
 use crate::trust::wall_clock;
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +22,7 @@ use orrery_link::identity::Identity;
 use orrery_link::join::{
     JoinAnswer, JoinRequest, OperatorAnswer, OperatorRequest, RenewRequest, TOKENS_PATH, TokenLine, refusal,
 };
-use orrery_link::stream::{self, LinkBody, LinkEnd, LinkState, StreamOptions};
+use orrery_link::stream::{self, Accepted, LinkBody, LinkEnd, LinkState, StreamOptions};
 use orrery_link::token::Token;
 use orrery_link::{token, tunnel};
 use serde::de::DeserializeOwned;
@@ -240,10 +241,15 @@ async fn link(State(door): State<LinkDoor>, request: Request) -> Result<Response
     confirm(&door, &node, &serial).await?;
     let (body, opening) = stream::open(StreamOptions::CONTROLLER);
     // The certificate says who speaks, whatever the message says.
-    let name = node.clone();
+    let (name, signs) = (node.clone(), Arc::new(Signs::new()));
+    let heard = Arc::clone(&signs);
     let link = opening.receive_if(request.into_body(), move |message: &Up| match message {
         Up::Register { facts, .. } if facts.id != name => Err(format!("it registers as {}, which it is not", facts.id)),
-        _ => Ok(()),
+        Up::Heartbeat => {
+            heard.note();
+            Ok(Accepted::Noted)
+        }
+        _ => Ok(Accepted::Message),
     });
     let state = link.state.clone();
     if !door.machines.enter(&node, machine, state.clone()) {
@@ -256,7 +262,7 @@ async fn link(State(door): State<LinkDoor>, request: Request) -> Result<Response
         machines.leave(&node);
         tracing::info!(%node, %why, "the connection of an agent ended");
     });
-    door.handle.attach(AgentLink { down: link.outgoing, up: link.incoming });
+    door.handle.attach(AgentLink { down: link.outgoing, up: link.incoming, signs });
     Ok(streaming(&door, body))
 }
 

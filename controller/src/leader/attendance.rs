@@ -2,7 +2,7 @@
 
 use crate::arrivals::Arrivals;
 use crate::liveness::{Signs, Wakefulness};
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use orrery_core::NodeId;
 use orrery_core::assignment::Down;
 use std::collections::BTreeSet;
@@ -11,6 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// Looks that fall into so short a time are taken together: most nodes have been heard since, and cost no
+/// wake of the leader of their own.
+const LOOK_AHEAD: Duration = Duration::from_millis(50);
 /// When a node whose registration waits is looked at again.
 const ARRIVAL_LOOK: Duration = Duration::from_millis(500);
 /// A leader that was busy for so long may not have heard what was said meanwhile.
@@ -26,8 +29,11 @@ pub(crate) struct Attendance {
     awake: Arc<Mutex<Wakefulness>>,
     arrivals: Arrivals,
     nodes: OrdMap<NodeId, Presence>,
-    /// When to look at which node, earliest first.
-    due: OrdSet<(Instant, NodeId)>,
+    /// When to look at which node, earliest first. One that has connected anew leaves its earlier look
+    /// behind, which is dropped in its time.
+    looks: OrdMap<(Instant, u64), Look>,
+    /// Numbers the looks.
+    next_look: u64,
     /// Nodes whose connection has ended since the last step.
     disconnected: BTreeSet<NodeId>,
 }
@@ -37,7 +43,16 @@ struct Presence {
     link: Option<Link>,
     /// When something was heard last, while there is no link.
     heard: Instant,
-    due: Instant,
+    /// Its present look; others of this node are over.
+    look: u64,
+}
+
+/// A node that must be heard until then. It holds all that tells whether it was: thousands of nodes are
+/// looked at each second, and hardly one of them is silent.
+#[derive(Clone)]
+struct Look {
+    node: NodeId,
+    signs: Option<Arc<Signs>>,
     /// It was silent for too long while the leader was busy: it is looked at once more.
     doubted: bool,
 }
@@ -56,28 +71,29 @@ impl Presence {
 }
 
 impl Attendance {
-    /// All `nodes` are expected. They have twice their time from now on: they must first notice that
+    /// All of these are `expected`. They have twice their time from now on: they must first notice that
     /// the leader before is gone, which a silent end takes them as long to see as it takes us.
     pub(crate) fn new<'a>(
         limit: Duration,
         awake: Arc<Mutex<Wakefulness>>,
         arrivals: Arrivals,
-        nodes: impl Iterator<Item = &'a NodeId>,
+        expected: impl Iterator<Item = &'a NodeId>,
     ) -> Self {
-        let mut all = Self { limit, awake, arrivals, nodes: OrdMap::new(), due: OrdSet::new(), disconnected: BTreeSet::new() };
+        let (nodes, looks) = (OrdMap::new(), OrdMap::new());
+        let mut all = Self { limit, awake, arrivals, nodes, looks, next_look: 0, disconnected: BTreeSet::new() };
         let begin = Instant::now() + limit;
-        for node in nodes {
+        for node in expected {
             all.expect(node, None, begin);
         }
         all
     }
 
     fn expect(&mut self, node: &NodeId, link: Option<Link>, heard: Instant) {
-        let due = heard + self.limit;
-        if let Some(before) = self.nodes.insert(node.clone(), Presence { link, heard, due, doubted: false }) {
-            self.due.remove(&(before.due, node.clone()));
-        }
-        self.due.insert((due, node.clone()));
+        let signs = link.as_ref().map(|link| Arc::clone(&link.signs));
+        let look = self.next_look;
+        self.next_look += 1;
+        self.nodes.insert(node.clone(), Presence { link, heard, look });
+        self.looks.insert((heard + self.limit, look), Look { node: node.clone(), signs, doubted: false });
     }
 
     /// A node has registered on a new connection.
@@ -106,9 +122,7 @@ impl Attendance {
             self.nodes.iter().filter(|(_, presence)| presence.link.is_some()).map(|(node, _)| node.clone()).collect();
         for node in stray {
             // Registered in a step that never was.
-            if let Some(presence) = self.nodes.remove(&node) {
-                self.due.remove(&(presence.due, node));
-            }
+            self.nodes.remove(&node);
         }
     }
 
@@ -127,7 +141,20 @@ impl Attendance {
         if !self.disconnected.is_empty() {
             return Some(Instant::now());
         }
-        self.due.get_min().map(|(due, _)| *due)
+        self.looks.get_min().map(|((due, _), _)| *due)
+    }
+
+    /// Puts off the next looks at nodes that have been heard meanwhile: who was heard needs no step.
+    pub(crate) fn put_off(&mut self) {
+        let soon = Instant::now() + LOOK_AHEAD;
+        let heard = |look: &Look| look.signs.as_ref().map(|signs| signs.heard() + self.limit);
+        let later = |(at, look): (&(Instant, u64), &Look)| Some((*at, heard(look).filter(|until| *until > at.0)?));
+        let moves: Vec<((Instant, u64), Instant)> = self.looks.range(..=(soon, u64::MAX)).filter_map(later).collect();
+        for (at, until) in moves {
+            if let Some(look) = self.looks.remove(&at) {
+                self.looks.insert((until, at.1), Look { doubted: false, ..look });
+            }
+        }
     }
 
     /// Nodes whose connection has ended.
@@ -147,25 +174,25 @@ impl Attendance {
             awake.since()
         };
         let mut silent = Vec::new();
-        while let Some((due, node)) = self.due.get_min().filter(|(due, _)| *due <= now).cloned() {
-            self.due.remove(&(due, node.clone()));
-            let Some(presence) = self.nodes.get_mut(&node) else { continue };
+        while let Some((at, mut look)) = self.looks.get_min().filter(|((due, _), _)| *due <= now).cloned() {
+            self.looks.remove(&at);
+            let Some(presence) = self.nodes.get(&look.node).filter(|presence| presence.look == at.1) else { continue };
             let until = presence.heard().max(since) + self.limit;
-            if until > now {
-                (presence.due, presence.doubted) = (until, false);
-                self.due.insert((until, node));
-            } else if self.arrivals.expects(&node) {
+            let again = if until > now {
+                look.doubted = false;
+                until
+            } else if self.arrivals.expects(&look.node) {
                 // Its registration waits for us.
-                presence.due = now + ARRIVAL_LOOK;
-                self.due.insert((presence.due, node));
-            } else if busy >= BUSY_MIN && !presence.doubted {
-                let again = now + busy.min(SECOND_LOOK_MAX);
-                (presence.due, presence.doubted) = (again, true);
-                self.due.insert((again, node));
+                now + ARRIVAL_LOOK
+            } else if busy >= BUSY_MIN && !look.doubted {
+                look.doubted = true;
+                now + busy.min(SECOND_LOOK_MAX)
             } else {
-                self.nodes.remove(&node);
-                silent.push(node);
-            }
+                self.nodes.remove(&look.node);
+                silent.push(look.node);
+                continue;
+            };
+            self.looks.insert((again, at.1), look);
         }
         if !silent.is_empty() {
             self.suspect(now, since);
@@ -226,6 +253,57 @@ mod tests {
         pass(&awake, 500).await;
         assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
         assert_eq!((all.next(), all.down(&node(1)).is_some()), (None, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_heard_is_put_off_a_few_at_a_time_and_the_silent_one_is_found_in_time() {
+        let (mut all, awake) = attendance(&[]);
+        let signs: Vec<Arc<Signs>> = (0..200).map(|_| Arc::new(Signs::new())).collect();
+        for (number, signs) in signs.iter().enumerate() {
+            all.connect(&node(number as u32), number as u64, mpsc::channel(1).0, Arc::clone(signs));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let (begun, mut wakes) = (Instant::now(), 0);
+        let mut now_due = false;
+        for tick in 0_u64..10_000 {
+            // Each gives a sign every half second, and the last one falls silent.
+            let silent_from = if tick < 5_000 { 200 } else { 199 };
+            signs.iter().take(silent_from).skip(tick as usize % 500).step_by(500).for_each(|signs| signs.note());
+            if tick.is_multiple_of(50) {
+                awake.lock().unwrap().pulse();
+            }
+            if all.next().is_some_and(|due| due <= Instant::now()) {
+                wakes += 1;
+                all.put_off();
+                now_due = all.next().is_some_and(|due| due <= Instant::now());
+                if now_due {
+                    break;
+                }
+            }
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(now_due, "nobody was missed");
+        let silence = signs[199].heard().elapsed();
+        assert_eq!((all.take_silent(Duration::ZERO), silence), (vec![node(199)], LIMIT));
+        let looks = (begun.elapsed().as_millis() / LOOK_AHEAD.as_millis()) as usize + 1;
+        assert!(wakes <= looks, "{wakes} wakes for 200 nodes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_at_an_earlier_connection_tells_nothing_of_the_present_one() {
+        let (mut all, awake) = attendance(&[]);
+        let (earlier, present) = (Arc::new(Signs::new()), Arc::new(Signs::new()));
+        all.connect(&node(0), 1, mpsc::channel(1).0, Arc::clone(&earlier));
+        pass(&awake, 500).await;
+        all.connect(&node(0), 2, mpsc::channel(1).0, present);
+        for _ in 0..5 {
+            pass(&awake, 450).await;
+            earlier.note();
+            all.put_off();
+        }
+        assert!(all.take_silent(Duration::ZERO).is_empty());
+        pass(&awake, 250).await;
+        assert_eq!(all.take_silent(Duration::ZERO), [node(0)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -108,8 +108,12 @@ impl Leader {
                 received = inbox.recv_many(&mut batch, BATCH_MAX), if taking => if received == 0 { return "nobody asks any more".into() },
                 () = tokio::time::sleep_until(wake) => {}
             }
-            if batch.is_empty() && self.begun && Instant::now() < self.wake() {
-                continue;
+            if batch.is_empty() && self.begun {
+                // A step is for those that have not been heard.
+                self.attendance.put_off();
+                if Instant::now() < self.wake() {
+                    continue;
+                }
             }
             if !self.step(&mut batch).await {
                 return "another controller leads now".into();

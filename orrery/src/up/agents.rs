@@ -61,7 +61,7 @@ async fn stay_joined(agent: Arc<Agent>, handle: Handle) {
     loop {
         let (down, orders) = mpsc::channel(ORDERS_LIMIT);
         let (reports, up) = mpsc::channel(REPORTS_LIMIT);
-        handle.attach(AgentLink { down, up });
+        handle.attach(AgentLink { down, up, signs: Arc::default() });
         match agent.serve(Link { down: orders, up: reports }).await {
             Err(error @ orrery_agent::Error::Dismissed(_)) => {
                 tracing::error!(node = %agent.facts().id, "{error}");

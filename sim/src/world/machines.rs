@@ -12,6 +12,7 @@ use orrery_core::assignment::{Down, Launched, Up};
 use orrery_core::node::{NodeFacts, PortRanges, Resources};
 use orrery_core::{NodeId, Scalar};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -117,7 +118,7 @@ impl Dial for Dialer {
         } else {
             network.pipe((last[1], last[0]), LINK_CAPACITY, to_agent, reset, spoil)
         };
-        enter(&office, || handle.attach(AgentLink { down: down_sender, up }));
+        enter(&office, || handle.attach(AgentLink { down: down_sender, up, signs: Arc::default() }));
         let world = self.world.clone();
         Some(Link { down, up: up_sender, heard: Box::new(move || world.is_heard(&path)) })
     }

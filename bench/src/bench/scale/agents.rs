@@ -1,7 +1,7 @@
 //! Simulated agents: they say at once that what they were told to run is running.
 
 use super::controllers::Doors;
-use orrery_controller::AgentLink;
+use orrery_controller::{AgentLink, Signs};
 use orrery_core::assignment::{Down, Launch, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::instance::Condition;
 use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
@@ -53,8 +53,9 @@ pub(super) struct Fleet {
     links: Links,
 }
 
-/// Where each agent speaks to the leader at present.
-type Links = Arc<Mutex<Vec<Option<mpsc::WeakSender<Up>>>>>;
+/// Each agent's present connection, and where its signs of life are noted: a real connection does so where
+/// it reads them.
+type Links = Arc<Mutex<Vec<Option<(mpsc::WeakSender<Up>, Arc<Signs>)>>>>;
 
 /// Gives the signs of life of all agents: a timer for each of them would be counted as the leader's.
 async fn beat(links: Links) {
@@ -62,10 +63,8 @@ async fn beat(links: Links) {
     for slice in (0..SIGN_SLICES).cycle() {
         slices.tick().await;
         let links = links.lock().unwrap_or_else(PoisonError::into_inner);
-        for up in links.iter().skip(slice).step_by(SIGN_SLICES).flatten().filter_map(mpsc::WeakSender::upgrade) {
-            // A full channel is a sign of life itself.
-            let _ = up.try_send(Up::Heartbeat);
-        }
+        let connected = links.iter().skip(slice).step_by(SIGN_SLICES).flatten().filter(|(up, _)| up.strong_count() > 0);
+        connected.for_each(|(_, signs)| signs.note());
     }
 }
 
@@ -90,9 +89,11 @@ impl Fleet {
                 if let Some(leader) = doors.leader() {
                     let (down, orders) = mpsc::channel(ORDERS_LIMIT);
                     let (up, reports) = mpsc::channel(REPORTS_LIMIT);
-                    leader.attach(AgentLink { down, up: reports });
+                    let signs = Arc::new(Signs::new());
+                    let connection = Some((up.downgrade(), Arc::clone(&signs)));
+                    links.lock().unwrap_or_else(PoisonError::into_inner)[number] = connection;
+                    leader.attach(AgentLink { down, up: reports, signs });
                     drop(leader);
-                    links.lock().unwrap_or_else(PoisonError::into_inner)[number] = Some(up.downgrade());
                     serve(facts.clone(), &mut tasks, orders, up, &seen, began).await;
                     seen.connections.fetch_add(1, Ordering::Relaxed);
                 }
@@ -135,7 +136,15 @@ async fn serve(
             let bytes: usize = batch.iter().map(|order| serde_json::to_vec(order).map_or(0, |bytes| bytes.len() + 4)).sum();
             seen.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        let (mut reports, mut runs) = (Vec::new(), 0);
+        let told = |order: &Down| if let Down::Launch { launch, .. } = order { launch.instances.len() as u64 } else { 0 };
+        let runs: u64 = batch.iter().map(told).sum();
+        if runs > 0 {
+            seen.last_run.fetch_max(began.elapsed().as_nanos() as u64, Ordering::SeqCst);
+            seen.runs.fetch_add(runs, Ordering::SeqCst);
+            // What it does now it would do on a machine of its own: others are told first.
+            tokio::task::yield_now().await;
+        }
+        let mut reports = Vec::new();
         let at = now();
         for order in batch.drain(..) {
             match order {
@@ -149,7 +158,6 @@ async fn serve(
                 }
                 Down::Launch { launch, .. } => {
                     for task in launch.tasks() {
-                        runs += 1;
                         reports.push(running(&task, at));
                         tasks.insert(task, at);
                     }
@@ -160,10 +168,6 @@ async fn serve(
                 }
                 Down::Run { .. } | Down::Forget { .. } | Down::Destroy { .. } | Down::Dismiss { .. } => {}
             }
-        }
-        if runs > 0 {
-            seen.last_run.fetch_max(began.elapsed().as_nanos() as u64, Ordering::SeqCst);
-            seen.runs.fetch_add(runs, Ordering::SeqCst);
         }
         if !reports.is_empty() && up.send(Up::Reports { tasks: reports }).await.is_err() {
             return;

@@ -28,6 +28,25 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const PROGRESS: Duration = Duration::from_secs(3);
 /// Threads of a controller.
 const THREADS: usize = 2;
+/// Name of all threads of controllers, by which their CPU time is told from that of the agents.
+const THREAD_NAME: &str = "controller";
+/// A thread that has ended would take its CPU time with it.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(3_600);
+
+/// CPU time that the threads of all controllers have used so far, seconds.
+pub(super) fn cpu_seconds() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of = |thread: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(thread.path().join("comm")).ok()?;
+        if name.trim_end() != THREAD_NAME {
+            return None;
+        }
+        // The first number is the time on a processor in nanoseconds.
+        let spent = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        spent.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    threads.filter_map(of).sum::<u64>() as f64 / 1e9
+}
 
 /// The controllers that live, by id: their agents and each other's way to them.
 #[derive(Clone, Default)]
@@ -71,7 +90,9 @@ pub(super) struct Controller {
 impl Controller {
     /// Starts controller `number`; returns when it leads or follows.
     pub(super) async fn start(number: u16, doors: &Doors, etcd: &Etcd) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(THREADS).thread_name(THREAD_NAME).thread_keep_alive(THREAD_KEEP_ALIVE);
+        let runtime = runtime.enable_all().build()?;
         let (id, stop) = (format!("controller-{number}"), CancellationToken::new());
         let me = ControllerRecord {
             id: id.clone(),
