@@ -338,3 +338,29 @@ where
     let collected = http_body_util::Limited::new(body, limit).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_noted_reaches_nobody_else() {
+        let mut pieces = BytesMut::new();
+        for word in ["sign", "first", "sign", "sign", "last"] {
+            frame::encode_into(&mut pieces, &word).unwrap();
+        }
+        let (_sent, opening) = open::<String>(StreamOptions::CONTROLLER);
+        let noted = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&noted);
+        let mut link = opening.receive_if(whole_body(pieces.freeze()), move |word: &String| {
+            if word == "sign" {
+                count.fetch_add(1, Ordering::Relaxed);
+                return Ok(Accepted::Noted);
+            }
+            Ok(Accepted::Message)
+        });
+        assert_eq!(link.incoming.recv().await.as_deref(), Some("first"));
+        assert_eq!(link.incoming.recv().await.as_deref(), Some("last"));
+        assert_eq!((link.incoming.recv().await, noted.load(Ordering::Relaxed)), (None, 3));
+    }
+}

@@ -34,7 +34,7 @@ pub(super) struct Seen {
     pub(super) messages: AtomicU64,
     /// Connections that have ended.
     pub(super) connections: AtomicU64,
-    /// Tasks they were told to run by messages of change.
+    /// Tasks they were told to run that they did not run before.
     pub(super) runs: AtomicU64,
     /// Bytes of the messages as JSON; only counted while `weighs` is set.
     pub(super) bytes: AtomicU64,
@@ -136,8 +136,15 @@ async fn serve(
             let bytes: usize = batch.iter().map(|order| serde_json::to_vec(order).map_or(0, |bytes| bytes.len() + 4)).sum();
             seen.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        let told = |order: &Down| if let Down::Launch { launch, .. } = order { launch.instances.len() as u64 } else { 0 };
-        let runs: u64 = batch.iter().map(told).sum();
+        let told = |order: &Down| match order {
+            Down::Launch { launch, .. } => launch.instances.len(),
+            // One that was cut off meanwhile is told when it is back.
+            Down::Snapshot { launches, .. } => {
+                launches.iter().flat_map(Launch::tasks).filter(|task| !tasks.contains_key(task)).count()
+            }
+            _ => 0,
+        };
+        let runs = batch.iter().map(told).sum::<usize>() as u64;
         if runs > 0 {
             seen.last_run.fetch_max(began.elapsed().as_nanos() as u64, Ordering::SeqCst);
             seen.runs.fetch_add(runs, Ordering::SeqCst);
