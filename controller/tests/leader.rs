@@ -1,10 +1,11 @@
 //! The leader with a store that refuses.
 
 use orrery_controller::{AgentLink, Clock, ControlError, Handle, LeaderOptions, Seeds, start};
-use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
+use orrery_core::assignment::{Down, PROTOCOL_VERSION, TaskReport, Up};
 use orrery_core::cluster::{AppEdit, Cluster};
+use orrery_core::instance::Condition;
 use orrery_core::node::{NodeFacts, NodeStatus, PortRanges, Resources};
-use orrery_core::{App, AppId, NodeId, Scalar};
+use orrery_core::{App, AppId, NodeId, Scalar, Timestamp};
 use orrery_net::ZoneHandle;
 use orrery_store::{Embedded, Entry, Error, LeaseId, LeaseTime, Range, Result, Revision, Store, Transaction, WatchStream};
 use std::sync::Arc;
@@ -128,4 +129,48 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     // Without a loss in time this waits for ever and the test runner ends it.
     until(&handle, has(NodeStatus::Unreachable)).await;
     assert!(handle.cluster().apps.is_empty());
+}
+
+/// A launch that waits for its delay comes when that is over, though nobody says a word meanwhile. Without
+/// it this waits for ever and the test runner ends it.
+#[tokio::test]
+async fn what_is_due_later_needs_no_one_to_ask() {
+    let options = LeaderOptions {
+        store: Arc::new(Embedded::in_memory().unwrap()),
+        zone: ZoneHandle::new(),
+        address: "127.0.0.1:8080".parse().unwrap(),
+        // No look at the node wakes the leader either.
+        node_timeout: Duration::from_secs(3_600),
+        clock: Clock::system(),
+        entropy: Seeds::random(),
+    };
+    let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
+    let (up, mut orders) = register(&handle, 0).await;
+    let mut app = App::new(AppId::parse("/a").unwrap());
+    (app.cmd, app.backoff_seconds) = (Some("false".into()), Scalar::from_thousandths(200));
+    handle.edit(|draft| draft.edit(vec![AppEdit::Create(app)], false, "")).await.unwrap();
+    for _ in 0..3 {
+        let task = loop {
+            match orders.recv().await.unwrap() {
+                Down::Launch { launch, .. } => break launch.tasks().next().unwrap(),
+                Down::Snapshot { launches, .. } if !launches.is_empty() => break launches[0].tasks().next().unwrap(),
+                _ => {}
+            }
+        };
+        let report = TaskReport {
+            task,
+            condition: Condition::Failed,
+            at: Timestamp::from_millis(2_000),
+            started_at: Some(Timestamp::from_millis(2_000)),
+            reason: None,
+            exit: None,
+            message: None,
+            health: Vec::new(),
+            ready: false,
+            addresses: Vec::new(),
+            container: None,
+            sandbox: None,
+        };
+        up.send(Up::Reports { tasks: vec![report] }).await.unwrap();
+    }
 }

@@ -102,7 +102,7 @@ impl Leader {
             }
             // Before the first step is stored nobody else's requests are taken.
             let taking = ready.is_none();
-            let wake = self.wake();
+            let wake = self.wake(Instant::now());
             tokio::select! {
                 biased;
                 received = inbox.recv_many(&mut batch, BATCH_MAX), if taking => if received == 0 { return "nobody asks any more".into() },
@@ -111,7 +111,8 @@ impl Leader {
             if batch.is_empty() && self.begun {
                 // A step is for those that have not been heard.
                 self.attendance.put_off();
-                if Instant::now() < self.wake() {
+                let now = Instant::now();
+                if now < self.wake(now) {
                     continue;
                 }
             }
@@ -121,9 +122,8 @@ impl Leader {
         }
     }
 
-    /// When to step next even if nobody asks.
-    fn wake(&self) -> Instant {
-        let now = Instant::now();
+    /// When to step next even if nobody asks: not after `now` when something is due.
+    fn wake(&self, now: Instant) -> Instant {
         if !self.begun {
             return now;
         }
