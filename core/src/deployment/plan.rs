@@ -121,7 +121,7 @@ pub fn plan(app: Option<&App>, instances: &[&Instance], around: &Circumstances<'
     if around.blocked {
         return Plan { kill: overdue, because: vec!["waiting for an earlier step of the deployment".into()], ..Plan::default() };
     }
-    let mut plan = if !world.outdated.is_empty() {
+    let mut plan = if world.is_rolling() {
         world.roll()
     } else if world.is_draining(around) {
         world.drain()
@@ -180,6 +180,14 @@ impl<'a> World<'a> {
     /// Why an instance leaves its node.
     fn leaves(&self, id: &InstanceId) -> KillReason {
         if self.moving.contains_key(id) { KillReason::Moved } else { KillReason::Drained }
+    }
+
+    /// Whether a new configuration takes the place of an older one: until the last of that has stopped, the
+    /// upper bound holds.
+    fn is_rolling(&self) -> bool {
+        let config = self.app.version_info.last_config_change_at;
+        let mut stopping = self.dying.iter().filter(|instance| instance.condition != Condition::Unreachable);
+        !self.outdated.is_empty() || stopping.any(|instance| instance.app.version_info.last_config_change_at != config)
     }
 
     /// Whether instances leave draining nodes, also such that are stopping there already.

@@ -331,3 +331,18 @@ proptest! {
         }
     }
 }
+
+/// The last of the previous version are stopping and count until they have: no more than the upper
+/// bound run at one time.
+#[test]
+fn the_upper_bound_holds_until_the_last_of_the_old_has_stopped() {
+    let (old, new) = (app(4, 1, 750, 250), app(4, 2, 750, 250));
+    let mut world: Vec<Instance> = (0..3).map(|number| instance(&new, number, Condition::Running, Goal::Running)).collect();
+    for number in 10..12 {
+        world.push(instance(&old, number, Condition::Killing, Goal::Decommissioned));
+    }
+    let launches = |world: &[Instance]| plan(Some(&new), &world.iter().collect::<Vec<_>>(), &calm()).launch;
+    assert_eq!(launches(&world), 0, "five are there");
+    world.pop();
+    assert_eq!(launches(&world), 1);
+}
