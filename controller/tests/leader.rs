@@ -90,17 +90,21 @@ async fn register(handle: &Handle, number: u32) -> (mpsc::Sender<Up>, mpsc::Rece
     (up, orders)
 }
 
+fn options(store: Arc<dyn Store>, node_timeout: Duration) -> LeaderOptions {
+    LeaderOptions {
+        store,
+        zone: ZoneHandle::new(),
+        address: "127.0.0.1:8080".parse().unwrap(),
+        node_timeout,
+        clock: Clock::system(),
+        entropy: Seeds::random(),
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
     let store = Arc::new(Moody { inner: Embedded::in_memory().unwrap(), refuses: AtomicBool::new(false) });
-    let options = LeaderOptions {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        zone: ZoneHandle::new(),
-        address: "127.0.0.1:8080".parse().unwrap(),
-        node_timeout: Duration::from_secs(2),
-        clock: Clock::system(),
-        entropy: Seeds::random(),
-    };
+    let options = options(Arc::clone(&store) as Arc<dyn Store>, Duration::from_secs(2));
     let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
     let (up, mut orders) = register(&handle, 0).await;
     let signs = up.clone();
@@ -135,15 +139,8 @@ async fn a_node_that_goes_while_the_store_refuses_counts_as_lost() {
 /// it this waits for ever and the test runner ends it.
 #[tokio::test]
 async fn what_is_due_later_needs_no_one_to_ask() {
-    let options = LeaderOptions {
-        store: Arc::new(Embedded::in_memory().unwrap()),
-        zone: ZoneHandle::new(),
-        address: "127.0.0.1:8080".parse().unwrap(),
-        // No look at the node wakes the leader either.
-        node_timeout: Duration::from_secs(3_600),
-        clock: Clock::system(),
-        entropy: Seeds::random(),
-    };
+    // No look at the node wakes the leader either.
+    let options = options(Arc::new(Embedded::in_memory().unwrap()), Duration::from_secs(3_600));
     let (handle, _leading) = start(options, CancellationToken::new()).await.unwrap();
     let (up, mut orders) = register(&handle, 0).await;
     let mut app = App::new(AppId::parse("/a").unwrap());
@@ -157,20 +154,8 @@ async fn what_is_due_later_needs_no_one_to_ask() {
                 _ => {}
             }
         };
-        let report = TaskReport {
-            task,
-            condition: Condition::Failed,
-            at: Timestamp::from_millis(2_000),
-            started_at: Some(Timestamp::from_millis(2_000)),
-            reason: None,
-            exit: None,
-            message: None,
-            health: Vec::new(),
-            ready: false,
-            addresses: Vec::new(),
-            container: None,
-            sandbox: None,
-        };
+        let first = TaskReport::first(task, Timestamp::from_millis(2_000));
+        let report = TaskReport { condition: Condition::Failed, started_at: Some(first.at), ..first };
         up.send(Up::Reports { tasks: vec![report] }).await.unwrap();
     }
 }

@@ -23,7 +23,7 @@ enum Failure {
     Final(String),
 }
 
-/// The client for downloads, which knows the machine's certificate authorities. A machine without certificate authorities can still use http.
+/// The client for downloads. A machine without certificate authorities can still use http.
 pub(super) fn client() -> Result<reqwest::Client, String> {
     let builder = || {
         reqwest::Client::builder()

@@ -53,6 +53,9 @@ fn roll(target: &App, mut world: Vec<Instance>, minimum: usize, maximum: usize) 
         if plan.done {
             return round;
         }
+        // Who was told to stop in an earlier round has stopped by the end of this one.
+        let stopping: Vec<InstanceId> =
+            world.iter().filter(|instance| instance.goal == Goal::Decommissioned).map(|instance| instance.id.clone()).collect();
         for (id, _) in &plan.kill {
             world.iter_mut().find(|instance| &instance.id == id).unwrap().goal = Goal::Decommissioned;
         }
@@ -63,9 +66,10 @@ fn roll(target: &App, mut world: Vec<Instance>, minimum: usize, maximum: usize) 
         assert!(world.len() <= maximum.max(serving_at_start), "round {round}: {} > {maximum}", world.len());
         let serving = world.iter().filter(|instance| instance.is_serving()).count();
         assert!(serving >= minimum.min(serving_at_start), "round {round}: {serving} serving < {minimum}");
-        world.retain(|instance| instance.goal != Goal::Decommissioned || instance.condition == Condition::Killing);
+        world.retain(|instance| !stopping.contains(&instance.id));
         for instance in &mut world {
-            instance.condition = Condition::Running;
+            let told = instance.goal == Goal::Decommissioned;
+            instance.condition = if told { Condition::Killing } else { Condition::Running };
         }
     }
     panic!("never done");

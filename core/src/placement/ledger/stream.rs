@@ -79,7 +79,7 @@ impl<'a> Stream<'a> {
         let mut browse = Browse::default();
         groups.for_each(|(group, empty)| browse.add(tree, group, empty));
         let touched = trial.touched().filter(|slot| is_mine(*slot) && trial.fits(*slot));
-        let touched = touched.map(|slot| Reverse((alike(trial, slot), slot)));
+        let touched = touched.map(|slot| Reverse((score_in_class(trial, slot), slot)));
         Self {
             root: NONE,
             lowest: NONE,
@@ -185,7 +185,7 @@ impl<'a> Stream<'a> {
             let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = std::iter::from_fn(&mut next)
                 .find(|(_, slot)| trial.accepts(*slot, self.except))
-                .map(|(_, slot)| (alike(trial, slot), slot));
+                .map(|(_, slot)| (score_in_class(trial, slot), slot));
         }
         while let Some(Reverse((_, slot))) = self.heap.peek() {
             if trial.accepts(*slot, self.except) {
@@ -207,7 +207,7 @@ impl<'a> Stream<'a> {
                 }
                 if trial.fits(slot) {
                     cost.heap += 1;
-                    self.heap.push(Reverse((alike(trial, slot), slot)));
+                    self.heap.push(Reverse((score_in_class(trial, slot), slot)));
                 }
             }
             return;
@@ -243,7 +243,7 @@ impl<'a> Stream<'a> {
 }
 
 /// The score of a node among those that are liked alike, however well that may be by now.
-fn alike(trial: &Trial<'_>, slot: u32) -> Score {
+fn score_in_class(trial: &Trial<'_>, slot: u32) -> Score {
     let (_, mismatch, key) = trial.score(slot);
     (0, mismatch, key)
 }
