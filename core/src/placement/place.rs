@@ -23,6 +23,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) by_role: BTreeMap<String, Bundle>,
     /// Reserved for others and unused; worked out while placing.
     pub(crate) kept: Bundle,
+    /// Reserved for anybody and unused.
+    pub(crate) reserved: Bundle,
 }
 
 /// Finds up to `count` seats for `app`.
@@ -118,9 +120,9 @@ impl NodeLoad {
 }
 
 impl Candidate<'_> {
-    /// Cpus and memory that are free, in thousandths.
-    fn free(&self) -> (i64, i64) {
-        let (total, load, kept) = (&self.node.facts.resources, &self.load, &self.kept);
+    /// Cpus and memory that are free beside what is kept, in thousandths.
+    fn free(&self, kept: &Bundle) -> (i64, i64) {
+        let (total, load) = (&self.node.facts.resources, &self.load);
         let free = (total.cpus.minus_or_zero(load.cpus + kept.cpus), total.mem.minus_or_zero(load.mem + kept.mem));
         (free.0.thousandths(), free.1.thousandths())
     }
@@ -131,20 +133,24 @@ impl Candidate<'_> {
         self.load.hold(claims.held());
         let lifted = app.accepted_resource_roles.is_empty() || app.accepted_resource_roles.iter().any(|role| role == "*");
         let role = app.role.as_deref().filter(|_| lifted);
-        for (reserved, reservation) in claims.reservations.iter().filter(|(reserved, _)| !may_use(role, reserved)) {
+        for (reserved, reservation) in &claims.reservations {
             let tasks = self.by_role.iter().filter(|(user, _)| may_use(Some(user), reserved)).map(|(_, used)| used);
             let holds = claims.holds.values().filter(|hold| may_use(hold.role.as_deref(), reserved));
             let used = tasks.chain(holds.map(|hold| &hold.resources)).fold(Bundle::default(), |sum, used| sum.plus(used));
-            self.kept = self.kept.plus(&reservation.total().minus(&used));
+            let unused = reservation.total().minus(&used);
+            if !may_use(role, reserved) {
+                self.kept = self.kept.plus(&unused);
+            }
+            self.reserved = self.reserved.plus(&unused);
         }
     }
 }
 
-/// What there is and what is left on nodes that accept tasks.
+/// What there is and what is left on nodes that accept tasks, beside what is reserved.
 fn supply(candidates: &[Candidate<'_>]) -> Supply {
     let mut sum = Supply::default();
     for candidate in candidates.iter().filter(|candidate| candidate.node.accepts_tasks()) {
-        let (total, free) = (&candidate.node.facts.resources, candidate.free());
+        let (total, free) = (&candidate.node.facts.resources, candidate.free(&candidate.reserved));
         sum.nodes += 1;
         for (column, (total, free)) in [(total.cpus, free.0), (total.mem, free.1)].into_iter().enumerate() {
             sum.total[column] += i128::from(total.thousandths().max(0));
@@ -160,7 +166,7 @@ fn score(rating: &Rating, candidate: &Candidate<'_>, constraints: &Constraints<'
     match strategy {
         Strategy::Spread => (dislike, u64::from(candidate.same_app), load.share(total) as u64, index),
         Strategy::Binpack => {
-            let free = candidate.free();
+            let free = candidate.free(&candidate.kept);
             let unlike = rating.mismatch(free);
             let penalty = if load.instances.is_empty() { rating.empty } else { 0 };
             (dislike, u64::from(unlike + penalty), aspect(free), index)

@@ -29,6 +29,7 @@ fn candidates(nodes: &[Node]) -> Vec<Candidate<'_>> {
             same_app: 0,
             by_role: BTreeMap::new(),
             kept: crate::node::Bundle::default(),
+            reserved: crate::node::Bundle::default(),
         })
         .collect()
 }

@@ -7,7 +7,6 @@ use super::rows::pack_group;
 use super::stream::{Others, Stream};
 use super::tree::{NONE, Tree};
 use super::trial::{ALL, Score, Trial};
-use super::view::View;
 use crate::instance::Seat;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,14 +14,12 @@ use std::collections::BinaryHeap;
 /// Nodes below which a list of matching nodes is always followed one by one.
 const SHORT_LIST: usize = 64;
 
-/// Trees a batch may follow.
+/// Trees a batch may follow; for packing used and empty nodes apart, and by shape.
 pub(crate) struct Trees<'a> {
-    /// All nodes, by role.
-    pub(crate) main: &'a View,
-    /// All nodes, by role, used or empty, and shape; for packing.
-    pub(crate) packed: &'a View,
-    /// By field and value; for packing used or empty apart, and by shape.
-    pub(crate) by_field: Vec<(u32, &'a View)>,
+    /// All nodes, by role; none when no plan asks for them.
+    pub(crate) all: &'a Tree,
+    /// By field and value.
+    pub(crate) by_field: Vec<(u32, &'a Tree)>,
     /// Fields that group nodes which are liked alike.
     pub(crate) classes: Vec<u32>,
     /// Fields that all nodes of a class have the same value of.
@@ -61,8 +58,7 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
     let (tree, leader) = match plan {
         Plan::Values(index, tree) => (tree, index),
         Plan::Classes(_, tree) => (tree, ALL),
-        Plan::Roles if trial.strategy == Strategy::Binpack => (&trees.packed.tree, ALL),
-        Plan::Roles | Plan::List(_) => (&trees.main.tree, ALL),
+        Plan::Roles | Plan::List(_) => (trees.all, ALL),
     };
     // Nodes of a class are refused together by what all of them share.
     let class = if let Plan::Classes(field, _) = plan { Some(field) } else { None };
@@ -180,7 +176,7 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
     }
     let tree = |index: usize| {
         let field = filter.field(index);
-        trees.by_field.iter().find(|(have, _)| *have == field).map(|(_, view)| &view.tree)
+        trees.by_field.iter().find(|(have, _)| *have == field).map(|(_, tree)| *tree)
     };
     let packs = trial.strategy == Strategy::Binpack;
     if !filter.wishes.is_empty() {
@@ -190,12 +186,7 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
         {
             return list(index);
         }
-        let classes = || {
-            trees
-                .classes
-                .iter()
-                .find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).map(|(_, view)| (*field, &view.tree)))
-        };
+        let classes = || trees.classes.iter().find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).copied());
         return match classes() {
             Some((field, tree)) => Plan::Classes(field, tree),
             None => Plan::List((0..all as u32).collect()),
@@ -240,9 +231,9 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
         Plan::Roles => {
             if trial.strategy == Strategy::Binpack {
                 let groups = trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)));
-                return (vec![Stream::of_packing(&trees.packed.tree, groups, trial, |_| true)], Vec::new());
+                return (vec![Stream::of_packing(trees.all, groups, trial, |_| true)], Vec::new());
             }
-            let of = |role: &u32| Stream::of_tree(&trees.main.tree, *role, Others::OfRole(*role), ALL);
+            let of = |role: &u32| Stream::of_tree(trees.all, *role, Others::OfRole(*role), ALL);
             (trial.roles.iter().map(of).collect(), Vec::new())
         }
         Plan::List(slots) => {

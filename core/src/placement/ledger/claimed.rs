@@ -38,7 +38,9 @@ pub(crate) struct Claimed {
 /// For whom what is set aside counts as free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lifted {
-    pub(crate) role: Option<String>,
+    /// The lowest role with a reservation of those whose reservations are meant: nodes look the same to all
+    /// who have it in common.
+    pub(crate) role: Option<Arc<str>>,
     pub(crate) app: AppId,
 }
 
@@ -100,6 +102,11 @@ impl Claimed {
     /// Of a resource with a name of its own, in thousandths.
     pub(crate) fn held_custom(&self, name: &str) -> i128 {
         self.custom.get(name).copied().unwrap_or(0)
+    }
+
+    /// Whether something is set aside that is not everybody's.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.promise.is_some() || !self.blocks.is_empty()
     }
 
     /// What is reserved and not used by those whom it is for, or promised, and so kept from `whom`.

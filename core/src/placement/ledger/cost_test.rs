@@ -3,7 +3,7 @@
 use super::{Ledger, NODE_TASKS_MAX, Strategy};
 use crate::app::{App, Constraint, Operator, PortDefinition, Preference};
 use crate::instance::Seat;
-use crate::node::{Node, NodeFacts, NodeId, PortRanges, Resources};
+use crate::node::{Bundle, Node, NodeFacts, NodeId, PortRanges, Reservation, Resources};
 use crate::placement::Reason;
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use std::collections::BTreeMap;
@@ -129,6 +129,37 @@ fn operations_of_patterns_and_wishes_grow_like_the_tasks() {
         let (exponent, each) = growth(name, ask, &few, &many);
         assert!(exponent <= 1.3 && each <= 500.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
     }
+}
+
+/// Apps of a role with reservations and apps of none take turns: each looks at the nodes with eyes of its
+/// own, and neither at every reservation. Both sets of trees follow every change: plain n·log n, 1.11.
+#[test]
+fn operations_of_reservations_grow_like_the_tasks() {
+    let mixes: [(&str, Ask); 2] = [("half reserved", reserving), ("half reserved, packed", |number| packed(reserving(number)))];
+    for (name, ask) in mixes {
+        let (exponent, each) = growth(name, ask, &half_reserved(1_000), &half_reserved(100_000));
+        assert!(exponent <= 1.12 && each <= 150.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
+    }
+}
+
+fn reserving(number: u32) -> App {
+    let mut app = app(number, None);
+    app.role = (number % 2 == 0).then(|| "eng/prod".to_owned());
+    app
+}
+
+/// Every second node keeps half of what it has for a role.
+fn half_reserved(nodes: u32) -> Ledger {
+    let mut ledger = Ledger::default();
+    for number in 0..nodes {
+        let mut node = node(number);
+        if number % 2 == 0 {
+            let made = Bundle { cpus: Scalar::from_units(4), mem: Scalar::from_units(16_384), ..Bundle::default() };
+            node.claims.put_reservation("eng", Reservation { made, ..Reservation::default() });
+        }
+        ledger.upsert_node(&Arc::new(node));
+    }
+    ledger
 }
 
 /// Exponent of the operations from a small cluster to a large one, and operations of a placement there.

@@ -13,6 +13,7 @@ use crate::placement::{Reason, Refusals};
 use crate::{Scalar, Timestamp};
 use imbl::Vector;
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 /// What a node says, as a number: reasons below [`DETAILS`], then demands, then ports and resources.
 type Code = u32;
@@ -46,7 +47,7 @@ pub(crate) struct Question {
     pub(crate) placement: Placement,
     pub(crate) accepted: Vec<String>,
     /// Whose reservations count as free.
-    pub(crate) role: Option<String>,
+    pub(crate) role: Option<Arc<str>>,
     /// State of the app's own counters.
     pub(crate) tally: u64,
     /// State of the counters of others.
@@ -260,7 +261,7 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
 
 /// What a node would have to have more.
 fn lacking(need: &Free, rows: &Rows, slot: u32) -> String {
-    let free = &rows.hot[slot as usize].free;
+    let free = rows.free(slot);
     let short = [
         ("cpus", need.cpus.saturating_sub(free.cpus)),
         ("MiB of memory", need.mem.saturating_sub(free.mem)),
@@ -276,7 +277,7 @@ fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
     if !matches!(code & !ALONE, CPUS | MEMORY | DISK) || code & ALONE == 0 {
         return None;
     }
-    let free = &rows.hot[slot as usize].free;
+    let free = rows.free(slot);
     let short = [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk)];
     let (first, amount) = short.iter().enumerate().find(|(_, lack)| **lack > 0)?;
     let count = short.iter().filter(|lack| **lack > 0).count();
@@ -298,7 +299,8 @@ fn code(trial: &Trial<'_>, slot: u32) -> Code {
 
 /// What speaks against a node: all of it, but at most two demands.
 fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 't {
-    let (hot, need, demand) = (&trial.rows.hot[slot as usize], &trial.demand.need, trial.demand);
+    let (hot, free) = (&trial.rows.hot[slot as usize], trial.rows.free(slot));
+    let (need, demand) = (&trial.demand.need, trial.demand);
     let role = (!trial.roles.contains(&hot.role)).then_some(ROLE);
     let demands = std::iter::successors(Some(None), move |last: &Option<usize>| {
         let next = match last {
@@ -308,13 +310,13 @@ fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 
         next.map(Some)
     });
     let demands = demands.skip(1).take(2).flatten().map(|index| DETAILS.saturating_add(index as u32).min(PORTS - 1));
-    let short = [(need.cpus > hot.free.cpus, CPUS), (need.mem > hot.free.mem, MEMORY), (need.disk > hot.free.disk, DISK)];
+    let short = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
     let short = short.into_iter().find(|(short, _)| *short).map(|(_, code)| code);
     let custom = demand.custom.iter().enumerate();
     let custom = custom.filter(move |(_, (name, amount))| trial.rows.custom_free(slot, name) < amount.thousandths());
     let ports = move || {
         if demand.fixed.is_empty() {
-            return (need.ports > hot.free.ports).then_some(NO_PORT);
+            return (need.ports > free.ports).then_some(NO_PORT);
         }
         let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
         Some(match demand.requests.get(refused) {
@@ -327,8 +329,8 @@ fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 
         .chain((!hot.open).then_some(MAINTENANCE))
         .chain((demand.docker && !hot.docker).then_some(EXECUTOR))
         .chain(short)
-        .chain((need.gpus > hot.free.gpus).then_some(GPUS))
+        .chain((need.gpus > free.gpus).then_some(GPUS))
         .chain(custom.map(|(index, _)| CUSTOM + index as u32))
         .chain(std::iter::once_with(ports).flatten())
-        .chain((hot.free.tasks < need.tasks).then_some(TASKS))
+        .chain((free.tasks < need.tasks).then_some(TASKS))
 }

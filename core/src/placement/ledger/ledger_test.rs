@@ -159,9 +159,9 @@ impl World {
         self.cluster.nodes.insert(node.facts.id.clone(), node);
     }
 
-    /// What is promised to others than `app` on a node.
-    fn promised(&self, node: &NodeId, app: &App) -> Bundle {
-        let promise = self.cluster.promises.get(node).filter(|promise| promise.app != app.id);
+    /// What is promised on a node, to others than `app` when there is one.
+    fn promised(&self, node: &NodeId, app: Option<&App>) -> Bundle {
+        let promise = self.cluster.promises.get(node).filter(|promise| app.is_none_or(|app| promise.app != app.id));
         promise.map(|promise| promise.each.clone()).unwrap_or_default()
     }
 
@@ -203,7 +203,8 @@ impl World {
         let candidates = self.cluster.nodes.iter().map(|(id, node)| Candidate {
             node,
             by_role: by_role.get(id).cloned().unwrap_or_default(),
-            kept: self.promised(id, app),
+            kept: self.promised(id, Some(app)),
+            reserved: self.promised(id, None),
             load: loads.get(id).cloned().unwrap_or_default(),
             same_app: same_app.get(id).copied().unwrap_or(0),
         });

@@ -64,7 +64,7 @@ use journal::{Change, Journal};
 use rows::Rows;
 use std::sync::Arc;
 use tally::Tally;
-use view::View;
+use view::Views;
 
 /// Free capacity and counters of the whole cluster.
 #[derive(Debug, Clone, Default)]
@@ -77,20 +77,12 @@ pub struct Ledger {
     /// What each role takes.
     usage: Usage,
     changes: Changes,
-    /// Nodes by role.
-    main: View,
-    /// Nodes by role, used or empty, and shape.
-    packed: View,
-    /// Nodes by value of a field, in order of load or (`true`) used or empty and by shape; by number of
-    /// the field, for fields numbered as of `numbering`.
-    views: Vec<((u32, bool), View)>,
-    numbering: u64,
+    views: Views,
     memos: Map<AppId, (Question, Memo)>,
     /// Who was refused last that needs so much, so that others like it need not ask every node.
     refused: Map<Free, AppId>,
     /// Grows whenever a node is described anew.
     described: u64,
-    batches: u64,
     journal: Journal,
     cost: Cost,
     /// Generation of the cluster that this is the ledger of. The leader checks it before every

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::instance::Seat;
 use crate::node::{Bundle, Hold, Node, NodeId};
 use crate::placement::{Reason, Refusals};
-use crate::{InstanceId, Scalar};
+use crate::{AppId, InstanceId, Scalar};
 use imbl::ordmap::DiffItem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,9 +32,9 @@ impl Ledger {
         }
     }
 
-    /// What is free on a node for tasks without a role; nothing when the node is not known.
+    /// What is free on a node for tasks without a role, or for whom it was lifted; nothing when the node is not known.
     pub fn free_on(&self, node: &NodeId) -> Bundle {
-        let Some(free) = self.rows.slot(node).map(|slot| self.rows.hot[slot as usize].free) else { return Bundle::default() };
+        let Some(free) = self.rows.slot(node).map(|slot| self.rows.free(slot)) else { return Bundle::default() };
         Bundle {
             cpus: Scalar::from_thousandths(free.cpus),
             mem: Scalar::from_thousandths(free.mem),
@@ -126,17 +126,21 @@ impl Ledger {
     pub(super) fn lift(&mut self, app: &App) {
         let accepted = &app.accepted_resource_roles;
         let everyone = accepted.is_empty() || accepted.iter().any(|role| role == "*");
-        self.note(|rows| rows.lift(app, app.role.as_deref().filter(|_| everyone)));
+        self.rows.lift(app, app.role.as_deref().filter(|_| everyone));
+        self.note_promised(&app.id);
     }
 
     /// Ends what [`Ledger::lift`] began.
     pub(super) fn drop_lift(&mut self) {
-        self.note(super::rows::Rows::drop_lift);
+        let app = self.rows.lifted.as_ref().map(|lifted| lifted.app.clone());
+        self.rows.drop_lift();
+        app.iter().for_each(|app| self.note_promised(app));
     }
 
-    fn note(&mut self, change: impl FnOnce(&mut super::rows::Rows) -> Vec<u32>) {
-        for slot in change(&mut self.rows) {
-            self.changes.note(slot, self.rows.hot.len());
+    /// What is promised to an app is free to it alone, in trees that others use too.
+    fn note_promised(&mut self, app: &AppId) {
+        for slot in self.rows.promised.get(app).into_iter().flatten() {
+            self.changes.note(*slot, self.rows.hot.len());
         }
     }
 }

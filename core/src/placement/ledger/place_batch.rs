@@ -7,7 +7,7 @@ use super::demand::Demand;
 use super::explain::{Memo, Question};
 use super::filter::Filter;
 use super::trial::{ALL, Trial};
-use super::view::View;
+use super::view::Kind;
 use super::{Ledger, Strategy, counts_own, follows_first};
 use crate::app::App;
 use crate::instance::Seat;
@@ -19,8 +19,8 @@ pub const SEATS_MAX: usize = 1 << 20;
 /// Answers of nodes kept in explanations, four bytes each; at the limit all are dropped and worked
 /// out anew.
 const ANSWERS_MAX: usize = 16 << 20;
-/// Fields with a tree per value; the one used longest ago gives way.
-const VIEWS_MAX: usize = 16;
+/// Fields whose trees one batch follows; further ones are asked node by node.
+const FIELDS_FOLLOWED_MAX: usize = 8;
 
 impl Ledger {
     /// Finds up to `count` seats for `app`, at most [`SEATS_MAX`]; with the reasons when no node
@@ -54,7 +54,6 @@ impl Ledger {
         only: Option<u32>,
     ) -> (Vec<Seat>, Option<Refusals>) {
         let demand = Demand::of(app);
-        self.batches += 1;
         self.know_apps(app);
         let mut involved = self.censuses.take(app);
         let asks = Asks::of(app, &involved, &mut self.fields, &self.rows.nodes, &mut self.cost);
@@ -65,7 +64,7 @@ impl Ledger {
             constraints: app.constraints.clone(),
             placement: app.placement.clone(),
             accepted: app.accepted_resource_roles.clone(),
-            role: self.rows.lifted.as_ref().and_then(|lifted| lifted.role.clone()),
+            role: self.rows.lens(),
             tally: tally.epoch,
             others: Censuses::state(&involved),
             nodes: self.described,
@@ -86,7 +85,6 @@ impl Ledger {
             let alike = self.refused.get(&demand.need).and_then(|other| self.memos.get(other));
             memo = alike.filter(|(asked, _)| asked.is_the_same_to(&question)).map(|(_, memo)| memo.clone());
         }
-        let epoch = self.fields.numbering;
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
         let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy, count);
         if let Some(slot) = only {
@@ -105,9 +103,6 @@ impl Ledger {
         let mut seats = Vec::new();
         if !refused {
             memo = None;
-            let views = std::mem::take(&mut self.views);
-            self.views = if self.numbering == epoch { views } else { Vec::new() };
-            self.numbering = epoch;
             let packs = strategy == Strategy::Binpack;
             // Of the joined fields the first that has few values is enough.
             let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());
@@ -116,40 +111,22 @@ impl Ledger {
                 (_, false) => class.into_iter().collect(),
                 (true, true) => Vec::new(),
                 // A field with nearly a value per node is served by the counters alone.
-                (false, true) => asks.demanded().filter(few).collect(),
+                (false, true) => asks.demanded().filter(few).take(FIELDS_FOLLOWED_MAX).collect(),
             };
+            let kind = |field| Kind { field, packs, lens: trial.rows.lens() };
             for number in &wanted {
-                let field = fields.get(*number);
-                let key = (*number, packs);
-                let at = self.views.iter().position(|(have, _)| *have == key).unwrap_or_else(|| {
-                    if self.views.len() >= VIEWS_MAX {
-                        let oldest = (0..self.views.len()).min_by_key(|at| self.views[*at].1.used).unwrap_or(0);
-                        self.views.swap_remove(oldest);
-                    }
-                    self.views.push((key, View::default()));
-                    self.views.len() - 1
-                });
-                let view = &mut self.views[at].1;
-                view.used = self.batches;
-                let place = |slot| {
-                    let value = field.followed(slot);
-                    if packs { trial.rows.pack_place(slot, value) } else { (value, trial.rows.hot[slot as usize].key) }
-                };
-                view.sync(trial.rows, changes, epoch, place, cost);
+                self.views.sync(&kind(Some(*number)), trial.rows, fields, changes, cost);
             }
             // The order of all nodes is kept up to date only when it may be needed.
             let led = batch::is_led(&trial.filter, |number| wanted.contains(&number));
-            if packs && (trial.filter.wishes.is_empty() || class.is_none()) {
-                let place = |slot| trial.rows.pack_place(slot, trial.rows.hot[slot as usize].role);
-                self.packed.sync(trial.rows, changes, 0, place, cost);
-            } else if !packs && !led && trial.filter.wishes.is_empty() {
-                self.main.sync(trial.rows, changes, 0, |slot| trial.rows.role_place(slot), cost);
+            let wishes = !trial.filter.wishes.is_empty();
+            let all = if packs { !wishes || class.is_none() } else { !wishes && !led };
+            if all {
+                self.views.sync(&kind(None), trial.rows, fields, changes, cost);
             }
-            let current = self.views.iter().filter(|((number, shaped), _)| *shaped == packs && wanted.contains(number));
-            let by_field = current.map(|((number, _), view)| (*number, view));
+            let by_field = wanted.iter().filter_map(|number| Some((*number, self.views.get(&kind(Some(*number)))?)));
             let trees = Trees {
-                main: &self.main,
-                packed: &self.packed,
+                all: self.views.get(&kind(None)).filter(|_| all).unwrap_or_else(|| self.views.none()),
                 by_field: by_field.collect(),
                 classes: class.into_iter().collect(),
                 shared: class.map_or_else(Vec::new, |class| asks.shared(class)),

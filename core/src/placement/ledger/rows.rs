@@ -23,6 +23,7 @@ const RANK_STEP: u64 = 1 << 20;
 /// What every search reads.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hot {
+    /// For those to whom nothing that is set aside belongs; [`Rows::free`] knows the others.
     pub(crate) free: Free,
     /// Share taken in thousandths, then rank of the id.
     pub(crate) key: u64,
@@ -34,6 +35,8 @@ pub(crate) struct Hot {
     counted: bool,
     /// Has the Docker executor.
     pub(crate) docker: bool,
+    /// Something is set aside there: to some more is free.
+    pub(super) is_kept: bool,
 }
 
 /// What only allocations read.
@@ -67,7 +70,7 @@ pub(crate) struct Rows {
     pub(crate) known: u64,
     /// Grows when ranks were handed out anew.
     pub(crate) ranking: u64,
-    /// Whose reservations and promises count as free for the time being.
+    /// Whose reservations and promises count as free for the batch at hand.
     pub(super) lifted: Option<Lifted>,
     /// Slots with reservations, by role.
     pub(super) reserved: BTreeMap<Arc<str>, BTreeSet<u32>>,
@@ -224,14 +227,15 @@ impl Rows {
         free(total, cold.custom.get(name).copied().unwrap_or(0) + cold.claimed.held_custom(name))
     }
 
-    /// Group and key of a slot in a tree of nodes by role or value, used or empty, and shape.
-    pub(crate) fn pack_place(&self, slot: u32, of: u32) -> (u32, u64) {
-        (pack_group(of, self.is_empty(slot)), self.pack_key(slot))
+    /// Group and key of a slot in trees of nodes by what it is `of`, a role or a value, and in order of load;
+    /// or (`packs`) used or empty apart, and by shape.
+    pub(crate) fn place(&self, slot: u32, of: u32, packs: bool) -> (u32, u64) {
+        if packs { (pack_group(of, self.is_empty(slot)), self.pack_key(slot)) } else { (of, self.hot[slot as usize].key) }
     }
 
     /// Shape of what is free, then rank of the id.
     pub(crate) fn pack_key(&self, slot: u32) -> u64 {
-        let free = &self.hot[slot as usize].free;
+        let free = self.free(slot);
         aspect((free.cpus, free.mem)) << RANK_BITS | self.cold[slot as usize].rank
     }
 
@@ -262,22 +266,14 @@ impl Rows {
 
     /// Works out what is free and where the node stands in the order of load.
     pub(super) fn derive(&mut self, slot: u32) {
+        let free = self.free_for(slot, None);
         let cold = &self.cold[slot as usize];
-        let claimed = &cold.claimed;
-        let used: [i128; 4] = std::array::from_fn(|column| cold.used[column] + claimed.held[column]);
-        let kept = claimed.kept_from(self.lifted.as_ref());
-        let left = |column: usize| free(cold.total[column], used[column].saturating_add(kept[column]));
-        let share = part(used[0], cold.total[0]).max(part(used[1], cold.total[1])).min(1_000_000);
+        let taken = |column: usize| part(cold.used[column] + cold.claimed.held[column], cold.total[column]);
+        let share = taken(0).max(taken(1)).min(1_000_000);
         let hot = &mut self.hot[slot as usize];
         let before = if hot.counted { hot.free } else { Free::default() };
-        hot.free = Free {
-            cpus: left(0),
-            mem: left(1),
-            disk: left(2),
-            gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
-            ports: cold.ports.free(),
-            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
-        };
+        hot.free = free;
+        hot.is_kept = cold.claimed.is_kept();
         hot.key = share << RANK_BITS | cold.rank;
         if !hot.open {
             return;
@@ -295,6 +291,25 @@ impl Rows {
         }
     }
 
+    /// What is free on a node, beside what is set aside for others than `whom`.
+    pub(super) fn free_for(&self, slot: u32, whom: Option<&Lifted>) -> Free {
+        let cold = &self.cold[slot as usize];
+        let claimed = &cold.claimed;
+        let kept = if claimed.is_kept() { claimed.kept_from(whom) } else { [0; 4] };
+        let left = |column: usize| {
+            let taken = cold.used[column] + claimed.held[column];
+            free(cold.total[column], taken.saturating_add(kept[column]))
+        };
+        Free {
+            cpus: left(0),
+            mem: left(1),
+            disk: left(2),
+            gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
+            ports: cold.ports.free(),
+            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
+        }
+    }
+
     /// Takes a node out of the sums over open nodes.
     fn discount(&mut self, slot: u32) {
         let (hot, cold) = (&mut self.hot[slot as usize], &self.cold[slot as usize]);
@@ -309,15 +324,9 @@ impl Rows {
         }
     }
 
-    /// What there is and what is left on open nodes.
+    /// What there is and what is left on open nodes, without what is set aside.
     pub(crate) const fn supply(&self) -> Supply {
         Supply { nodes: self.open_nodes, total: self.open_total, free: [self.open_free[0], self.open_free[1]] }
-    }
-
-    /// Group and key of a slot in a tree of nodes by role and load.
-    pub(crate) fn role_place(&self, slot: u32) -> (u32, u64) {
-        let hot = &self.hot[slot as usize];
-        (hot.role, hot.key)
     }
 }
 

@@ -2,9 +2,9 @@
 //! tasks.
 
 use super::claimed::Lifted;
+use super::free::Free;
 use super::preempt::Promise;
 use super::rows::Rows;
-use crate::AppId;
 use crate::app::App;
 use crate::node::Claims;
 use crate::role::lineage;
@@ -28,29 +28,32 @@ impl Rows {
         }
     }
 
-    /// Counts what is promised to `app`, and reserved for `role` and those above it, as free for a while.
-    /// Returns the slots that changed.
-    pub(crate) fn lift(&mut self, app: &App, role: Option<&str>) -> Vec<u32> {
-        if self.reserved.is_empty() && self.promised.is_empty() {
-            return Vec::new();
-        }
-        self.lifted = Some(Lifted { role: role.map(str::to_owned), app: app.id.clone() });
-        self.derive_lifted(&app.id, role)
+    /// Counts what is promised to `app`, and reserved for `role` and those above it, as free until
+    /// [`Rows::drop_lift`].
+    pub(crate) fn lift(&mut self, app: &App, role: Option<&str>) {
+        let reserved = |role: &str| self.reserved.get_key_value(role).map(|(role, _)| Arc::clone(role));
+        let role = role.into_iter().flat_map(lineage).find_map(reserved);
+        let is_seen = role.is_some() || self.promised.contains_key(&app.id);
+        self.lifted = is_seen.then(|| Lifted { role, app: app.id.clone() });
     }
 
     /// Ends what [`Rows::lift`] began.
-    pub(crate) fn drop_lift(&mut self) -> Vec<u32> {
-        let Some(Lifted { role, app }) = self.lifted.take() else { return Vec::new() };
-        self.derive_lifted(&app, role.as_deref())
+    pub(crate) fn drop_lift(&mut self) {
+        self.lifted = None;
     }
 
-    fn derive_lifted(&mut self, app: &AppId, role: Option<&str>) -> Vec<u32> {
-        let roles = role.into_iter().flat_map(lineage).filter_map(|role| self.reserved.get(role));
-        let slots: Vec<u32> = roles.chain(self.promised.get(app)).flatten().copied().collect();
-        for slot in &slots {
-            self.derive(*slot);
+    /// What is free on a node for whom it was lifted last.
+    pub(crate) fn free(&self, slot: u32) -> Free {
+        let hot = &self.hot[slot as usize];
+        match &self.lifted {
+            Some(lifted) if hot.is_kept => self.free_for(slot, Some(lifted)),
+            _ => hot.free,
         }
-        slots
+    }
+
+    /// The role whose reservations count as free.
+    pub(crate) fn lens(&self) -> Option<Arc<str>> {
+        self.lifted.as_ref().and_then(|lifted| lifted.role.clone())
     }
 
     /// Keeps room for an app, or no more; returns what was kept before.
@@ -84,11 +87,11 @@ impl Rows {
     /// The lowest priority for which stopping everything up to it would make room, of those below
     /// `below`. Nothing when that is not enough.
     pub(crate) fn ceiling(&self, slot: u32, need: [i128; 4], below: i32) -> Option<i32> {
-        let (hot, cold) = (&self.hot[slot as usize], &self.cold[slot as usize]);
+        let cold = &self.cold[slot as usize];
         if cold.claimed.promise.is_some() {
             return None;
         }
-        let free = &hot.free;
+        let free = self.free(slot);
         let mut room = [i128::from(free.cpus), i128::from(free.mem), i128::from(free.disk), i128::from(free.gpus)];
         let ranked = &cold.claimed.by_priority;
         let mut plain = cold.used;

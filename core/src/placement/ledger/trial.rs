@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn fits(&self, slot: u32) -> bool {
         let hot = &self.rows.hot[slot as usize];
         hot.open
-            && hot.free.covers(&self.demand.need)
+            && self.rows.free(slot).covers(&self.demand.need)
             && self.roles.contains(&hot.role)
             && (hot.docker || !self.demand.docker)
             && self.has_custom(slot)
@@ -109,12 +109,11 @@ impl<'a> Trial<'a> {
     pub(crate) fn score(&self, slot: u32) -> Score {
         let wishes = &self.filter.wishes;
         let dislike = if wishes.is_empty() { 0 } else { wishes.dislike(self.counts(), slot, self.fields) };
-        let hot = &self.rows.hot[slot as usize];
         match self.strategy {
-            Strategy::Spread => (dislike, self.tally.same_app(slot), hot.key),
+            Strategy::Spread => (dislike, self.tally.same_app(slot), self.rows.hot[slot as usize].key),
             Strategy::Binpack => {
                 let penalty = if self.rows.is_empty(slot) { self.rating.empty } else { 0 };
-                let unlike = self.rating.mismatch(hot.free.shape());
+                let unlike = self.rating.mismatch(self.rows.free(slot).shape());
                 (dislike, unlike + penalty, self.rows.pack_key(slot))
             }
         }

@@ -1,45 +1,99 @@
-//! A tree of nodes by group, brought up to date when somebody looks.
+//! Trees of nodes by group, brought up to date when somebody looks.
 
 use super::changes::Changes;
 use super::cost::Cost;
+use super::fields::Fields;
 use super::rows::Rows;
 use super::tree::{NONE, Tree};
+use std::sync::Arc;
+
+/// Sets of trees kept; the one used longest ago gives way.
+const VIEWS_MAX: usize = 24;
+
+/// What a set of trees is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Number of the field whose values group the nodes; their resource roles when there is none.
+    pub(crate) field: Option<u32>,
+    /// Used and empty nodes apart, and in order of shape instead of load.
+    pub(crate) packs: bool,
+    /// Whose reservations count as free: nobody's when there is none.
+    pub(crate) lens: Option<Arc<str>>,
+}
 
 /// One tree per group of nodes, and how far it has followed the changes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct View {
-    pub(crate) tree: Tree,
+struct View {
+    tree: Tree,
     seen: Option<u64>,
     ranking: u64,
+    /// Numbering of the fields.
     epoch: u64,
-    /// When it was last used, in batches.
-    pub(crate) used: u64,
+    /// When it was last used, on the clock of [`Views`].
+    used: u64,
+}
+
+/// All sets of trees.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Views {
+    list: Vec<(Kind, View)>,
+    clock: u64,
+    none: Tree,
+}
+
+impl Views {
+    /// The trees of a kind as they were brought up to date last; none when they are not kept.
+    pub(crate) fn get(&self, kind: &Kind) -> Option<&Tree> {
+        self.list.iter().find(|(have, _)| have == kind).map(|(_, view)| &view.tree)
+    }
+
+    /// Trees without a node.
+    pub(crate) const fn none(&self) -> &Tree {
+        &self.none
+    }
+
+    /// Brings the trees of a kind up to date.
+    pub(crate) fn sync(&mut self, kind: &Kind, rows: &Rows, fields: &Fields, changes: &Changes, cost: &mut Cost) {
+        self.clock += 1;
+        let at = self.list.iter().position(|(have, _)| have == kind).unwrap_or_else(|| {
+            if self.list.len() >= VIEWS_MAX {
+                let oldest = (0..self.list.len()).min_by_key(|at| self.list[*at].1.used).unwrap_or(0);
+                self.list.swap_remove(oldest);
+            }
+            self.list.push((kind.clone(), View::default()));
+            self.list.len() - 1
+        });
+        let view = &mut self.list[at].1;
+        view.used = self.clock;
+        match kind.field {
+            Some(number) => {
+                let field = fields.get(number);
+                view.sync(rows, changes, fields.numbering, kind.packs, |slot| field.followed(slot), cost);
+            }
+            None => view.sync(rows, changes, 0, kind.packs, |slot| rows.hot[slot as usize].role, cost),
+        }
+    }
 }
 
 impl View {
-    /// Catches up. `place` gives the group and the key of a slot; `epoch` tells whether groups still
-    /// mean what they meant.
-    pub(crate) fn sync(
-        &mut self,
-        rows: &Rows,
-        changes: &Changes,
-        epoch: u64,
-        place: impl Fn(u32) -> (u32, u64),
-        cost: &mut Cost,
-    ) {
+    /// Catches up. `of` groups the slots; `epoch` tells whether groups still mean what they meant.
+    fn sync(&mut self, rows: &Rows, changes: &Changes, epoch: u64, packs: bool, of: impl Fn(u32) -> u32, cost: &mut Cost) {
+        let slots = rows.hot.len();
         let valid = self.ranking == rows.ranking && self.epoch == epoch;
-        let recent = self.seen.filter(|_| valid).and_then(|seen| changes.since(seen));
+        // Who has missed more changes than there are nodes is sooner done anew.
+        let recent =
+            self.seen.filter(|_| valid).and_then(|seen| changes.since(seen)).filter(|recent| recent.len() <= slots.max(64));
         if recent.is_none() {
             self.tree = Tree::default();
         }
         let mut set = |slot: u32| {
-            let hot = &rows.hot[slot as usize];
-            let (group, key) = place(slot);
-            self.tree.set(slot, if hot.open { group } else { NONE }, key, hot.free, cost);
+            let (group, key) = rows.place(slot, of(slot), packs);
+            let group = if rows.hot[slot as usize].open { group } else { NONE };
+            self.tree.set(slot, group, key, rows.free(slot), cost);
         };
         match recent {
             Some(recent) => recent.iter().copied().for_each(&mut set),
-            None => (0..rows.hot.len() as u32).for_each(&mut set),
+            None => (0..slots as u32).for_each(&mut set),
         }
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
