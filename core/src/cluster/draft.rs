@@ -196,8 +196,9 @@ impl Draft {
         &self.cluster
     }
 
-    /// Looks at every app again, after a start or a long pause.
+    /// Looks at every app again: this controller leads from now on, or has read the store anew.
     pub fn wake_all(&mut self) {
+        self.cluster.led_since = self.now;
         self.part_rivals();
         self.adopt_volumes();
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());

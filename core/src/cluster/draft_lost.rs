@@ -163,7 +163,8 @@ impl Draft {
         let before = self.cluster.brake.take();
         let away = self.cluster.away.iter().filter_map(|id| self.cluster.nodes.get(id)).map(AsRef::as_ref);
         let present = self.cluster.nodes.len() - self.cluster.away.len();
-        let held = brake::brake(&self.cluster.brake_settings, before.as_deref(), present, away, self.now).map(Arc::new);
+        let held = brake::brake(&self.cluster.brake_settings, before.as_deref(), self.cluster.led_since, present, away, self.now)
+            .map(Arc::new);
         match (&before, &held) {
             (None, Some(held)) => self.events.push(Event::BrakeEngaged { held: Arc::clone(held) }),
             (Some(before), None) => {

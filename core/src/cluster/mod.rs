@@ -107,6 +107,8 @@ pub struct Cluster {
     pub brake_settings: BrakeSettings,
     /// The mass-loss brake while it holds. Not stored.
     pub brake: Option<Arc<Held>>,
+    /// When the present leader began: it has heard no node before. Not stored.
+    pub led_since: Timestamp,
     /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them.
     /// Not stored.
     pub stranded: OrdMap<AppId, Arc<Refusals>>,

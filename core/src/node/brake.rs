@@ -78,9 +78,13 @@ impl Held {
 /// disconnected and perhaps about to be) are at least [`LOST_MIN`] and more than the share of all that
 /// were there before. It then holds, whatever the time, until all are back, or the missing have been no
 /// more than the share for [`SETTLE_MS`].
+///
+/// After a change of leaders no node is connected at first. Those that the leader has not heard since it
+/// began (`led_since`) say nothing before it has lost one itself, and so had waited for all of them as long.
 pub fn brake<'a>(
     settings: &BrakeSettings,
     held: Option<&Held>,
+    led_since: Timestamp,
     present: usize,
     away: impl Iterator<Item = &'a Node>,
     now: Timestamp,
@@ -88,8 +92,8 @@ pub fn brake<'a>(
     if settings.share == 0 {
         return None;
     }
-    let mut lost = 0;
-    let mut missing = OrdSet::new();
+    let (mut lost, mut waited) = (0, held.is_some());
+    let (mut missing, mut unheard) = (OrdSet::new(), OrdSet::new());
     for node in away {
         let id = &node.facts.id;
         let recent = now.millis_since(node.since) < WINDOW_MS
@@ -97,17 +101,20 @@ pub fn brake<'a>(
         match node.status {
             NodeStatus::Active => {}
             _ if settings.released.contains(id) => {}
-            NodeStatus::Disconnected if recent => {
-                missing.insert(id.clone());
-            }
+            NodeStatus::Disconnected if recent && node.since <= led_since => drop(unheard.insert(id.clone())),
+            NodeStatus::Disconnected if recent => drop(missing.insert(id.clone())),
             NodeStatus::Unreachable if recent => {
                 lost += 1;
+                waited |= node.since > led_since;
                 missing.insert(id.clone());
             }
             NodeStatus::Disconnected | NodeStatus::Unreachable => {}
         }
     }
-    let of = present + missing.len();
+    let of = present + missing.len() + unheard.len();
+    if waited {
+        missing = missing.union(unheard);
+    }
     let over = lost > 0 && missing.len() >= LOST_MIN && missing.len() * 100 > of * usize::from(settings.share);
     if over {
         return Some(Held { since: held.map_or(now, |held| held.since), missing, of, returning: None });
@@ -132,6 +139,10 @@ mod tests {
 
     /// `text`: one letter a node: a(ctive), d(isconnected), l(ost), o = lost long ago.
     fn decide(text: &str, settings: &BrakeSettings, held: Option<&Held>) -> Option<Held> {
+        decide_under(Timestamp::EPOCH, text, settings, held)
+    }
+
+    fn decide_under(led_since: Timestamp, text: &str, settings: &BrakeSettings, held: Option<&Held>) -> Option<Held> {
         let now = Timestamp::from_millis(1_000_000);
         let nodes: Vec<Node> = text
             .chars()
@@ -144,7 +155,7 @@ mod tests {
             })
             .collect();
         let present = text.matches('a').count();
-        brake(settings, held, present, nodes.iter(), now)
+        brake(settings, held, led_since, present, nodes.iter(), now)
     }
 
     #[test]
@@ -173,6 +184,20 @@ mod tests {
         ] {
             assert_eq!(decide(text, &with(share), None).map(|held| held.missing.len()), expected, "{text} {share}");
         }
+    }
+
+    #[test]
+    fn whom_a_new_leader_has_not_heard_does_not_count_before_it_has_lost_one() {
+        let settings = BrakeSettings::default();
+        let count = |led_since, text| {
+            decide_under(Timestamp::from_millis(led_since), text, &settings, None).map(|held| (held.missing.len(), held.of))
+        };
+        // One was lost under the leader before, and the others have yet to find the new one.
+        for text in ["lddda", "ldddd", "llddd"] {
+            assert_eq!(count(999_000, text), None, "{text}");
+        }
+        assert_eq!(count(999_000, "llldd"), Some((3, 5)), "more than half were lost, whoever led");
+        assert_eq!(count(998_999, "ldddd"), Some((5, 5)), "lost by this leader: it had waited for all as long");
     }
 
     #[test]
