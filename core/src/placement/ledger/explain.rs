@@ -94,11 +94,13 @@ impl Memo {
     pub(crate) fn of(trial: &Trial<'_>, changes: &Changes, cost: &mut Cost) -> Self {
         let slots = trial.rows.hot.len();
         let mut memo = Self { seen: changes.end(), ..Self::default() };
-        memo.codes = (0..slots as u32).map(|slot| code(trial, slot)).collect();
+        let codes: Vec<Code> = (0..slots as u32).map(|slot| code(trial, slot)).collect();
         cost.scans += slots as u64;
-        for code in &memo.codes {
-            *memo.counts.entry(*code).or_default() += 1;
+        // Neighbours say the same more often than not.
+        for same in codes.chunk_by(|one, next| one == next) {
+            *memo.counts.entry(same[0]).or_default() += same.len() as u64;
         }
+        memo.codes = codes.into();
         memo.gather(trial, cost);
         memo
     }
@@ -158,14 +160,18 @@ impl Memo {
     /// Finds the smallest lacks of all nodes.
     fn gather(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         cost.scans += self.codes.len() as u64;
-        let codes = self.codes.iter().enumerate();
-        let mut lacks: Vec<Lack> =
-            codes.filter_map(|(slot, code)| lack(&trial.demand.need, trial.rows, slot as u32, *code)).collect();
+        let mut lacks: Vec<Lack> = Vec::new();
         self.horizon = None;
+        for (slot, code) in (0..).zip(&self.codes) {
+            let lack = lack(&trial.demand.need, trial.rows, slot, *code);
+            let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { continue };
+            lacks.push(lack);
+            if lacks.len() >= 8 * NEAREST_MAX {
+                self.horizon = Some(shorten(&mut lacks));
+            }
+        }
         if lacks.len() > NEAREST_MAX {
-            let (_, horizon, _) = lacks.select_nth_unstable(NEAREST_MAX - 1);
-            self.horizon = Some(*horizon);
-            lacks.truncate(NEAREST_MAX);
+            self.horizon = Some(shorten(&mut lacks));
         }
         lacks.sort_unstable();
         self.nearest = lacks;
@@ -197,6 +203,13 @@ impl Memo {
         };
         refusals
     }
+}
+
+/// Keeps the smallest; the largest of those.
+fn shorten(lacks: &mut Vec<Lack>) -> Lack {
+    let horizon = *lacks.select_nth_unstable(NEAREST_MAX - 1).1;
+    lacks.truncate(NEAREST_MAX);
+    horizon
 }
 
 /// Whether too little of something is what a node says first, so that all else is as it should be.
@@ -284,53 +297,54 @@ fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
     Some((count as u32, *amount, first as Code, rows.rank_of(slot), slot))
 }
 
-/// The first reason against a node, in the order of [`Reason`], and whether it is the only one.
+/// The first reason against a node, in the order of [`Reason`], and whether it is the only one. Too little of
+/// several of cpus, memory and disk is one reason, and of demands at most two are looked at.
 fn code(trial: &Trial<'_>, slot: u32) -> Code {
-    if trial.rows.nodes[slot as usize].is_none() {
+    let rows = &trial.rows;
+    if rows.nodes[slot as usize].is_none() {
         return UNKNOWN;
     }
-    let mut reasons = reasons(trial, slot);
-    match (reasons.next(), reasons.next()) {
-        (None, _) => FITS,
-        (Some(only), None) => only | ALONE,
-        (Some(first), Some(_)) => first,
+    let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
+    let (need, demand) = (&trial.demand.need, trial.demand);
+    let mut first = FITS;
+    // Tells whether that was the second.
+    let mut note = |is_against: bool, code: Code| {
+        let known = first != FITS;
+        if is_against && !known {
+            first = code;
+        }
+        is_against && known
+    };
+    let demand_code = |index: usize| DETAILS.saturating_add(index as u32).min(PORTS - 1);
+    let mut is_second = note(!trial.roles.contains(&hot.role), ROLE);
+    let refusing = trial.filter.refusing(trial.counts(), slot, ALL);
+    if let Some(index) = refusing {
+        is_second |= note(true, demand_code(index));
+        is_second |= !is_second && trial.filter.refusing(trial.counts(), slot, index).is_some();
     }
+    let short = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
+    is_second = is_second
+        || note(!hot.open, MAINTENANCE)
+        || note(demand.docker && !hot.docker, EXECUTOR)
+        || short.into_iter().find(|(short, _)| *short).is_some_and(|(short, code)| note(short, code))
+        || note(need.gpus > free.gpus, GPUS)
+        || (0..)
+            .zip(&demand.custom)
+            .any(|(index, (name, amount))| note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index))
+        || ports(trial, slot, &free).is_some_and(|code| note(true, code))
+        || note(free.tasks < need.tasks, TASKS);
+    if is_second || first == FITS { first } else { first | ALONE }
 }
 
-/// What speaks against a node: all of it, but at most two demands.
-fn reasons<'t>(trial: &'t Trial<'_>, slot: u32) -> impl Iterator<Item = Code> + 't {
-    let (hot, free) = (&trial.rows.hot[slot as usize], trial.rows.free(slot));
+/// What is wrong with a node's host ports.
+fn ports(trial: &Trial<'_>, slot: u32, free: &Free) -> Option<Code> {
     let (need, demand) = (&trial.demand.need, trial.demand);
-    let role = (!trial.roles.contains(&hot.role)).then_some(ROLE);
-    let demands = std::iter::successors(Some(None), move |last: &Option<usize>| {
-        let next = match last {
-            None => trial.filter.refusing(trial.counts(), slot, ALL),
-            Some(first) => trial.filter.refusing(trial.counts(), slot, *first),
-        };
-        next.map(Some)
-    });
-    let demands = demands.skip(1).take(2).flatten().map(|index| DETAILS.saturating_add(index as u32).min(PORTS - 1));
-    let short = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
-    let short = short.into_iter().find(|(short, _)| *short).map(|(_, code)| code);
-    let custom = demand.custom.iter().enumerate();
-    let custom = custom.filter(move |(_, (name, amount))| trial.rows.custom_free(slot, name) < amount.thousandths());
-    let ports = move || {
-        if demand.fixed.is_empty() {
-            return (need.ports > free.ports).then_some(NO_PORT);
-        }
-        let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
-        Some(match demand.requests.get(refused) {
-            Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),
-            _ => NO_PORT,
-        })
-    };
-    role.into_iter()
-        .chain(demands)
-        .chain((!hot.open).then_some(MAINTENANCE))
-        .chain((demand.docker && !hot.docker).then_some(EXECUTOR))
-        .chain(short)
-        .chain((need.gpus > free.gpus).then_some(GPUS))
-        .chain(custom.map(|(index, _)| CUSTOM + index as u32))
-        .chain(std::iter::once_with(ports).flatten())
-        .chain((free.tasks < need.tasks).then_some(TASKS))
+    if demand.fixed.is_empty() {
+        return (need.ports > free.ports).then_some(NO_PORT);
+    }
+    let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
+    Some(match demand.requests.get(refused) {
+        Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),
+        _ => NO_PORT,
+    })
 }

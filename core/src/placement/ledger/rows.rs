@@ -1,6 +1,7 @@
 //! The table of nodes: one slot each, hot columns apart from cold ones.
 
 use super::claimed::{Claimed, Lifted};
+use super::cost::Cost;
 use super::demand::Demand;
 use super::free::{Free, NODE_TASKS_MAX};
 use super::hash::Map;
@@ -85,6 +86,10 @@ pub(crate) struct Rows {
     open_nodes: u64,
     /// All tasks.
     pub(super) tasks: u64,
+    /// No open node has more free than this of anything, for those to whom nothing that is set aside belongs.
+    ceiling: Free,
+    /// Changes since `ceiling` was looked up at every node.
+    ceiling_age: usize,
 }
 
 impl Rows {
@@ -275,9 +280,11 @@ impl Rows {
         hot.free = free;
         hot.is_kept = cold.claimed.is_kept();
         hot.key = share << RANK_BITS | cold.rank;
+        self.ceiling_age += 1;
         if !hot.open {
             return;
         }
+        self.ceiling = self.ceiling.max(&free);
         if !hot.counted {
             hot.counted = true;
             self.open_nodes += 1;
@@ -308,6 +315,21 @@ impl Rows {
             ports: cold.ports.free(),
             tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
         }
+    }
+
+    /// Whether no node has what is needed, told by the largest amounts of all; `false` when it takes a closer
+    /// look. Every node is looked at once in as many changes as there are nodes.
+    pub(crate) fn is_beyond(&mut self, need: &Free, cost: &mut Cost) -> bool {
+        if self.lifted.is_some() {
+            return false;
+        }
+        if self.ceiling.covers(need) && self.ceiling_age >= self.hot.len() {
+            let open = self.hot.iter().filter(|hot| hot.open);
+            self.ceiling = open.fold(Free::default(), |most, hot| most.max(&hot.free));
+            self.ceiling_age = 0;
+            cost.scans += self.hot.len() as u64;
+        }
+        !self.ceiling.covers(need)
     }
 
     /// Takes a node out of the sums over open nodes.
