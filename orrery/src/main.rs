@@ -11,6 +11,7 @@ mod front;
 mod instance_file;
 mod location;
 mod logging;
+mod resident;
 mod signals;
 mod sim_report;
 mod status;

@@ -8,7 +8,7 @@ mod rotate;
 use crate::arguments::AgentOptions;
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use crate::signals::{Signals, Wish};
-use crate::{announce, create_private, logging};
+use crate::{announce, create_private, logging, resident};
 use anyhow::Context as _;
 use checks::Plan;
 use orrery_agent::{Agent, AgentConfig, Limits};
@@ -18,11 +18,15 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Most threads that drive an agent's futures. Nearly all of its time it waits, and each thread keeps a
 /// stack, a part of the heap and a random generator of its own, of which large machines would have many.
 const WORKER_THREADS_MAX: usize = 4;
+/// After its registration an agent has done what it does only once.
+const STARTED_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs until a signal: SIGTERM and SIGINT leave the tasks running, so that an upgrade disturbs
 /// nobody; `orrery down --stop-tasks` (SIGUSR2) stops them first.
@@ -82,7 +86,8 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         version: env!("CARGO_PKG_VERSION").into(),
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
-    let mut told = false;
+    let (mut told, mut trimmed) = (false, false);
+    let mut started = std::pin::pin!(tokio::time::sleep(STARTED_AFTER));
     let outcome = loop {
         tokio::select! {
             ended = &mut staying => {
@@ -97,6 +102,13 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
                     told = true;
                     tracing::info!(%node, %url, "registered");
                     announce(&format!("ready {node} at {url}"));
+                    started.as_mut().reset(Instant::now() + STARTED_AFTER);
+                }
+            }
+            () = &mut started, if told && !trimmed => {
+                trimmed = true;
+                if let Err(error) = resident::trim() {
+                    tracing::debug!(%error, "what the start needed stays in memory");
                 }
             }
             wish = signals.wait() => {

@@ -21,8 +21,9 @@ pub(crate) const RANK_BITS: u32 = 44;
 /// Distance between ranks of ids that arrive in order.
 const RANK_STEP: u64 = 1 << 20;
 
-/// What every search reads.
+/// What every search reads; a cache line.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
 pub(crate) struct Hot {
     /// For those to whom nothing that is set aside belongs; [`Rows::free`] knows the others.
     pub(crate) free: Free,

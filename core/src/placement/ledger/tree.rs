@@ -11,26 +11,29 @@ use std::collections::VecDeque;
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// What a search reads at each step; a cache line.
 #[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 struct Knot {
     /// Share taken, then rank of the node's id.
     key: u64,
     left: u32,
     right: u32,
-    own: Free,
     /// Largest amounts in this subtree, of each resource for itself.
     most: Free,
     /// All nodes in this subtree have the same ratio of cpus to memory; never said wrongly.
     alike: bool,
 }
 
-const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, own: ZERO, most: ZERO, alike: true };
+const EMPTY: Knot = Knot { key: 0, left: NONE, right: NONE, most: ZERO, alike: true };
 const ZERO: Free = Free { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
 
 /// Treaps over slots; every slot is in at most one of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
     knots: Vec<Knot>,
+    /// Amounts of each slot alone.
+    own: Vec<Free>,
     /// Group of each slot; `NONE` when it is in no tree.
     groups: Vec<u32>,
     roots: Vec<u32>,
@@ -61,12 +64,13 @@ impl Tree {
         let at = slot as usize;
         if self.knots.len() <= at {
             self.knots.resize(at + 1, EMPTY);
+            self.own.resize(at + 1, ZERO);
             self.groups.resize(at + 1, NONE);
         }
         let before = self.groups[at];
         if before == group && group != NONE && self.knots[at].key == key {
-            if self.knots[at].own != own {
-                self.knots[at].own = own;
+            if self.own[at] != own {
+                self.own[at] = own;
                 self.refresh(self.root(group), slot, cost);
             }
             return;
@@ -93,7 +97,8 @@ impl Tree {
             if self.knots.get(lowest as usize).is_none_or(|knot| key < knot.key) {
                 self.lowest[group as usize] = slot;
             }
-            self.knots[at] = Knot { key, left: NONE, right: NONE, own, most: own, alike: true };
+            self.own[at] = own;
+            self.knots[at] = Knot { key, left: NONE, right: NONE, most: own, alike: true };
             let root = self.insert(self.root(group), slot, cost);
             self.roots[group as usize] = root;
         }
@@ -121,7 +126,7 @@ impl Tree {
         }
         if knot.key >= from {
             self.first(knot.left, from, need, limit, found, cost, accept);
-            if knot.own.covers(need) && found.len() < limit {
+            if found.len() < limit && self.own[at as usize].covers(need) {
                 cost.probes += 1;
                 if accept(at) {
                     found.push_back(at);
@@ -134,7 +139,7 @@ impl Tree {
     /// Key, own amounts and both children of a knot.
     pub(crate) fn knot(&self, at: u32) -> (u64, Free, u32, u32) {
         let knot = &self.knots[at as usize];
-        (knot.key, knot.own, knot.left, knot.right)
+        (knot.key, self.own[at as usize], knot.left, knot.right)
     }
 
     /// Largest amounts at or below a knot, and whether all have the same ratio of cpus to memory: then the
@@ -146,7 +151,8 @@ impl Tree {
     fn pull(&mut self, at: u32, cost: &mut Cost) {
         cost.updates += 1;
         let knot = &self.knots[at as usize];
-        let (own, mut most, mut alike) = (knot.own, knot.own, true);
+        let own = self.own[at as usize];
+        let (mut most, mut alike) = (own, true);
         for child in [knot.left, knot.right] {
             if let Some((below, below_alike)) = self.most(child) {
                 most = most.max(below);
@@ -178,11 +184,11 @@ impl Tree {
             self.pull(slot, cost);
             return slot;
         }
-        let own = self.knots[slot as usize].own;
+        let own = self.own[slot as usize];
         let knot = self.knots[at as usize];
         cost.updates += 1;
         self.knots[at as usize].most = knot.most.max(&own);
-        self.knots[at as usize].alike = knot.alike && is_alike(knot.own.shape(), own.shape());
+        self.knots[at as usize].alike = knot.alike && is_alike(self.own[at as usize].shape(), own.shape());
         if key < knot.key {
             let left = self.insert(knot.left, slot, cost);
             self.knots[at as usize].left = left;
@@ -218,9 +224,8 @@ impl Tree {
             return self.merge(knot.left, knot.right, cost);
         }
         cost.visits += 1;
-        let gone = &self.knots[slot as usize];
-        let matters = !knot.alike || !gone.own.is_inside(&knot.most);
-        if gone.key < knot.key {
+        let matters = !knot.alike || !self.own[slot as usize].is_inside(&knot.most);
+        if self.knots[slot as usize].key < knot.key {
             let left = self.remove(knot.left, slot, cost);
             self.knots[at as usize].left = left;
         } else {
