@@ -14,6 +14,11 @@ pub struct NodeId(Arc<str>);
 pub struct NodeIdError(String);
 
 impl NodeId {
+    /// Whether the other is a copy of this very one; equal ones need not be.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Reads an id.
     pub fn parse(text: &str) -> Result<Self, NodeIdError> {
         let valid = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

@@ -51,6 +51,23 @@ fn add(sum: &mut Columns, amounts: [i64; 4], sign: i128) {
 }
 
 impl Claimed {
+    /// Nothing is set aside.
+    pub(crate) const NONE: Self = Self {
+        held: [0; 4],
+        custom: BTreeMap::new(),
+        holds: 0,
+        blocks: Vec::new(),
+        role_held: BTreeMap::new(),
+        role_used: BTreeMap::new(),
+        by_priority: BTreeMap::new(),
+        promise: None,
+    };
+
+    /// Whether nothing is set aside, and nobody uses what could be.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.holds == 0 && !self.is_kept() && self.role_used.is_empty() && self.by_priority.is_empty()
+    }
+
     /// Takes over what the node's document says.
     pub(crate) fn describe(&mut self, claims: &Claims) {
         let used = std::mem::take(self);

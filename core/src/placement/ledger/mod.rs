@@ -62,6 +62,7 @@ use free::Free;
 use hash::Map;
 use journal::{Change, Journal};
 use rows::Rows;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tally::Tally;
 use view::Views;
@@ -77,6 +78,9 @@ pub struct Ledger {
     /// What each role takes.
     usage: Usage,
     changes: Changes,
+    /// Slots of the seats that the last batch found and nobody has taken yet: most are taken at once and in
+    /// order, and need not be looked up.
+    found: VecDeque<u32>,
     views: Views,
     memos: Map<AppId, (Question, Memo)>,
     /// Who was refused last that needs so much, so that others like it need not ask every node.
@@ -176,7 +180,7 @@ impl Ledger {
     /// Takes (`more`) or gives back a seat. `counts` tells whether the instance counts for
     /// constraints (marathon.md 1.9). Not journaled: [`Ledger::apply`] is.
     pub fn seat(&mut self, id: &InstanceId, app: &App, seat: &Seat, counts: bool, more: bool) {
-        let slot = self.rows.ensure(&seat.node);
+        let slot = self.slot_of(seat);
         self.rows.seat(slot, app, seat, more);
         self.changes.note(slot, self.rows.hot.len());
         if !self.tallies.contains_key(&app.id) {
@@ -197,6 +201,16 @@ impl Ledger {
             if tally.is_empty() {
                 self.tallies.remove(&app.id);
             }
+        }
+    }
+
+    fn slot_of(&mut self, seat: &Seat) -> u32 {
+        match self.found.front().copied().filter(|slot| self.rows.cold[*slot as usize].id.is(&seat.node)) {
+            Some(slot) => {
+                self.found.pop_front();
+                slot
+            }
+            None => self.rows.ensure(&seat.node),
         }
     }
 

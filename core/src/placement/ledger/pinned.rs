@@ -54,7 +54,7 @@ impl Ledger {
 
     /// What of the reservation for a role nobody uses on a node.
     pub fn unused_reservation(&self, node: &NodeId, role: &str) -> Bundle {
-        let unused = self.rows.slot(node).map_or([0; 4], |slot| self.rows.cold[slot as usize].claimed.unused_of(role));
+        let unused = self.rows.slot(node).map_or([0; 4], |slot| self.rows.cold[slot as usize].claimed().unused_of(role));
         let [cpus, mem, disk, gpus] = unused.map(|amount| i64::try_from(amount).unwrap_or(i64::MAX));
         let [cpus, mem, disk] = [cpus, mem, disk].map(Scalar::from_thousandths);
         Bundle { cpus, mem, disk, gpus: u32::try_from(gpus).unwrap_or(u32::MAX), custom: BTreeMap::new() }

@@ -135,6 +135,8 @@ impl Ledger {
                 shared: class.map_or_else(Vec::new, |class| asks.shared(class)),
             };
             seats = batch::run(&mut trial, &trees, count.min(SEATS_MAX), salt, cost);
+            self.found.clear();
+            self.found.extend(trial.taken());
         }
         let mut refusals = None;
         if seats.len() < count.min(SEATS_MAX) {

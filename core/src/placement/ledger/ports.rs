@@ -2,11 +2,21 @@
 
 use crate::node::PortRanges;
 
+/// First port, last port, number of the first.
+#[derive(Debug, Clone, Copy, Default)]
+struct Range {
+    begin: u16,
+    end: u16,
+    number: u32,
+}
+
 /// Ports are numbered in the order in which they are offered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ports {
-    /// First port, last port, number of the first.
-    offered: Vec<(u16, u16, u32)>,
+    /// The first range: most nodes have no other.
+    first: Range,
+    /// Further ranges, ascending.
+    further: Vec<Range>,
     count: u32,
     /// One bit per offered port; empty until one is taken.
     taken: Vec<u64>,
@@ -21,12 +31,13 @@ impl Ports {
         let held: Vec<u16> = self.held().collect();
         let mut count = 0;
         // Port 0 means none and is never handed out.
-        let numbered = ranges.ranges().iter().filter(|range| range.end > 0).map(|range| {
-            let (begin, first) = (range.begin.max(1), count);
+        let mut numbered = ranges.ranges().iter().filter(|range| range.end > 0).map(|range| {
+            let (begin, number) = (range.begin.max(1), count);
             count += u32::from(range.end - begin) + 1;
-            (begin, range.end, first)
+            Range { begin, end: range.end, number }
         });
-        *self = Self { offered: numbered.collect(), ..Self::default() };
+        let first = numbered.next().unwrap_or_default();
+        *self = Self { first, further: numbered.collect(), ..Self::default() };
         self.count = count;
         for port in held {
             self.take(port);
@@ -129,15 +140,19 @@ impl Ports {
     }
 
     fn number(&self, port: u16) -> Option<u32> {
-        let at = self.offered.partition_point(|(_, end, _)| *end < port);
-        let (begin, _, first) = self.offered.get(at)?;
-        (*begin <= port).then(|| first + u32::from(port - begin))
+        let range = if port <= self.first.end {
+            &self.first
+        } else {
+            self.further.get(self.further.partition_point(|range| range.end < port))?
+        };
+        (range.begin <= port && port > 0).then(|| range.number + u32::from(port - range.begin))
     }
 
     /// The port of a number below the count.
     fn port(&self, number: u32) -> u16 {
-        let at = self.offered.partition_point(|(_, _, first)| *first <= number).saturating_sub(1);
-        self.offered.get(at).map_or(0, |(begin, _, first)| begin.saturating_add((number - first) as u16))
+        let behind = self.further.partition_point(|range| range.number <= number);
+        let range = if behind == 0 { &self.first } else { &self.further[behind - 1] };
+        range.begin.saturating_add((number - range.number) as u16)
     }
 }
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 impl Rows {
     /// Notes what is set aside on a node.
     pub(super) fn claim(&mut self, slot: u32, claims: &Claims) {
-        let claimed = &mut self.cold[slot as usize].claimed;
-        for block in &claimed.blocks {
+        let cold = &mut self.cold[slot as usize];
+        for block in &cold.claimed().blocks {
             if let Some(slots) = self.reserved.get_mut(&block.role) {
                 slots.remove(&slot);
                 if slots.is_empty() {
@@ -22,8 +22,8 @@ impl Rows {
                 }
             }
         }
-        claimed.describe(claims);
-        for block in &claimed.blocks {
+        cold.claim(|claimed| claimed.describe(claims));
+        for block in &cold.claimed().blocks {
             self.reserved.entry(Arc::clone(&block.role)).or_default().insert(slot);
         }
     }
@@ -61,11 +61,8 @@ impl Rows {
         if let Some(promise) = &promise {
             self.promised.entry(promise.app.clone()).or_default().insert(slot);
         }
-        let (kept, before) = {
-            let claimed = &mut self.cold[slot as usize].claimed;
-            let before = std::mem::replace(&mut claimed.promise, promise);
-            (claimed.promise.as_ref().map(|promise| promise.app.clone()), before)
-        };
+        let kept = promise.as_ref().map(|promise| promise.app.clone());
+        let before = self.cold[slot as usize].claim(|claimed| std::mem::replace(&mut claimed.promise, promise));
         if let Some(before) = before.as_ref().filter(|before| kept.as_ref() != Some(&before.app))
             && let Some(slots) = self.promised.get_mut(&before.app)
         {
@@ -88,12 +85,12 @@ impl Rows {
     /// `below`. Nothing when that is not enough.
     pub(crate) fn ceiling(&self, slot: u32, need: [i128; 4], below: i32) -> Option<i32> {
         let cold = &self.cold[slot as usize];
-        if cold.claimed.promise.is_some() {
+        if cold.claimed().promise.is_some() {
             return None;
         }
         let free = self.free(slot);
         let mut room = [i128::from(free.cpus), i128::from(free.mem), i128::from(free.disk), i128::from(free.gpus)];
-        let ranked = &cold.claimed.by_priority;
+        let ranked = &cold.claimed().by_priority;
         let mut plain = cold.used;
         for sums in ranked.values() {
             plain.iter_mut().zip(sums).for_each(|(plain, sum)| *plain -= sum);
@@ -122,7 +119,7 @@ impl Rows {
         }
         if !app.is_resident() {
             let amounts = [app.cpus.thousandths(), app.mem.thousandths(), app.disk.thousandths(), i64::from(app.gpus)];
-            self.cold[slot as usize].claimed.use_priority(priority, amounts, more);
+            self.cold[slot as usize].claim(|claimed| claimed.use_priority(priority, amounts, more));
         }
     }
 }

@@ -79,6 +79,11 @@ impl<'a> Trial<'a> {
         self.touched.contains(&slot)
     }
 
+    /// Nodes of the seats that were taken, in order.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = u32> + '_ {
+        self.taken.iter().map(|(slot, _)| *slot)
+    }
+
     /// Nodes that this batch has given seats, in no order.
     pub(crate) fn touched(&self) -> impl Iterator<Item = u32> + '_ {
         self.touched.iter().copied()
