@@ -10,6 +10,11 @@ use std::sync::Arc;
 /// Sets of trees kept; the one used longest ago gives way.
 const VIEWS_MAX: usize = 24;
 
+/// Who has missed more changes than one in so many nodes, and this many, is sooner done anew: a change moves a
+/// node by a few dozen operations, and anew each node takes two.
+const ANEW_SHARE: usize = 8;
+const ANEW_MIN: usize = 64;
+
 /// What a set of trees is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kind {
@@ -80,20 +85,23 @@ impl View {
     fn sync(&mut self, rows: &Rows, changes: &Changes, epoch: u64, packs: bool, of: impl Fn(u32) -> u32, cost: &mut Cost) {
         let slots = rows.hot.len();
         let valid = self.ranking == rows.ranking && self.epoch == epoch;
-        // Who has missed more changes than there are nodes is sooner done anew.
-        let recent =
-            self.seen.filter(|_| valid).and_then(|seen| changes.since(seen)).filter(|recent| recent.len() <= slots.max(64));
-        if recent.is_none() {
-            self.tree = Tree::default();
-        }
-        let mut set = |slot: u32| {
+        let place = |slot: u32| {
             let (group, key) = rows.place(slot, of(slot), packs);
-            let group = if rows.hot[slot as usize].open { group } else { NONE };
-            self.tree.set(slot, group, key, rows.free(slot), cost);
+            (if rows.hot[slot as usize].open { group } else { NONE }, slot, key)
         };
-        match recent {
-            Some(recent) => recent.iter().copied().for_each(&mut set),
-            None => (0..slots as u32).for_each(&mut set),
+        let recent = self.seen.filter(|_| valid).and_then(|seen| changes.since(seen));
+        match recent.filter(|recent| recent.len() <= slots / ANEW_SHARE + ANEW_MIN) {
+            Some(recent) => {
+                for (group, slot, key) in recent.iter().map(|slot| place(*slot)) {
+                    self.tree.set(slot, group, key, rows.free(slot), cost);
+                }
+            }
+            None => {
+                cost.scans += slots as u64;
+                let slots = 0..slots as u32;
+                let nodes = slots.clone().map(place).filter(|(group, ..)| *group != NONE);
+                self.tree = Tree::of(nodes.collect(), slots.map(|slot| rows.free(slot)).collect(), cost);
+            }
         }
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
