@@ -145,7 +145,7 @@ fn operations_of_reservations_grow_like_the_tasks() {
 
 fn reserving(number: u32) -> App {
     let mut app = app(number, None);
-    app.role = (number % 2 == 0).then(|| "eng/prod".to_owned());
+    app.role = number.is_multiple_of(2).then(|| "eng/prod".to_owned());
     app
 }
 
@@ -154,7 +154,7 @@ fn half_reserved(nodes: u32) -> Ledger {
     let mut ledger = Ledger::default();
     for number in 0..nodes {
         let mut node = node(number);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let made = Bundle { cpus: Scalar::from_units(4), mem: Scalar::from_units(16_384), ..Bundle::default() };
             node.claims.put_reservation("eng", Reservation { made, ..Reservation::default() });
         }

@@ -134,7 +134,9 @@ impl Ledger {
     pub(super) fn drop_lift(&mut self) {
         let app = self.rows.lifted.as_ref().map(|lifted| lifted.app.clone());
         self.rows.drop_lift();
-        app.iter().for_each(|app| self.note_promised(app));
+        if let Some(app) = app {
+            self.note_promised(&app);
+        }
     }
 
     /// What is promised to an app is free to it alone, in trees that others use too.

@@ -88,8 +88,11 @@ impl Tree {
         {
             self.pull(last, cost);
         }
-        path.iter().for_each(|root| self.pull(*root, cost));
-        path.first().copied().unwrap_or(NONE)
+        let root = path.first().copied().unwrap_or(NONE);
+        if root != NONE {
+            self.pull(root, cost);
+        }
+        root
     }
 
     /// Root of a group's tree.

@@ -90,18 +90,15 @@ impl View {
             (if rows.hot[slot as usize].open { group } else { NONE }, slot, key)
         };
         let recent = self.seen.filter(|_| valid).and_then(|seen| changes.since(seen));
-        match recent.filter(|recent| recent.len() <= slots / ANEW_SHARE + ANEW_MIN) {
-            Some(recent) => {
-                for (group, slot, key) in recent.iter().map(|slot| place(*slot)) {
-                    self.tree.set(slot, group, key, rows.free(slot), cost);
-                }
+        if let Some(recent) = recent.filter(|recent| recent.len() <= slots / ANEW_SHARE + ANEW_MIN) {
+            for (group, slot, key) in recent.iter().map(|slot| place(*slot)) {
+                self.tree.set(slot, group, key, rows.free(slot), cost);
             }
-            None => {
-                cost.scans += slots as u64;
-                let slots = 0..slots as u32;
-                let nodes = slots.clone().map(place).filter(|(group, ..)| *group != NONE);
-                self.tree = Tree::of(nodes.collect(), slots.map(|slot| rows.free(slot)).collect(), cost);
-            }
+        } else {
+            cost.scans += slots as u64;
+            let slots = 0..slots as u32;
+            let nodes = slots.clone().map(place).filter(|(group, ..)| *group != NONE);
+            self.tree = Tree::of(nodes.collect(), slots.map(|slot| rows.free(slot)).collect(), cost);
         }
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
