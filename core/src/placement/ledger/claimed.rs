@@ -17,7 +17,7 @@ pub(crate) struct Block {
 }
 
 /// Sums of a node's claims, and what roles use there of what is theirs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Claimed {
     /// By instances with data.
     pub(crate) held: Columns,
@@ -70,13 +70,13 @@ impl Claimed {
 
     /// Takes over what the node's document says.
     pub(crate) fn describe(&mut self, claims: &Claims) {
-        let used = std::mem::take(self);
+        let used = std::mem::replace(self, Self::NONE);
         *self = Self {
             role_used: used.role_used,
             by_priority: used.by_priority,
             promise: used.promise,
             holds: claims.holds.len() as u32,
-            ..Self::default()
+            ..Self::NONE
         };
         for hold in claims.holds.values() {
             let amounts = hold.resources.columns();

@@ -99,13 +99,12 @@ impl Ledger {
             }
             return (seat.into_iter().collect(), None);
         }
-        let beyond = trial.rows.is_beyond(&demand.need, cost);
         let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, changes, cost) && !memo.fits());
-        let mut seats = Vec::new();
         if !refused {
             memo = None;
         }
-        if !refused && !beyond {
+        let mut seats = Vec::new();
+        if !refused && !trial.rows.is_beyond(&demand.need, cost) {
             let packs = strategy == Strategy::Binpack;
             // Of the joined fields the first that has few values is enough.
             let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());

@@ -69,7 +69,7 @@ impl Cold {
 
     /// Changes what is set aside.
     pub(crate) fn claim<T>(&mut self, change: impl FnOnce(&mut Claimed) -> T) -> T {
-        let claimed = self.claimed.get_or_insert_default();
+        let claimed = self.claimed.get_or_insert_with(|| Box::new(Claimed::NONE));
         let result = change(claimed);
         if claimed.is_nothing() {
             self.claimed = None;

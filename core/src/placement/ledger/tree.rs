@@ -83,14 +83,10 @@ impl Tree {
             }
             path.push(*slot);
         }
-        while path.len() > 1
-            && let Some(last) = path.pop()
-        {
+        let mut root = NONE;
+        while let Some(last) = path.pop() {
             self.pull(last, cost);
-        }
-        let root = path.first().copied().unwrap_or(NONE);
-        if root != NONE {
-            self.pull(root, cost);
+            root = last;
         }
         root
     }
