@@ -341,13 +341,14 @@ async fn observe(shared: &Arc<Shared>, record: &mut Record, event: Event) {
         }
     };
     if changed {
+        // First, so that an agent that takes the task back knows what was told of it.
+        if let Err(failure) = save(record).await {
+            tracing::warn!(%task, message = failure.message, "cannot save");
+        }
         shared.report(&task, |report| {
             report.health.clone_from(&record.health);
             report.ready = record.ready;
         });
-        if let Err(failure) = save(record).await {
-            tracing::warn!(%task, message = failure.message, "cannot save");
-        }
     }
 }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 const VIEWS_MAX: usize = 24;
 
 /// Who has missed more changes than one in so many nodes, and this many, is sooner done anew: a change moves a
-/// node by a few dozen operations, and anew each node takes two.
+/// node by a few dozen operations, and anew each node takes two. Fewer changes are cheap enough, and the law
+/// of costs is the same in small clusters.
 const ANEW_SHARE: usize = 8;
-const ANEW_MIN: usize = 64;
+const ANEW_MIN: usize = 512;
 
 /// What a set of trees is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
