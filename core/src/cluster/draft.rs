@@ -234,8 +234,13 @@ impl Draft {
 
     /// Replaces or adds an instance and keeps the indexes.
     pub(super) fn put_instance(&mut self, instance: Instance) -> Arc<Instance> {
+        let before = self.cluster.instances.get(&instance.id).cloned();
+        self.replace_instance(before, instance)
+    }
+
+    /// [`Draft::put_instance`] when it is known what is there now.
+    pub(super) fn replace_instance(&mut self, before: Option<Arc<Instance>>, instance: Instance) -> Arc<Instance> {
         let id = instance.id.clone();
-        let before = self.cluster.instances.get(&id).cloned();
         if before.as_ref().and_then(|before| before.seat.as_ref()) != instance.seat.as_ref()
             || before.as_ref().map(|before| (before.incarnation, before.goal)) != Some((instance.incarnation, instance.goal))
         {
@@ -245,9 +250,7 @@ impl Draft {
             if let Some(before) = &before {
                 self.release_seat(before);
             }
-            if let Some(seat) = &instance.seat {
-                self.cluster.loads.entry(seat.node.clone()).or_default().take(&id, &instance.app, seat);
-            }
+            self.cluster.occupy_one(&instance);
             self.touch_page(&id);
         }
         let app = instance.app.id.clone();

@@ -4,11 +4,11 @@ use super::Event;
 use super::draft::Draft;
 use super::keys;
 use crate::app::UnreachableStrategy;
+use crate::assignment::TaskReport;
 use crate::instance::{Condition, Goal, Instance};
 use crate::node::brake::{self, BrakeSettings, Held};
 use crate::node::{Node, NodeId, NodeStatus};
 use crate::{App, AppId, Timestamp};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a task is told whose node was away while another took its place.
@@ -114,20 +114,20 @@ impl Draft {
         self.cluster.instances_of(app).filter(holds).count()
     }
 
-    /// A node is back, knowing the tasks in `known`. What was replaced while it was away is stopped,
-    /// the replacement stays; what nobody has replaced yet is taken back.
-    pub(super) fn choose_returned(&mut self, node: &NodeId, known: &BTreeSet<crate::TaskId>) {
-        for instance in self.instances_on(node) {
-            let known = known.contains(&instance.task_id());
+    /// A node is back with what is `here`, and tells of `tasks`, in order. What was replaced while it was away
+    /// is stopped, the replacement stays; what nobody has replaced yet is taken back.
+    pub(super) fn choose_returned(&mut self, here: &[Arc<Instance>], tasks: &[TaskReport]) {
+        for instance in here {
+            let known = tasks.binary_search_by(|report| report.task.cmp(&instance.task_id())).is_ok();
             if instance.inactive {
                 let wanted = self.cluster.app(instance.app_id()).map_or(0, |app| app.instances as usize);
                 if self.holders(instance.app_id()) >= wanted {
-                    self.events.push(Event::TaskChanged { instance: Arc::clone(&instance), message: REPLACED.into() });
+                    self.events.push(Event::TaskChanged { instance: Arc::clone(instance), message: REPLACED.into() });
                     if known {
-                        self.put_instance(Instance { inactive: false, ..(*instance).clone() });
+                        self.put_instance(Instance { inactive: false, ..(**instance).clone() });
                         self.stop_instance(&instance.id, Goal::Decommissioned, REPLACED);
                     } else {
-                        self.complete(&instance, None, None);
+                        self.complete(instance, None, None);
                         self.remove_instance(&instance.id);
                     }
                     continue;
@@ -148,7 +148,7 @@ impl Draft {
                     observed,
                     unreachable_since,
                     inactive: false,
-                    ..(*instance).clone()
+                    ..(**instance).clone()
                 });
             }
         }

@@ -7,7 +7,6 @@ use crate::Timestamp;
 use crate::assignment::{Down, FailureReason, Launch, Launched, TaskReport};
 use crate::instance::{Condition, Goal, Instance, Observed};
 use crate::node::{Administration, Node, NodeFacts, NodeId, NodeStatus};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Shortest run, in milliseconds, after which an instance counts as having been stable.
@@ -43,25 +42,46 @@ impl Draft {
         }
         self.count_again(&id);
         self.capacity_freed = true;
-        let known: BTreeSet<_> = tasks.iter().map(|report| report.task.clone()).collect();
-        self.choose_returned(&id, &known);
-        for report in tasks {
-            self.observe(&id, report);
-        }
-        let snapshot = self.snapshot_of(&id);
+        let snapshot = self.take_back(&id, tasks);
         self.orders.push((id.clone(), snapshot));
         self.order_destructions(&id);
+    }
+
+    /// Takes in all that the agent of a returning node knows; what it must run then. When thousands of nodes
+    /// come back, most of them know what is known: each instance is looked up once.
+    fn take_back(&mut self, node: &NodeId, mut tasks: Vec<TaskReport>) -> Down {
+        tasks.sort_by(|one, next| one.task.cmp(&next.task));
+        let mut here = self.instances_on(node);
+        if here.iter().any(|instance| instance.inactive || instance.condition == Condition::Unreachable) {
+            self.choose_returned(&here, &tasks);
+            here = self.instances_on(node);
+        }
+        let mut changed = false;
+        // Both are in order of the instances.
+        let mut rest = here.iter().peekable();
+        for report in tasks {
+            while rest.next_if(|instance| instance.id < *report.task.instance()).is_some() {}
+            changed |= match rest.next_if(|instance| instance.id == *report.task.instance()) {
+                Some(instance) => self.observe_of(node, Some(instance), report),
+                None => self.observe_one(node, report),
+            };
+        }
+        if changed { self.snapshot_of(node) } else { self.snapshot(&here) }
     }
 
     /// All that `node` must run, as its agent is told on every connection. What the agent finds that
     /// it cannot run it leaves out.
     pub fn snapshot_of(&self, node: &NodeId) -> Down {
+        self.snapshot(&self.instances_on(node))
+    }
+
+    fn snapshot(&self, here: &[Arc<Instance>]) -> Down {
         let (mut launches, mut stopping) = (Vec::<Launch>::new(), Vec::new());
-        for instance in self.instances_on(node) {
+        for instance in here {
             if instance.goal != Goal::Running {
                 stopping.push(instance.task_id());
             }
-            let Some(launched) = Launched::of(&instance) else { continue };
+            let Some(launched) = Launched::of(instance) else { continue };
             let same = |last: &&mut Launch| last.app.version == instance.app.version && last.app.id == instance.app.id;
             match launches.last_mut().filter(same) {
                 Some(last) => last.instances.push(launched),
@@ -80,7 +100,16 @@ impl Draft {
     /// Takes in one report. A report about a task that is not wanted orders its end; a report about
     /// an end that is known already lets the agent forget it.
     pub fn observe(&mut self, node: &NodeId, report: TaskReport) {
+        self.observe_one(node, report);
+    }
+
+    fn observe_one(&mut self, node: &NodeId, report: TaskReport) -> bool {
         let instance = self.cluster.instances.get(report.task.instance()).cloned();
+        self.observe_of(node, instance.as_ref(), report)
+    }
+
+    /// [`Draft::observe`] when the instance has been looked up; whether anything is different now.
+    fn observe_of(&mut self, node: &NodeId, instance: Option<&Arc<Instance>>, report: TaskReport) -> bool {
         let instance =
             instance.filter(|instance| instance.incarnation == report.task.incarnation() && instance.node() == Some(node));
         let epoch = self.epoch;
@@ -95,16 +124,16 @@ impl Draft {
                 }
             };
             self.orders.push((node.clone(), order));
-            return;
+            return false;
         };
         if report.condition.is_terminal() {
-            self.observe_end(node, &instance, &report);
-        } else {
-            self.observe_change(&instance, report);
+            self.observe_end(node, instance, &report);
+            return true;
         }
+        self.observe_change(instance, report)
     }
 
-    fn observe_change(&mut self, before: &Arc<Instance>, report: TaskReport) {
+    fn observe_change(&mut self, before: &Arc<Instance>, report: TaskReport) -> bool {
         let was_healthy = before.healthy();
         let changed = before.condition != report.condition;
         let base = before.node().and_then(|node| self.cluster.sandbox_bases.get(node));
@@ -113,7 +142,7 @@ impl Draft {
             .with(report.addresses, report.health, report.message.clone());
         if !changed && observed == before.observed && before.unreachable_since.is_none() && !before.inactive {
             // Told again, as on every connection.
-            return;
+            return false;
         }
         if let (Some(node), Some(found)) = (before.node(), observed.sandbox_base())
             && base.is_none_or(|base| !Arc::ptr_eq(base, found))
@@ -121,14 +150,15 @@ impl Draft {
             let found = Arc::clone(found);
             self.cluster.sandbox_bases.insert(node.clone(), found);
         }
-        let instance = self.put_instance(Instance {
+        let instance = Instance {
             condition: report.condition,
             since: if changed { report.at } else { before.since },
             unreachable_since: None,
             inactive: false,
             observed,
             ..(**before).clone()
-        });
+        };
+        let instance = self.replace_instance(Some(Arc::clone(before)), instance);
         if changed {
             let message = report.message.unwrap_or_default();
             self.events.push(Event::TaskChanged { instance: Arc::clone(&instance), message });
@@ -136,6 +166,7 @@ impl Draft {
         if let Some(alive) = instance.healthy().filter(|_| instance.healthy() != was_healthy) {
             self.events.push(Event::HealthChanged { instance, alive });
         }
+        true
     }
 
     fn observe_end(&mut self, node: &NodeId, before: &Arc<Instance>, report: &TaskReport) {

@@ -21,6 +21,9 @@ pub struct LoadFault {
 /// The instances of `stored`, with what `known` has observed of them. What both agree on is taken over
 /// as it is, so that this costs little more than a look at each.
 fn observed(stored: &Cluster, known: &Cluster) -> Instances {
+    if known.instances.is_empty() {
+        return stored.instances.clone();
+    }
     let mut instances = known.instances.clone();
     let (mut ours, mut theirs) = (stored.instances.values().peekable(), known.instances.values().peekable());
     loop {

@@ -8,10 +8,10 @@ use crate::deployment::Deployment;
 use crate::node::{Node, NodeDocument, NodeId, NodeRecord, NodeStatus};
 use crate::package::{PackageInstance, Repository};
 use crate::role::Role;
-use crate::{App, AppId, InstanceId, Timestamp};
+use crate::{App, AppId, Instance, InstanceId, Timestamp};
 use imbl::Vector;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// A page of instances: the app, and which of its pages.
@@ -60,9 +60,10 @@ impl Mirror {
             changes.into_iter().map(|(key, value)| (rank(key, value.is_some()), key, value)).collect();
         changes.sort_by_key(|(rank, _, _)| *rank);
         let mut pages = Vec::new();
+        let mut met = HashSet::new();
         for (rank, key, value) in changes {
             if let Some(rest) = key.strip_prefix(keys::INSTANCES) {
-                pages.extend(self.page(key, rest, value));
+                pages.extend(self.page(key, rest, value, &mut met));
                 continue;
             }
             if rank > PAGES_RANK && !pages.is_empty() {
@@ -260,13 +261,15 @@ impl Mirror {
             for line in self.undefined.remove(&page).unwrap_or_default() {
                 let app = self.definition(&line);
                 self.unseat(&line.instance);
-                self.seat(&page, line, app);
+                let seated = self.seat(&page, line, app);
+                self.cluster.occupy(seated.as_slice());
             }
         }
     }
 
-    /// What a page says now. A damaged one is a fault and changes nothing.
-    fn page(&mut self, key: &str, rest: &str, value: Option<&[u8]>) -> Option<(PageId, Vec<Line>)> {
+    /// What a page says now. A damaged one is a fault and changes nothing. `met` are nodes that pages before
+    /// it named: a cluster has many more instances than nodes.
+    fn page(&mut self, key: &str, rest: &str, value: Option<&[u8]>, met: &mut HashSet<NodeId>) -> Option<(PageId, Vec<Line>)> {
         self.faults.remove(key);
         let Some((app, number)) = keys::parse_page(rest) else {
             if value.is_some() {
@@ -274,7 +277,14 @@ impl Mirror {
             }
             return None;
         };
-        let known = |text: &str| self.cluster.nodes.get_key_value(text).map(|(id, _)| id.clone());
+        let nodes = &self.cluster.nodes;
+        let known = |text: &str| {
+            met.get(text).cloned().or_else(|| {
+                let (id, _) = nodes.get_key_value(text)?;
+                met.insert(id.clone());
+                Some(id.clone())
+            })
+        };
         match value.map_or_else(|| Ok(Vec::new()), |value| decode(value, &app, number, known)) {
             Ok(lines) => Some(((app, number), lines)),
             Err(reason) => {
@@ -307,32 +317,33 @@ impl Mirror {
             }
             coming.push((page, lines.into_values().collect()));
         }
+        let mut seated = Vec::new();
         for (page, lines) in coming {
             let mut last: Option<Arc<App>> = None;
             for line in lines {
                 // Those of one version follow each other.
                 let app = last.take().filter(|app| app.version == line.version).or_else(|| self.definition(&line));
                 last.clone_from(&app);
-                self.seat(&page, line, app);
+                seated.extend(self.seat(&page, line, app));
             }
         }
+        self.cluster.occupy(&seated);
     }
 
-    fn seat(&mut self, page: &PageId, line: Line, app: Option<Arc<App>>) {
+    /// Puts the instance of a line, which is still to occupy its seat; none when its definition is missing.
+    fn seat(&mut self, page: &PageId, line: Line, app: Option<Arc<App>>) -> Option<Arc<Instance>> {
         let Some(app) = app else {
             self.undefined.entry(page.clone()).or_default().push(line);
-            return;
+            return None;
         };
         if app.version != line.version {
             // Until its own arrives: a watch may have lost it.
             self.undefined.entry(page.clone()).or_default().push(line.clone());
         }
         let lost_since = self.lost_since(&line.node);
-        let instance = line.seated(app, lost_since);
-        if let Some(seat) = &instance.seat {
-            self.cluster.loads.entry(seat.node.clone()).or_default().take(&instance.id, &instance.app, seat);
-        }
-        self.cluster.instances.insert(Arc::new(instance));
+        let instance = Arc::new(line.seated(app, lost_since));
+        self.cluster.instances.insert(Arc::clone(&instance));
+        Some(instance)
     }
 
     fn unseat(&mut self, id: &InstanceId) {

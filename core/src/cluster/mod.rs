@@ -32,6 +32,7 @@ mod instances;
 mod keys;
 mod load;
 mod mirror;
+mod occupancy;
 mod page;
 mod pending;
 mod rebalance;

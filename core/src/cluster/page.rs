@@ -173,18 +173,22 @@ struct Document<'a> {
 ///
 /// # Errors
 /// What is wrong, for people.
-pub(super) fn decode(text: &[u8], app: &AppId, number: u32, node: impl Fn(&str) -> Option<NodeId>) -> Result<Vec<Line>, String> {
+pub(super) fn decode(
+    text: &[u8],
+    app: &AppId,
+    number: u32,
+    mut node: impl FnMut(&str) -> Option<NodeId>,
+) -> Result<Vec<Line>, String> {
     let document: Document<'_> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let mut lines = Vec::new();
-    let (mut uuid_text, mut node_text) = (String::with_capacity(REST_BYTES + 8), String::new());
+    let (page, mut uuid_text, mut node_text) = (format!("{number:08x}"), String::new(), String::new());
     for (version, written) in document.versions {
         lines.reserve(written.len());
         for (rest, incarnation, staged, tail, ports, goal) in written {
-            use std::fmt::Write as _;
             uuid_text.clear();
+            uuid_text.extend([rest, &page]);
             node_text.clear();
-            let _ = write!(uuid_text, "{rest}{number:08x}");
-            let _ = write!(node_text, "{}{tail}", document.nodes);
+            node_text.extend([document.nodes, tail]);
             let uuid = Uuid::try_parse(&uuid_text).map_err(|error| format!("\"{rest}\": {error}"))?;
             let node = match node(&node_text) {
                 Some(node) => node,

@@ -280,8 +280,7 @@ impl Cluster {
             next.vacate(id);
         }
         for (id, sent) in &delta.instances {
-            let instance =
-                sent.as_ref().map(|sent| Ok(sent.instance(definition(&sent.app)?, &next.sandbox_bases))).transpose()?;
+            let instance = sent.as_ref().map(|sent| Ok(sent.instance(definition(&sent.app)?, &next))).transpose()?;
             next.replace_instance(id, instance);
         }
         for (id, node) in &delta.nodes {
@@ -318,7 +317,7 @@ impl Cluster {
         }
         take(&mut next.service_ports, &delta.service_ports);
         for task in &delta.completed {
-            let instance = Arc::new(task.instance.instance(definition(&task.instance.app)?, &next.sandbox_bases));
+            let instance = Arc::new(task.instance.instance(definition(&task.instance.app)?, &next));
             next.completed.push_back(Arc::new(CompletedTask { instance, exit: task.exit, reason: task.reason, at: task.at }));
         }
         while next.completed.len() > super::COMPLETED_MAX {
@@ -329,7 +328,7 @@ impl Cluster {
             next.unsettled = unsettled.iter().cloned().collect();
         }
         next.generation = delta.generation;
-        let events = delta.events.iter().map(|event| event.event(&definition, &next.sandbox_bases)).collect::<Result<_, _>>()?;
+        let events = delta.events.iter().map(|event| event.event(&definition, &next)).collect::<Result<_, _>>()?;
         Ok((next, events))
     }
 }

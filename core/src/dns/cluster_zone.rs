@@ -68,7 +68,9 @@ impl ClusterZone {
     /// from the one before. Costs the changed nodes and the apps of touched instances; returns the
     /// number of those apps.
     pub fn publish(&mut self, cluster: &Cluster, touched: &BTreeSet<InstanceId>) -> usize {
-        let mut apps = self.follow_nodes(cluster);
+        let moved = self.follow_nodes(cluster);
+        let loads = moved.iter().flat_map(|id| [self.loads.get(id), cluster.loads.get(id)]).flatten();
+        let mut apps: BTreeSet<AppId> = loads.flat_map(apps_on).cloned().collect();
         let next = |app: &&InstanceId| touched.range((Bound::Excluded(&last_of(app.app())), Bound::Unbounded)).next();
         apps.extend(successors(touched.first(), next).map(|id| id.app().clone()));
         self.follow_instances(cluster);
@@ -91,9 +93,9 @@ impl ClusterZone {
         self.revision += 1;
     }
 
-    /// Takes over the nodes; returns the apps with tasks on nodes whose address is another one now.
-    fn follow_nodes(&mut self, cluster: &Cluster) -> BTreeSet<AppId> {
-        let mut apps = BTreeSet::new();
+    /// Takes over the nodes; returns those whose address is another one now.
+    fn follow_nodes(&mut self, cluster: &Cluster) -> Vec<NodeId> {
+        let mut moved = Vec::new();
         let mut is_changed = false;
         for item in self.nodes.diff(&cluster.nodes) {
             let (id, before, after) = match item {
@@ -109,9 +111,7 @@ impl ClusterZone {
             if place(before) == place(after) {
                 continue;
             }
-            for load in [self.loads.get(id), cluster.loads.get(id)].into_iter().flatten() {
-                apps.extend(apps_on(load).cloned());
-            }
+            moved.push(id.clone());
             let tail: Arc<str> = node_tail(id).into();
             match after {
                 Some(_) => drop(self.tails.entry(tail).or_default().insert(id.clone())),
@@ -127,7 +127,7 @@ impl ClusterZone {
         }
         self.nodes.clone_from(&cluster.nodes);
         self.revision += u64::from(is_changed);
-        apps
+        moved
     }
 
     fn follow_instances(&mut self, cluster: &Cluster) {

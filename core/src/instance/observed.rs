@@ -3,6 +3,7 @@
 use super::TaskId;
 use crate::Timestamp;
 use crate::health::Health;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -120,11 +121,34 @@ impl Observed {
 
 fn usual(task: &TaskId, container: &str, sandbox: &str, known: Option<&SandboxBase>) -> Option<Place> {
     let id = Uuid::try_parse(container).ok()?;
-    let rest = sandbox.strip_suffix(container)?.strip_suffix(RUNS)?;
-    let base = rest.strip_suffix(task.to_string().as_str())?.strip_suffix('/')?;
-    let base = known.filter(|known| ****known == *base).map_or_else(|| Arc::new(base.into()), Arc::clone);
     // Other forms of UUIDs would not read back as they were written.
-    (id.to_string() == container).then_some(Place::Usual { container: id, base })
+    if id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) != container {
+        return None;
+    }
+    let above = sandbox.strip_suffix(container)?.strip_suffix(RUNS)?;
+    let below = |base: &&SandboxBase| {
+        let name = above.strip_prefix(base.as_ref().as_ref())?.strip_prefix('/')?;
+        is_name_of(name, task).then_some(())
+    };
+    if let Some(base) = known.filter(|base| below(base).is_some()) {
+        return Some(Place::Usual { container: id, base: Arc::clone(base) });
+    }
+    let base = above.strip_suffix(task.to_string().as_str())?.strip_suffix('/')?;
+    Some(Place::Usual { container: id, base: Arc::new(base.into()) })
+}
+
+/// Whether a text is the id of a task, found out without writing that down: a million tasks are told of when
+/// all nodes come back.
+fn is_name_of(text: &str, task: &TaskId) -> bool {
+    struct Rest<'t>(&'t str);
+    impl fmt::Write for Rest<'_> {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            self.0 = self.0.strip_prefix(part).ok_or(fmt::Error)?;
+            Ok(())
+        }
+    }
+    let mut rest = Rest(text);
+    write!(rest, "{task}").is_ok() && rest.0.is_empty()
 }
 
 #[cfg(test)]

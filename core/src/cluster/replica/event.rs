@@ -2,13 +2,11 @@
 
 use super::instance::SentInstance;
 use super::{Definitions, ReplicaFault};
-use crate::cluster::Event;
+use crate::cluster::{Cluster, Event};
 use crate::deployment::Deployment;
-use crate::instance::SandboxBase;
 use crate::node::brake::Held;
-use crate::node::{Node, NodeId, RetiredNode};
+use crate::node::{Node, RetiredNode};
 use crate::{App, AppId, Timestamp};
-use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -71,9 +69,9 @@ impl SentEvent {
     pub(super) fn event(
         &self,
         definition: &impl Fn(&(AppId, Timestamp)) -> Result<Arc<App>, ReplicaFault>,
-        bases: &OrdMap<NodeId, SandboxBase>,
+        cluster: &Cluster,
     ) -> Result<Event, ReplicaFault> {
-        let whole = |sent: &SentInstance| Ok(Arc::new(sent.instance(definition(&sent.app)?, bases)));
+        let whole = |sent: &SentInstance| Ok(Arc::new(sent.instance(definition(&sent.app)?, cluster)));
         Ok(match self {
             Self::App { app, uri } => Event::AppChanged { app: definition(app)?, uri: uri.clone() },
             Self::Group { version } => Event::GroupChanged { version: *version },

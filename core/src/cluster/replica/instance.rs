@@ -3,8 +3,7 @@
 use crate::cluster::Cluster;
 use crate::health::Health;
 use crate::instance::{Condition, Goal, Observed, SandboxBase, Seat};
-use crate::{App, AppId, Instance, InstanceId, NodeId, TaskId, Timestamp};
-use imbl::OrdMap;
+use crate::{App, AppId, Instance, InstanceId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,15 +57,22 @@ impl SentInstance {
         }
     }
 
-    /// The instance, given what the sandboxes of each node have in common.
-    pub(super) fn instance(&self, app: Arc<App>, bases: &OrdMap<NodeId, SandboxBase>) -> Instance {
-        let base = self.seat.as_ref().and_then(|seat| bases.get(&seat.node));
+    /// The instance as a part of `cluster`: with the ids of its app and its node that are there already, and
+    /// what the sandboxes of the node have in common.
+    pub(super) fn instance(&self, app: Arc<App>, cluster: &Cluster) -> Instance {
+        let mut seat = self.seat.clone();
+        if let Some(seat) = &mut seat
+            && let Some((node, _)) = cluster.nodes.get_key_value(&seat.node)
+        {
+            seat.node = node.clone();
+        }
+        let base = seat.as_ref().and_then(|seat| cluster.sandbox_bases.get(&seat.node));
         Instance {
-            id: self.id.clone(),
+            id: InstanceId::new(&app.id, self.id.uuid()),
             app,
             incarnation: self.incarnation,
             goal: self.goal,
-            seat: self.seat.clone(),
+            seat,
             condition: self.condition,
             since: self.since,
             staged_at: self.staged_at,
@@ -156,10 +162,8 @@ impl Cluster {
         {
             load.give_back(&before.id, &before.app, seat);
         }
-        if let Some(after) = after
-            && let Some(seat) = &after.seat
-        {
-            self.loads.entry(seat.node.clone()).or_default().take(&after.id, &after.app, seat);
+        if let Some(after) = after {
+            self.occupy_one(after);
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Trees<'a> {
     pub(crate) by_field: Vec<(u32, &'a Tree)>,
     /// Fields that group nodes which are liked alike.
     pub(crate) classes: Vec<u32>,
+    /// The classes have no trees of their own: they are picked out of all nodes.
+    pub(crate) picks: bool,
     /// Fields that all nodes of a class have the same value of.
     pub(crate) shared: Vec<u32>,
 }
@@ -36,6 +38,8 @@ enum Plan<'a> {
     Values(usize, &'a Tree),
     /// The trees of the nodes that are liked alike, by values of this field.
     Classes(u32, &'a Tree),
+    /// The same, picked out of the trees of the roles.
+    Picked(u32),
 }
 
 /// Finds up to `count` seats; fewer when no node accepts one more.
@@ -58,10 +62,10 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
     let (tree, leader) = match plan {
         Plan::Values(index, tree) => (tree, index),
         Plan::Classes(_, tree) => (tree, ALL),
-        Plan::Roles | Plan::List(_) => (trees.all, ALL),
+        Plan::Roles | Plan::List(_) | Plan::Picked(_) => (trees.all, ALL),
     };
     // Nodes of a class are refused together by what all of them share.
-    let class = if let Plan::Classes(field, _) = plan { Some(field) } else { None };
+    let class = if let Plan::Classes(field, _) | Plan::Picked(field) = plan { Some(field) } else { None };
     let wishes = !trial.filter.wishes.is_empty();
     // A GROUP_BY that rules the streams is handled by letting streams wait; any other change of
     // what is accepted needs a new plan.
@@ -186,6 +190,9 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
         {
             return list(index);
         }
+        if let Some(class) = trees.classes.first().filter(|_| trees.picks) {
+            return Plan::Picked(*class);
+        }
         let classes = || trees.classes.iter().find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).copied());
         return match classes() {
             Some((field, tree)) => Plan::Classes(field, tree),
@@ -225,13 +232,17 @@ pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(u32) -> bool) -> boo
     }
 }
 
+/// The groups of all nodes that may be used, for packing.
+fn packed(trial: &Trial<'_>) -> impl Iterator<Item = (u32, bool)> {
+    trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)))
+}
+
 /// The streams of a plan, and the value of each where a constraint leads them.
 fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut Cost) -> (Vec<Stream<'s>>, Vec<u32>) {
     match plan {
         Plan::Roles => {
             if trial.strategy == Strategy::Binpack {
-                let groups = trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)));
-                return (vec![Stream::of_packing(trees.all, groups, trial, |_| true)], Vec::new());
+                return (vec![Stream::of_packing(trees.all, packed(trial), trial, |_| true)], Vec::new());
             }
             let of = |role: &u32| Stream::of_tree(trees.all, *role, Others::OfRole(*role), ALL);
             (trial.roles.iter().map(of).collect(), Vec::new())
@@ -274,6 +285,22 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
             let values: Vec<u32> = all.filter(|value| tree.root(*value) != NONE).collect();
             let of = |value: &u32| Stream::of_tree(tree, *value, Others::Among(&field.members[*value as usize]), ALL);
             (values.iter().map(of).collect(), values)
+        }
+        Plan::Picked(number) => {
+            let field = trial.fields.get(*number);
+            cost.scans += field.len() as u64;
+            // Nodes without any of the fields have a value too: that they have none.
+            let mut of_roles = (Vec::new(), Vec::new());
+            for value in (0..field.len() as u32).filter(|value| !field.members[*value as usize].is_empty()) {
+                let streams: Vec<Stream<'s>> = if trial.strategy == Strategy::Binpack {
+                    vec![Stream::of_packing(trees.all, packed(trial), trial, |slot| field.value(slot) == value)]
+                } else {
+                    trial.roles.iter().map(|role| Stream::of_tree(trees.all, *role, Others::OfRole(*role), ALL)).collect()
+                };
+                of_roles.1.resize(of_roles.1.len() + streams.len(), value);
+                of_roles.0.extend(streams.into_iter().map(|stream| stream.picking(field, value)));
+            }
+            of_roles
         }
     }
 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Most values of a field that are followed with one tree each.
 const FEW_VALUES_MAX: usize = 1_024;
+/// Most values of a field that tells a few groups of nodes apart.
+const COARSE_VALUES_MAX: usize = 4;
 /// Patterns remembered per field; at the limit all are forgotten and evaluated anew when needed.
 pub(crate) const PATTERNS_MAX: usize = 256;
 
@@ -83,6 +85,12 @@ impl Field {
     /// Whether it is worth while to tell all nodes apart by it: not when it has nearly a value per node.
     pub(crate) fn has_few_values(&self, nodes: usize) -> bool {
         self.len() <= FEW_VALUES_MAX.min(nodes / 2)
+    }
+
+    /// Whether patterns alone tell a few groups of nodes apart by it, so that going through all nodes once for
+    /// each of these is little.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.reading.is_verdict() && self.texts.len() <= COARSE_VALUES_MAX
     }
 
     /// How many nodes have the field.

@@ -101,8 +101,12 @@ impl Ledger {
         for node in cluster.nodes.values() {
             ledger.upsert_node(node);
         }
+        // Ids of nodes are shared, so that most are known by where their text lies.
+        let mut met: Map<usize, u32> = Map::default();
         for instance in cluster.instances.values() {
-            ledger.allocate(instance);
+            let Some(seat) = &instance.seat else { continue };
+            let slot = *met.entry(seat.node.address()).or_insert_with(|| ledger.rows.ensure(&seat.node));
+            ledger.seat_at(slot, &instance.id, &instance.app, seat, counts(instance), true);
         }
         for (node, promise) in &cluster.promises {
             ledger.promise(node, Some(promise));
@@ -181,6 +185,10 @@ impl Ledger {
     /// constraints (marathon.md 1.9). Not journaled: [`Ledger::apply`] is.
     pub fn seat(&mut self, id: &InstanceId, app: &App, seat: &Seat, counts: bool, more: bool) {
         let slot = self.slot_of(seat);
+        self.seat_at(slot, id, app, seat, counts, more);
+    }
+
+    fn seat_at(&mut self, slot: u32, id: &InstanceId, app: &App, seat: &Seat, counts: bool, more: bool) {
         self.rows.seat(slot, app, seat, more);
         self.changes.note(slot, self.rows.hot.len());
         if !self.tallies.contains_key(&app.id) {

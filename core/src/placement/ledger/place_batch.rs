@@ -109,20 +109,22 @@ impl Ledger {
             // Of the joined fields the first that has few values is enough.
             let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());
             let class = asks.classes.iter().copied().find(few);
-            let wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
+            let mut wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
                 (_, false) => class.into_iter().collect(),
                 (true, true) => Vec::new(),
                 // A field with nearly a value per node is served by the counters alone.
                 (false, true) => asks.demanded().filter(few).take(FIELDS_FOLLOWED_MAX).collect(),
             };
             let kind = |field| Kind { field, packs, lens: trial.rows.lens() };
+            wanted.retain(|number| !self.views.picks(&kind(Some(*number)), count, trial.rows, fields, changes));
             for number in &wanted {
                 self.views.sync(&kind(Some(*number)), trial.rows, fields, changes, cost);
             }
             // The order of all nodes is kept up to date only when it may be needed.
             let led = batch::is_led(&trial.filter, |number| wanted.contains(&number));
             let wishes = !trial.filter.wishes.is_empty();
-            let all = if packs { !wishes || class.is_none() } else { !wishes && !led };
+            let picks = class.is_some() && wanted.is_empty();
+            let all = picks || if packs { !wishes || class.is_none() } else { !wishes && !led };
             if all {
                 self.views.sync(&kind(None), trial.rows, fields, changes, cost);
             }
@@ -131,6 +133,7 @@ impl Ledger {
                 all: self.views.get(&kind(None)).filter(|_| all).unwrap_or_else(|| self.views.none()),
                 by_field: by_field.collect(),
                 classes: class.into_iter().collect(),
+                picks,
                 shared: class.map_or_else(Vec::new, |class| asks.shared(class)),
             };
             seats = batch::run(&mut trial, &trees, count.min(SEATS_MAX), salt, cost);

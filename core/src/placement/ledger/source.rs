@@ -48,6 +48,15 @@ impl Reading {
         }
     }
 
+    /// Whether patterns say all of it.
+    pub(crate) fn is_verdict(&self) -> bool {
+        match self {
+            Self::Named(_) => false,
+            Self::Verdict(..) => true,
+            Self::Joined(parts) => parts.iter().all(Self::is_verdict),
+        }
+    }
+
     /// The value on a node; nothing when the node does not have the field.
     pub(crate) fn value<'n>(&self, node: &'n Node) -> Option<Cow<'n, str>> {
         match self {

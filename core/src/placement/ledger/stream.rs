@@ -7,6 +7,7 @@
 use super::Strategy;
 use super::browse::Browse;
 use super::cost::Cost;
+use super::field::Field;
 use super::tree::{NONE, Tree};
 use super::trial::{ALL, Score, Trial};
 use std::cmp::Reverse;
@@ -34,6 +35,8 @@ pub(crate) struct Stream<'a> {
     others: Others<'a>,
     /// Constraint that is looked after for the whole stream.
     except: usize,
+    /// Only nodes with this value of a field.
+    picked: Option<(&'a Field, u32)>,
     /// Where the pass over the tree has come to.
     cursor: u64,
     in_tree: bool,
@@ -57,6 +60,7 @@ impl<'a> Stream<'a> {
             lowest,
             others,
             except,
+            picked: None,
             cursor: 0,
             in_tree: true,
             found: VecDeque::new(),
@@ -85,6 +89,7 @@ impl<'a> Stream<'a> {
             lowest: NONE,
             others: Others::Among(&[]),
             except: ALL,
+            picked: None,
             cursor: 0,
             in_tree: true,
             found: VecDeque::new(),
@@ -96,6 +101,12 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Only the nodes with this value.
+    pub(crate) const fn picking(mut self, field: &'a Field, value: u32) -> Self {
+        self.picked = Some((field, value));
+        self
+    }
+
     /// The given nodes.
     pub(crate) fn of_list(slots: impl Iterator<Item = u32>, except: usize, trial: &Trial<'_>, cost: &mut Cost) -> Self {
         let heap: BinaryHeap<_> = slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect();
@@ -105,6 +116,7 @@ impl<'a> Stream<'a> {
             lowest: NONE,
             others: Others::Among(&[]),
             except,
+            picked: None,
             cursor: 0,
             in_tree: false,
             found: VecDeque::new(),
@@ -118,7 +130,8 @@ impl<'a> Stream<'a> {
 
     /// Finds the best node that accepts the task, from where the last one was found.
     pub(crate) fn advance(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
-        let (need, except) = (&trial.demand.need, self.except);
+        let (need, except, picked) = (&trial.demand.need, self.except, self.picked);
+        let picks = |slot| picked.is_none_or(|(field, value)| field.value(slot) == value);
         if self.in_tree && trial.strategy == Strategy::Binpack {
             self.advance_packing(tree, trial, cost);
             return;
@@ -135,7 +148,8 @@ impl<'a> Stream<'a> {
         }
         if self.in_tree {
             let fresh = trial.tally.nodes.is_empty();
-            let accept = &mut |slot| (fresh || trial.tally.same_app(slot) == 0) && trial.accepts(slot, except);
+            let alone = |slot| fresh || trial.tally.same_app(slot) == 0;
+            let accept = &mut |slot| picks(slot) && alone(slot) && trial.accepts(slot, except);
             // Most often the least loaded node will do, and no search is needed.
             let lowest = std::mem::replace(&mut self.lowest, NONE);
             cost.probes += u64::from(lowest != NONE);
@@ -181,7 +195,9 @@ impl<'a> Stream<'a> {
     /// The best of what this batch has touched and what it has not.
     fn advance_packing(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
         if self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !trial.accepts(slot, self.except)) {
-            let accept = &mut |slot| !trial.is_touched(slot) && trial.accepts(slot, self.except);
+            let picked = self.picked;
+            let picks = |slot| picked.is_none_or(|(field, value)| field.value(slot) == value);
+            let accept = &mut |slot| picks(slot) && !trial.is_touched(slot) && trial.accepts(slot, self.except);
             let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = std::iter::from_fn(&mut next)
                 .find(|(_, slot)| trial.accepts(*slot, self.except))
@@ -223,10 +239,12 @@ impl<'a> Stream<'a> {
 
     /// Nodes with instances of the app.
     fn collect(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
-        let rows = &trial.rows;
+        let (rows, picked) = (&trial.rows, self.picked);
+        let picks = |slot: &u32| picked.is_none_or(|(field, value)| field.value(*slot) == value);
         let heap: Vec<_> = match self.others {
             Others::OfRole(role) => {
-                let slots = trial.tally.nodes.keys().copied().filter(|slot| rows.hot[*slot as usize].role == role);
+                let is_of = |slot: &u32| rows.hot[*slot as usize].role == role && picks(slot);
+                let slots = trial.tally.nodes.keys().copied().filter(is_of);
                 slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect()
             }
             Others::Among(slots) => {
