@@ -227,7 +227,12 @@ impl Agent {
                 tracing::warn!("cannot remember the epoch: {error}");
             }
         } else if before > epoch {
-            tracing::warn!(epoch, newest = before, "an order of a deposed leader is ignored");
+            tracing::warn!(
+                epoch,
+                newest = before,
+                "an order of a deposed leader is ignored; if it leads because its store was put back to an earlier state, \
+                 see: orrery store reopen --help"
+            );
         }
         before <= epoch
     }

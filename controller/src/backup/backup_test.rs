@@ -177,9 +177,11 @@ async fn refusals_leave_everything_as_it_is() {
     assert_eq!(contents(&origin).await, contents(&target).await);
     assert_eq!(closed(&origin).await.unwrap(), None);
     assert!(epoch(&origin).await > epoch(&target).await);
-    assert!(reopen(&target, "c-2").await.is_err());
-    reopen(&target, CLUSTER).await.unwrap();
+    assert!(reopen(&target, "c-2", 1).await.is_err());
+    let before = epoch(&target).await;
+    reopen(&target, CLUSTER, 1).await.unwrap();
     assert_eq!(closed(&target).await.unwrap(), None);
+    assert!(epoch(&target).await > before + 1, "agents have met later leaders meanwhile");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::copy::{Copied, Source, Target, copy, digest};
 use super::export::cluster_id;
-use super::{BackupError, CLOSED_KEY, epoch_of};
+use super::{BackupError, CLOSED_KEY, epoch_of, next_epoch};
 use async_trait::async_trait;
 use bytes::Bytes;
 use orrery_core::cluster::{EPOCH_KEY, ROOT};
@@ -58,17 +58,24 @@ pub async fn closed(store: &dyn Store) -> Result<Option<Closed>, Error> {
     }))
 }
 
-/// Opens a closed store again, whatever the reason, if `cluster` is the one it holds.
+/// Opens a closed store again, whatever the reason, if `cluster` is the one it holds. Its next leader has a
+/// later epoch than any that agents may have met while the cluster was elsewhere, or before the store was put
+/// back to an earlier state: they ignore the orders of earlier ones.
 ///
 /// # Errors
 /// [`BackupError`].
-pub async fn reopen(store: &dyn Store, cluster: &str) -> Result<(), BackupError> {
+pub async fn reopen(store: &dyn Store, cluster: &str, now_seconds: u64) -> Result<(), BackupError> {
     let present = cluster_id(store).await?.ok_or(BackupError::Nothing)?;
     if present != cluster {
         let what = "the store holds";
         return Err(BackupError::OtherCluster { origin: cluster.to_owned(), what, other: present });
     }
-    store.transact(Transaction::new().delete(CLOSED_KEY)).await?;
+    let stored = store.get(EPOCH_KEY).await?;
+    let epoch = epoch_of(stored.as_ref().map(|entry| entry.value.as_ref()));
+    let revision = stored.map_or(Revision::NONE, |entry| entry.mod_revision);
+    let later = next_epoch(epoch, epoch, now_seconds).to_string();
+    // Whoever leads is deposed by the same step.
+    store.transact(Transaction::new().expect_revision(EPOCH_KEY, revision).put(EPOCH_KEY, later).delete(CLOSED_KEY)).await?;
     Ok(())
 }
 

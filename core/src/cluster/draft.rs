@@ -199,6 +199,8 @@ impl Draft {
     /// Looks at every app again: this controller leads from now on, or has read the store anew.
     pub fn wake_all(&mut self) {
         self.cluster.led_since = self.now;
+        // What was lost under the leader before may have to be held.
+        self.nodes_moved = true;
         self.part_rivals();
         self.adopt_volumes();
         self.dirty_apps.extend(self.cluster.apps.keys().cloned());

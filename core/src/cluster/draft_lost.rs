@@ -160,11 +160,21 @@ impl Draft {
         if !std::mem::take(&mut self.nodes_moved) && !over {
             return;
         }
-        let before = self.cluster.brake.take();
-        let away = self.cluster.away.iter().filter_map(|id| self.cluster.nodes.get(id)).map(AsRef::as_ref);
-        let present = self.cluster.nodes.len() - self.cluster.away.len();
-        let held = brake::brake(&self.cluster.brake_settings, before.as_deref(), self.cluster.led_since, present, away, self.now)
-            .map(Arc::new);
+        let cluster = &self.cluster;
+        let away = || cluster.away.iter().filter_map(|id| cluster.nodes.get(id)).map(AsRef::as_ref);
+        let settings = &cluster.brake_settings;
+        let resumed = || settings.holding.map(|holding| Arc::new(Held::resumed(&holding, away(), cluster.nodes.len())));
+        let before = cluster.brake.clone().or_else(resumed);
+        let present = cluster.nodes.len() - cluster.away.len();
+        let held = brake::brake(settings, before.as_deref(), cluster.led_since, present, away(), self.now).map(Arc::new);
+        let stored = match (&settings.holding, &held) {
+            (None, Some(held)) => Some(Some(held.holding(away()))),
+            (Some(_), None) => Some(None),
+            _ => None,
+        };
+        if let Some(holding) = stored {
+            self.put_brake_settings(BrakeSettings { holding, ..self.cluster.brake_settings.clone() });
+        }
         match (&before, &held) {
             (None, Some(held)) => self.events.push(Event::BrakeEngaged { held: Arc::clone(held) }),
             (Some(before), None) => {

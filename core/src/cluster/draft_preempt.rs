@@ -11,8 +11,8 @@ use crate::deployment::minimum_serving;
 use crate::instance::{Condition, Goal, Instance};
 use crate::node::{Bundle, NodeId};
 use crate::placement::victims::{Price, Tenant, Want, choose};
-use crate::placement::{Promise, Refusals};
-use crate::{AppId, InstanceId};
+use crate::placement::{HOST_PORTS, Promise, Refusals, TASK_PLACES};
+use crate::{AppId, InstanceId, Scalar};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Draft {
     /// Makes room for `missing` instances of `app` that fit nowhere, and says so in `refusals`.
     pub(super) fn preempt(&mut self, app: &Arc<App>, missing: usize, mut refusals: Refusals) -> Refusals {
         self.check_promises(&app.id);
-        let promised = self.cluster.promises.values().filter(|promise| promise.app == app.id);
+        let promised = self.cluster.promises.values().filter(|promise| promise.app == app.id && !promise.moves);
         let promised: usize = promised.map(|promise| promise.count as usize).sum();
         let mut found = promised.min(missing);
         let mut budgets = Budgets::new();
@@ -45,7 +45,8 @@ impl Draft {
             found += 1;
         }
         if found > 0 {
-            let nodes = self.cluster.promises.iter().filter(|(_, promise)| promise.app == app.id).map(|(node, _)| node.as_str());
+            let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == app.id && !promise.moves);
+            let nodes = promised.map(|((node, _), _)| node.as_str());
             let nodes: Vec<&str> = nodes.take(3).collect();
             refusals.hint = Some(format!(
                 "room for {found} is being made on {} by stopping tasks of lower priority than {}",
@@ -72,20 +73,39 @@ impl Draft {
             self.stop_instance(victim, Goal::Restarted, &because);
         }
         self.preempted += victims.len();
-        self.put_promise(&node, Some(Promise { app: app.id.clone(), count: 1, each: Bundle::of(app) }));
+        self.put_promise(&node, &app.id, Some(Promise::of(app)));
         true
+    }
+
+    /// Keeps room on a node for one more instance of `app` whose predecessor stops elsewhere.
+    pub(super) fn keep_room(&mut self, app: &App, node: &NodeId) {
+        let before = self.cluster.promises.get(&(node.clone(), app.id.clone())).filter(|promise| promise.moves);
+        let count = before.map_or(0, |promise| promise.count) + 1;
+        self.put_promise(node, &app.id, Some(Promise { count, moves: true, ..Promise::of(app) }));
+    }
+
+    /// Instances of an app for which room is kept until their predecessors have stopped elsewhere.
+    pub(super) fn moving_in(&self, app: &AppId) -> usize {
+        let promises = self.cluster.promises.values().filter(|promise| promise.app == *app && promise.moves);
+        promises.map(|promise| promise.count as usize).sum()
     }
 
     /// What it would take to make room on a node.
     fn offer(&mut self, app: &Arc<App>, node: NodeId, budgets: &mut Budgets) -> Option<Offer> {
         let room = self.ledger_for(app).free_for(app, &node);
         let here = self.instances_on(&node);
-        let fixed: BTreeSet<u16> = app.ports().iter().filter_map(|request| request.host_port).filter(|port| *port != 0).collect();
-        let mut want = Want { need: Bundle::of(app), room, ports: BTreeSet::new() };
-        let mut tenants = Vec::new();
+        let wanted = Promise::of(app);
+        if !self.ledger_for(app).offers(&node, &wanted.ports) {
+            return None;
+        }
+        let fixed: BTreeSet<u16> = wanted.ports.iter().copied().collect();
+        let mut want = Want { need: counted(wanted.each, wanted.requests), room, ports: BTreeSet::new() };
+        let (mut tenants, mut is_leaving) = (Vec::new(), false);
         for instance in &here {
             let ports = instance.seat.as_ref().map(|seat| seat.host_ports.to_vec()).unwrap_or_default();
+            let taken = ports.iter().filter(|port| **port != 0).count() as u32;
             let dying = instance.goal != Goal::Running;
+            is_leaving |= dying;
             if !dying {
                 want.ports.extend(ports.iter().filter(|port| fixed.contains(port)));
             }
@@ -93,7 +113,7 @@ impl Draft {
                 continue;
             }
             if dying {
-                want.room = want.room.plus(&Bundle::of(&instance.app));
+                want.room = want.room.plus(&counted(Bundle::of(&instance.app), taken));
             } else if is_victim(instance, app) {
                 if !budgets.contains_key(instance.app_id()) {
                     budgets.insert(instance.app_id().clone(), self.spare(instance.app_id()));
@@ -103,13 +123,15 @@ impl Draft {
                     priority: instance.app.placement.priority,
                     serving: instance.is_serving(),
                     staged_at: instance.staged_at,
-                    takes: Bundle::of(&instance.app),
+                    takes: counted(Bundle::of(&instance.app), taken),
                     ports,
                 });
             }
         }
         let (price, victims) = choose(&want, &tenants, budgets)?;
-        (victims.len() <= PREEMPTED_MAX - self.preempted).then_some(Offer { node, price, victims })
+        // Without anybody to stop or to wait for, it is something else that the node refuses.
+        let comes = is_leaving || !victims.is_empty();
+        (comes && victims.len() <= PREEMPTED_MAX - self.preempted).then_some(Offer { node, price, victims })
     }
 
     /// How many more serving instances of an app may stop.
@@ -119,46 +141,62 @@ impl Draft {
     }
 
     /// Keeps room on a node for an app, or no more.
-    fn put_promise(&mut self, node: &NodeId, promise: Option<Promise>) {
+    fn put_promise(&mut self, node: &NodeId, app: &AppId, promise: Option<Promise>) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.promise(node, promise.as_ref());
+            ledger.promise(node, app, promise.as_ref());
         }
+        let place = (node.clone(), app.clone());
         if let Some(promise) = promise {
-            self.cluster.promises.insert(node.clone(), promise);
-        } else {
-            self.cluster.promises.remove(node);
+            self.cluster.promises.insert(place, promise);
+        } else if self.cluster.promises.remove(&place).is_some() {
             self.capacity_freed = true;
         }
     }
 
+    /// The nodes on which room is kept for an app.
+    fn promised_on(&self, app: &AppId, meant: impl Fn(&NodeId, &Promise) -> bool) -> Vec<NodeId> {
+        let promises = self.cluster.promises.iter();
+        promises.filter(|((node, of), promise)| of == app && meant(node, promise)).map(|((node, _), _)| node.clone()).collect()
+    }
+
     /// Ends promises that cannot be kept: nothing is stopping there any more, or the node is away.
     fn check_promises(&mut self, app: &AppId) {
-        let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == *app);
-        let vain: Vec<NodeId> = promised.map(|(node, _)| node.clone()).filter(|node| !self.is_kept(node)).collect();
-        for node in vain {
-            self.put_promise(&node, None);
+        for node in self.promised_on(app, |node, promise| !self.is_kept(node, promise)) {
+            self.put_promise(&node, app, None);
         }
     }
 
-    fn is_kept(&self, node: &NodeId) -> bool {
+    fn is_kept(&self, node: &NodeId, promise: &Promise) -> bool {
         self.cluster.nodes.get(node).is_some_and(|node| node.accepts_tasks())
-            && self.instances_on(node).iter().any(|instance| instance.goal != Goal::Running)
+            && (promise.moves || self.instances_on(node).iter().any(|instance| instance.goal != Goal::Running))
     }
 
     /// An instance of `app` got its seat.
     pub(super) fn keep_promise(&mut self, app: &AppId, node: &NodeId) {
-        if self.cluster.promises.get(node).is_some_and(|promise| promise.app == *app) {
-            self.put_promise(node, None);
-        }
+        let Some(promise) = self.cluster.promises.get(&(node.clone(), app.clone())).cloned() else { return };
+        let left = Promise { count: promise.count - 1, ..promise };
+        self.put_promise(node, app, Some(left).filter(|promise| promise.count > 0));
     }
 
-    /// Nothing of `app` waits any more.
+    /// Nothing of `app` waits any more. Those that are on their way to other nodes will.
     pub(super) fn forget_promises(&mut self, app: &AppId) {
-        let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == *app);
-        for node in promised.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
-            self.put_promise(&node, None);
+        if self.cluster.promises.is_empty() {
+            return;
+        }
+        let leaves = |instance: &Arc<Instance>| instance.seat.is_some() && instance.goal != Goal::Running;
+        let leaving = self.cluster.instances_of(app).any(leaves);
+        for node in self.promised_on(app, |_, promise| !(promise.moves && leaving)) {
+            self.put_promise(&node, app, None);
         }
     }
+}
+
+/// Amounts with host ports and a place for a task among them.
+fn counted(mut amounts: Bundle, ports: u32) -> Bundle {
+    for (name, count) in [(HOST_PORTS, ports), (TASK_PLACES, 1)] {
+        amounts.custom.insert(name.to_owned(), Scalar::from_units(i64::from(count)));
+    }
+    amounts
 }
 
 /// Whether an instance may be stopped for one of `app`.

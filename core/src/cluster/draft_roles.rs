@@ -9,16 +9,19 @@ use crate::{App, AppId, Fault, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Seats an app of one role gets in a turn while other roles wait as well.
+/// Most seats an app of one role gets in a turn while other roles wait as well.
 pub(super) const TURN_SEATS: usize = 64;
+/// By so much, in millionths of the cluster, a role may come ahead of the next one in a turn, or by one task: in
+/// a large cluster many seats at a time are found much faster, and in a small one 64 may be all there are.
+const AHEAD_MAX: i128 = 1_000;
 /// Milliseconds of waiting that count as one step of priority.
 const AGEING_MS: i64 = 60_000;
 /// Most steps of priority that waiting is worth: more than any priority given.
 const AGEING_MAX: i64 = 2_001;
 
-/// Who is next: least share of the role by its weight, then highest priority, ageing included, then
-/// who has waited longest, then the id.
-pub(super) type Turn = (i128, i64, Timestamp, AppId);
+/// Who is next: least share of the role at the top by its weight, then of the roles below it, then highest
+/// priority, ageing included, then who has waited longest, then the id.
+pub(super) type Turn = (Vec<i128>, i64, Timestamp, AppId);
 
 /// The quota that a role is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,10 +196,21 @@ impl Draft {
     pub(super) fn turn(&self, id: &AppId, total: Option<&crate::role::Amounts>) -> Turn {
         let since = self.cluster.pending.get(id).map_or(self.now, |pending| pending.since);
         let aged = (self.now.millis_since(since) / AGEING_MS).clamp(0, AGEING_MAX);
-        let Some(app) = self.cluster.app(id) else { return (0, i64::MIN, since, id.clone()) };
+        let Some(app) = self.cluster.app(id) else { return (Vec::new(), i64::MIN, since, id.clone()) };
         let usage = self.ledger.as_ref().map(Ledger::usage).zip(total);
-        let share = usage.map_or(0, |(usage, total)| usage.weighted_share(app, total, &self.cluster.roles));
-        (share, -(i64::from(app.placement.priority) + aged), since, id.clone())
+        let shares = usage.map_or_else(Vec::new, |(usage, total)| usage.weighted_shares(app, total, &self.cluster.roles));
+        (shares, -(i64::from(app.placement.priority) + aged), since, id.clone())
+    }
+
+    /// How many seats an app gets now that it is its turn and `next` follows: until its role has as much as that
+    /// of the next.
+    pub(super) fn turn_seats(&self, turn: &Turn, next: &Turn, total: &crate::role::Amounts) -> usize {
+        let Some(app) = self.cluster.app(&turn.3) else { return TURN_SEATS };
+        let steps = crate::role::Usage::weighted_step(app, total, &self.cluster.roles);
+        let apart = turn.0.iter().zip(&next.0).position(|(mine, theirs)| mine != theirs);
+        let lack = apart.map_or(0, |level| next.0[level] - turn.0[level]);
+        let step = steps.get(apart.unwrap_or(0)).copied().unwrap_or(1);
+        usize::try_from(lack / step + (AHEAD_MAX / step).max(1)).map_or(TURN_SEATS, |seats| seats.clamp(1, TURN_SEATS))
     }
 
     /// What the cluster has to share out, when more than one role wants some of it.

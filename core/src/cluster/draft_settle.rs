@@ -79,7 +79,6 @@ impl Draft {
     fn settle_in_turns(&mut self, apps: &mut BTreeSet<AppId>, most: usize) -> bool {
         let total = self.contended(apps);
         let basis = total.as_ref();
-        let seats = if total.is_some() { TURN_SEATS } else { usize::MAX };
         let mut turns: BinaryHeap<Reverse<Turn>> = apps.iter().map(|id| Reverse(self.turn(id, basis))).collect();
         while let Some(Reverse(turn)) = turns.pop() {
             if self.touched.len() >= most {
@@ -90,6 +89,11 @@ impl Draft {
                 turns.push(Reverse(now));
                 continue;
             }
+            let seats = match (basis, turns.peek()) {
+                (Some(total), Some(Reverse(next))) => self.turn_seats(&turn, next, total),
+                (Some(_), None) => TURN_SEATS,
+                (None, _) => usize::MAX,
+            };
             let id = turn.3;
             let (at, again) = self.settle_app(&id, seats);
             self.cluster.alarms.set(&id, at);
@@ -181,14 +185,19 @@ impl Draft {
         self.dirty_apps.remove(&app.id);
     }
 
-    /// Stops instances that have to leave their nodes, as many as there are seats for elsewhere.
+    /// Stops instances that have to leave their nodes, as many as there are seats for elsewhere, which are kept
+    /// for their successors.
     fn stop_if_room(&mut self, app: &Arc<App>, instances: &[InstanceId]) -> bool {
         if instances.is_empty() {
             self.cluster.stranded.remove(&app.id);
             return false;
         }
-        let (seats, refusals) = self.find_seats(app, instances.len());
-        for instance in instances.iter().take(seats.len()) {
+        // Those that are stopping have their seats already.
+        let before = self.moving_in(&app.id);
+        let (seats, refusals) = self.find_seats(app, before + instances.len());
+        let seats = seats.get(before..).unwrap_or_default();
+        for (instance, seat) in instances.iter().zip(seats) {
+            self.keep_room(app, &seat.node);
             self.stop_instance(instance, Goal::Decommissioned, KillReason::Drained.sentence());
         }
         match refusals {

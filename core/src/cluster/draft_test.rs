@@ -180,6 +180,13 @@ impl World {
         self.step(|draft| draft.register(facts, reports));
     }
 
+    /// A controller leads that knows only what is stored.
+    fn lead_anew(&mut self) {
+        self.cluster = Cluster::load(self.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), self.now()).0;
+        self.replica = self.cluster.clone();
+        self.ledger = None;
+    }
+
     fn tell(&self, task: &TaskId, condition: Condition, reason: Option<FailureReason>) -> TaskReport {
         let started = Timestamp::from_millis(self.now - 10_000);
         TaskReport {
@@ -759,12 +766,33 @@ fn the_brake_ends_when_enough_nodes_return_and_gives_their_tasks_back() {
 }
 
 #[test]
+fn the_brake_holds_when_all_controllers_start_anew() {
+    for pause in [3_000, 3_600_000] {
+        let mut world = world_with(4, app("/a", 8, 100));
+        let before = world.agents.clone();
+        world.step(|draft| (0..4).for_each(|number| draft.disconnect_node(&node(number))));
+        world.step(|draft| (0..4).for_each(|number| draft.lose_node(&node(number))));
+        assert!(world.cluster.brake.is_some());
+        world.now += pause;
+        world.lead_anew();
+        world.step(Draft::wake_all);
+        assert_eq!(world.cluster.brake.as_ref().map(|held| held.missing.len()), Some(4));
+        for number in 0..4 {
+            world.come_back(number);
+            world.now += 500;
+        }
+        world.run();
+        assert_eq!((world.running("/a"), world.cluster.brake.is_some()), (8, false));
+        assert_eq!(world.cluster.brake_settings.holding, None, "nothing of it stays in the store");
+        assert_eq!(world.agents, before, "no task was started or stopped");
+    }
+}
+
+#[test]
 fn a_drain_empties_a_node_and_survives_a_new_leader() {
     let mut world = world_with(3, app("/a", 6, 100));
     world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Deactivate)).unwrap();
-    world.cluster = Cluster::load(world.store.iter().map(|(key, value)| (key.as_str(), value.as_slice())), world.now()).0;
-    world.replica = world.cluster.clone();
-    world.ledger = None;
+    world.lead_anew();
     (0..3).for_each(|number| world.come_back(number));
     world.step(Draft::wake_all);
     world.run();
@@ -787,6 +815,32 @@ fn a_drain_without_room_waits_and_says_why_until_its_deadline() {
     assert_eq!(world.wake_at, Some(deadline));
     world.run();
     assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (1, "drained"));
+}
+
+#[test]
+fn a_drain_stops_nothing_for_a_seat_that_another_app_is_to_have() {
+    let mut world = World::new(2);
+    world.step(|draft| draft.deactivate_node(&node(1))).unwrap();
+    let exclusive = |id| {
+        let mut app = app(id, 1, 1500);
+        app.upgrade_strategy.minimum_health_capacity = Scalar::ZERO;
+        app.upgrade_strategy.maximum_over_capacity = Scalar::ZERO;
+        app
+    };
+    let apps = ["/a", "/b"].map(|id| AppEdit::Create(exclusive(id)));
+    world.step(|draft| draft.edit(apps.into(), false, "")).unwrap();
+    world.run();
+    world.step(|draft| draft.reactivate_node(&node(1))).unwrap();
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/filler", 1, 2000))], false, "")).unwrap();
+    world.run();
+    world.step(|draft| draft.drain_node(&node(0), None, AfterDrain::Deactivate)).unwrap();
+    let stopping = world.cluster.instances.values().filter(|instance| instance.goal != Goal::Running).count();
+    assert_eq!(stopping, 1, "there is room for one of them");
+    // Nobody else takes the room before its successor comes.
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/late", 1, 1500))], false, "")).unwrap();
+    world.run();
+    assert_eq!((world.running("/a") + world.running("/b"), world.running("/late")), (2, 0));
+    assert!(world.cluster.promises.is_empty());
 }
 
 #[test]

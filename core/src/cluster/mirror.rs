@@ -2,7 +2,8 @@
 
 use super::app_record::AppRecord;
 use super::load::LoadFault;
-use super::page::{Line, decode};
+use super::page::Line;
+use super::pages::{self, Page, PageId};
 use super::{Cluster, LastFailure, keys, service_ports};
 use crate::deployment::Deployment;
 use crate::node::{Node, NodeDocument, NodeId, NodeRecord, NodeStatus};
@@ -11,11 +12,8 @@ use crate::role::Role;
 use crate::{App, AppId, Instance, InstanceId, Timestamp};
 use imbl::Vector;
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A page of instances: the app, and which of its pages.
-type PageId = (AppId, u32);
 
 /// Pages are taken after all that they refer to, and before what nobody may refer to any more goes.
 const PAGES_RANK: u8 = 3;
@@ -59,19 +57,18 @@ impl Mirror {
         let mut changes: Vec<(u8, &str, Option<&[u8]>)> =
             changes.into_iter().map(|(key, value)| (rank(key, value.is_some()), key, value)).collect();
         changes.sort_by_key(|(rank, _, _)| *rank);
-        let mut pages = Vec::new();
-        let mut met = HashSet::new();
-        for (rank, key, value) in changes {
-            if let Some(rest) = key.strip_prefix(keys::INSTANCES) {
-                pages.extend(self.page(key, rest, value, &mut met));
-                continue;
-            }
-            if rank > PAGES_RANK && !pages.is_empty() {
-                self.turn(std::mem::take(&mut pages));
-            }
-            self.entry(key, value, now);
+        let referred = changes.partition_point(|(rank, ..)| *rank < PAGES_RANK);
+        let pages = changes.partition_point(|(rank, ..)| *rank <= PAGES_RANK);
+        for (_, key, value) in &changes[..referred] {
+            self.entry(key, *value, now);
         }
-        self.turn(pages);
+        let read = pages::read(&self.cluster.nodes, &changes[referred..pages]);
+        let read = changes[referred..pages].iter().zip(read);
+        let turned = read.filter_map(|((_, key, value), read)| self.page(key, value.is_some(), read)).collect();
+        self.turn(turned);
+        for (_, key, value) in &changes[pages..] {
+            self.entry(key, *value, now);
+        }
     }
 
     fn read<T: DeserializeOwned>(&mut self, key: &str, value: Option<&[u8]>) -> Option<T> {
@@ -267,36 +264,15 @@ impl Mirror {
         }
     }
 
-    /// What a page says now. A damaged one is a fault and changes nothing. `met` are nodes that pages before
-    /// it named: a cluster has many more instances than nodes.
-    fn page(&mut self, key: &str, rest: &str, value: Option<&[u8]>, met: &mut HashSet<NodeId>) -> Option<(PageId, Vec<Line>)> {
+    /// A page that has been read. A damaged one is a fault and changes nothing.
+    fn page(&mut self, key: &str, put: bool, read: Result<Page, String>) -> Option<Page> {
         self.faults.remove(key);
-        let Some((app, number)) = keys::parse_page(rest) else {
-            if value.is_some() {
-                self.faults.insert(key.into(), "the key is no page of instances".into());
-            }
-            return None;
-        };
-        let nodes = &self.cluster.nodes;
-        let known = |text: &str| {
-            met.get(text).cloned().or_else(|| {
-                let (id, _) = nodes.get_key_value(text)?;
-                met.insert(id.clone());
-                Some(id.clone())
-            })
-        };
-        match value.map_or_else(|| Ok(Vec::new()), |value| decode(value, &app, number, known)) {
-            Ok(lines) => Some(((app, number), lines)),
-            Err(reason) => {
-                self.faults.insert(key.into(), reason);
-                None
-            }
-        }
+        read.map_err(|reason| put.then(|| self.faults.insert(key.into(), reason))).ok()
     }
 
     /// Replaces pages. What leaves a seat goes first: who comes may have a port that it had.
-    fn turn(&mut self, pages: Vec<(PageId, Vec<Line>)>) {
-        let mut coming: Vec<(PageId, Vec<Line>)> = Vec::with_capacity(pages.len());
+    fn turn(&mut self, pages: Vec<Page>) {
+        let mut coming: Vec<Page> = Vec::with_capacity(pages.len());
         for (page, lines) in pages {
             self.undefined.remove(&page);
             if self.cluster.instances.page(&page.0, page.1).next().is_none() {
@@ -330,7 +306,7 @@ impl Mirror {
         self.cluster.occupy(&seated);
     }
 
-    /// Puts the instance of a line, which is still to occupy its seat; none when its definition is missing.
+    /// The instance of a line, which is still to occupy its seat; none when its definition is missing.
     fn seat(&mut self, page: &PageId, line: Line, app: Option<Arc<App>>) -> Option<Arc<Instance>> {
         let Some(app) = app else {
             self.undefined.entry(page.clone()).or_default().push(line);
@@ -341,9 +317,7 @@ impl Mirror {
             self.undefined.entry(page.clone()).or_default().push(line.clone());
         }
         let lost_since = self.lost_since(&line.node);
-        let instance = Arc::new(line.seated(app, lost_since));
-        self.cluster.instances.insert(Arc::clone(&instance));
-        Some(instance)
+        Some(Arc::new(line.seated(app, lost_since)))
     }
 
     fn unseat(&mut self, id: &InstanceId) {

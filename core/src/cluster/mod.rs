@@ -34,6 +34,7 @@ mod load;
 mod mirror;
 mod occupancy;
 mod page;
+mod pages;
 mod pending;
 mod rebalance;
 mod replica;
@@ -106,15 +107,16 @@ pub struct Cluster {
     pub retired: OrdMap<NodeId, Arc<RetiredNode>>,
     /// What operators have decided about the mass-loss brake.
     pub brake_settings: BrakeSettings,
-    /// The mass-loss brake while it holds. Not stored.
+    /// The mass-loss brake while it holds. Only that it does is stored, with its settings.
     pub brake: Option<Arc<Held>>,
     /// When the present leader began: it has heard no node before. Not stored.
     pub led_since: Timestamp,
     /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them.
     /// Not stored.
     pub stranded: OrdMap<AppId, Arc<Refusals>>,
-    /// Room on nodes that is kept for apps for which tasks are being stopped. Not stored.
-    pub promises: OrdMap<NodeId, Promise>,
+    /// Room on nodes that is kept for apps for which tasks are being stopped, or whose own are stopped to move
+    /// there. Not stored.
+    pub promises: OrdMap<(NodeId, AppId), Promise>,
     /// Instances that move to other nodes to balance the cluster. Not stored: a new leader lets them be.
     pub moving: OrdMap<InstanceId, Target>,
     /// When apps must be looked at again. Not stored.

@@ -1,41 +1,69 @@
 //! Which node has what taken by whom, kept beside the instances.
 
 use super::Cluster;
+use super::instances::Instances;
 use crate::instance::{Instance, Seat};
 use crate::node::NodeId;
 use crate::placement::NodeLoad;
+use imbl::OrdMap;
 use std::sync::Arc;
+
+/// From so many instances on two threads share the work: a controller that starts cold waits for nothing else.
+const SHARED_MIN: usize = 20_000;
 
 impl Cluster {
     /// Notes what an instance holds of its node.
     pub(crate) fn occupy_one(&mut self, instance: &Instance) {
-        let Some(seat) = &instance.seat else { return };
-        match self.loads.get_mut(&seat.node) {
-            Some(load) => load.take(&instance.id, &instance.app, seat),
-            None => self.occupy_first(&seat.node, std::iter::once((seat, instance))),
+        if let Some(seat) = &instance.seat {
+            take(&mut self.loads, &seat.node, std::iter::once((seat, instance)));
         }
     }
 
-    /// Notes what instances hold of their nodes, those of a node together: each node is looked up once.
+    /// Adds instances, and notes what they hold of their nodes, those of a node together: each node is looked
+    /// up once.
     pub(crate) fn occupy(&mut self, instances: &[Arc<Instance>]) {
-        let seats = instances.iter().enumerate().filter_map(|(at, instance)| Some((instance.seat.as_ref()?.node.address(), at)));
-        // Ids are shared, and the order of nodes does not matter.
-        let mut by_node: Vec<(usize, usize)> = seats.collect();
-        by_node.sort_unstable();
-        for here in by_node.chunk_by(|(one, _), (next, _)| one == next) {
-            let here = here.iter().filter_map(|(_, at)| instances.get(*at));
-            let mut here = here.filter_map(|instance| Some((instance.seat.as_ref()?, &**instance))).peekable();
-            let Some((Seat { node, .. }, _)) = here.peek() else { continue };
-            match self.loads.get_mut(node) {
-                Some(load) => here.for_each(|(seat, instance)| load.take(&instance.id, &instance.app, seat)),
-                None => self.occupy_first(node, here),
-            }
+        let (known, loads) = (&mut self.instances, &mut self.loads);
+        if instances.len() < SHARED_MIN {
+            add(known, instances);
+            take_all(loads, instances);
+            return;
+        }
+        std::thread::scope(|both| {
+            both.spawn(|| take_all(loads, instances));
+            add(known, instances);
+        });
+    }
+}
+
+fn add(known: &mut Instances, instances: &[Arc<Instance>]) {
+    for instance in instances {
+        known.insert(Arc::clone(instance));
+    }
+}
+
+fn take_all(loads: &mut OrdMap<NodeId, NodeLoad>, instances: &[Arc<Instance>]) {
+    let seats = instances.iter().enumerate().filter_map(|(at, instance)| Some((instance.seat.as_ref()?.node.address(), at)));
+    // Ids are shared, and the order of nodes does not matter.
+    let mut by_node: Vec<(usize, usize)> = seats.collect();
+    by_node.sort_unstable();
+    for here in by_node.chunk_by(|(one, _), (next, _)| one == next) {
+        let here = here.iter().filter_map(|(_, at)| instances.get(*at));
+        let mut here = here.filter_map(|instance| Some((instance.seat.as_ref()?, &**instance))).peekable();
+        if let Some((Seat { node, .. }, _)) = here.peek().copied() {
+            take(loads, node, here);
         }
     }
+}
 
-    fn occupy_first<'a>(&mut self, node: &NodeId, instances: impl Iterator<Item = (&'a Seat, &'a Instance)>) {
-        let mut load = NodeLoad::default();
-        instances.for_each(|(seat, instance)| load.take(&instance.id, &instance.app, seat));
-        self.loads.insert(node.clone(), load);
+/// Notes what instances hold of one node.
+fn take<'a>(loads: &mut OrdMap<NodeId, NodeLoad>, node: &NodeId, instances: impl Iterator<Item = (&'a Seat, &'a Instance)>) {
+    let note = |load: &mut NodeLoad| instances.for_each(|(seat, instance)| load.take(&instance.id, &instance.app, seat));
+    match loads.get_mut(node) {
+        Some(load) => note(load),
+        None => {
+            let mut load = NodeLoad::default();
+            note(&mut load);
+            loads.insert(node.clone(), load);
+        }
     }
 }

@@ -110,6 +110,23 @@ fn roles_share_by_weight_what_is_not_enough_for_all() {
 }
 
 #[test]
+fn weights_count_however_few_tasks_there_is_room_for() {
+    let mut world = World::new(16);
+    world.step(|draft| draft.update_weights(vec![("b".into(), Scalar::from_units(3))])).unwrap();
+    world.create(vec![app("/one", Some("a"), 20), app("/three", Some("b"), 20)]);
+    assert_eq!((world.seated("/one"), world.seated("/three")), (4, 12));
+}
+
+#[test]
+fn roles_below_one_share_what_it_gets() {
+    let mut world = World::new(48);
+    let below = ["b/1", "b/2", "b/3"].map(|role| app(&format!("/in-{}", &role[2..]), Some(role), 48));
+    world.create([app("/alone", Some("a"), 48)].into_iter().chain(below).collect());
+    let seated = ["/alone", "/in-1", "/in-2", "/in-3"].map(|id| world.seated(id));
+    assert_eq!(seated, [24, 8, 8, 8]);
+}
+
+#[test]
 fn higher_priority_goes_first_and_waiting_raises_it() {
     let mut world = World::new(2);
     let mut urgent = app("/z", None, 2);
@@ -212,6 +229,52 @@ fn room_that_is_being_made_is_kept_and_given_up_with_its_app() {
     assert_eq!(world.cluster.promises.values().filter(|promise| promise.app.as_str() == "/urgent").count(), 0);
     world.obey();
     assert_eq!((world.seated("/quick"), world.seated("/batch")), (3, 1));
+}
+
+/// An app of a priority that needs certain ports and amounts of `licences`.
+fn particular(id: &str, priority: i32, ports: &[u16], licences: i64) -> App {
+    let mut app = ranked(id, priority, 1, 1, 0);
+    app.require_ports = true;
+    app.port_definitions =
+        ports.iter().map(|port| crate::app::PortDefinition { port: *port, ..crate::app::PortDefinition::default() }).collect();
+    if licences > 0 {
+        app.resources.insert("licences".into(), Scalar::from_units(licences));
+    }
+    app
+}
+
+#[test]
+fn ports_and_named_resources_that_are_being_freed_are_kept_too() {
+    for (ports, licences) in [([31_110, 31_111], 0), ([31_112, 31_113], 1)] {
+        let mut world = World::new(10);
+        let id = NodeId::parse("c-S0").unwrap();
+        let mut facts = world.cluster.nodes[&id].facts.clone();
+        facts.resources.custom.insert("licences".into(), Scalar::from_units(2));
+        world.step(|draft| draft.register(facts, Vec::new()));
+        world.create(vec![particular("/one", 0, &ports[..1], licences), particular("/two", 0, &ports[1..], licences)]);
+        world.obey();
+        world.create(vec![particular("/urgent", 10, if licences > 0 { &[] } else { &ports }, 2 * licences)]);
+        assert_eq!((world.stopping(), world.cluster.promises.len()), (2, 1));
+        world.obey();
+        assert_eq!((world.seated("/urgent"), world.seated("/one"), world.seated("/two")), (1, 0, 0), "{ports:?}");
+        let launches = world.cluster.instances.values().map(|instance| instance.incarnation).max();
+        assert_eq!(launches, Some(1), "nobody started again on what was to be free");
+    }
+}
+
+#[test]
+fn who_needs_what_no_stopping_gives_stops_nobody_and_is_promised_nothing() {
+    for ports in [vec![9_999], (0..1_100).map(|_| 0).collect()] {
+        let mut world = World::new(4);
+        world.create(vec![ranked("/low", 0, 2, 1, 0)]);
+        world.obey();
+        let mut urgent = particular("/urgent", 10, &ports, 0);
+        urgent.cpus = Scalar::from_units(3);
+        world.create(vec![urgent]);
+        assert_eq!((world.stopping(), world.cluster.promises.len()), (0, 0));
+        world.create(vec![ranked("/plain", 0, 2, 1, 0)]);
+        assert_eq!(world.seated("/plain"), 2, "what is free is for everybody");
+    }
 }
 
 #[test]

@@ -28,6 +28,18 @@ pub struct BrakeSettings {
     /// Lost nodes for which an operator released the brake; they count again once they returned.
     #[serde(default, skip_serializing_if = "OrdSet::is_empty")]
     pub released: OrdSet<NodeId>,
+    /// That it holds: controllers that all start anew must not replace what their predecessors held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holding: Option<Holding>,
+}
+
+/// What is stored of the brake while it holds; the nodes that are missing follow from their losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Since when.
+    pub since: Timestamp,
+    /// When the first of the nodes that made it hold vanished.
+    pub from: Timestamp,
 }
 
 const fn share() -> u8 {
@@ -36,7 +48,7 @@ const fn share() -> u8 {
 
 impl Default for BrakeSettings {
     fn default() -> Self {
-        Self { share: SHARE_DEFAULT, released: OrdSet::new() }
+        Self { share: SHARE_DEFAULT, released: OrdSet::new(), holding: None }
     }
 }
 
@@ -55,6 +67,19 @@ pub struct Held {
 }
 
 impl Held {
+    /// The brake as a leader finds it that has only what is stored: all that vanished since then and has not
+    /// been heard again is missing.
+    pub fn resumed<'a>(holding: &Holding, away: impl Iterator<Item = &'a Node>, of: usize) -> Self {
+        let missing = away.filter(|node| node.status == NodeStatus::Unreachable && node.since >= holding.from);
+        Self { since: holding.since, missing: missing.map(|node| node.facts.id.clone()).collect(), of, returning: None }
+    }
+
+    /// What is to be stored of it, given the nodes that are away.
+    pub fn holding<'a>(&self, away: impl Iterator<Item = &'a Node>) -> Holding {
+        let missing = away.filter(|node| self.missing.contains(&node.facts.id)).map(|node| node.since);
+        Holding { since: self.since, from: missing.min().unwrap_or(self.since) }
+    }
+
     /// When it lets go by itself, if no more nodes vanish.
     pub fn ends(&self) -> Option<Timestamp> {
         self.returning.map(|since| since.plus_millis(SETTLE_MS))

@@ -13,6 +13,7 @@ mod refusal;
 pub mod victims;
 
 pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, Promise, SEATS_MAX, Strategy};
+pub(crate) use ledger::{HOST_PORTS, TASK_PLACES};
 pub use load::NodeLoad;
 
 pub use pattern::is_pattern;

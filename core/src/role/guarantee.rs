@@ -27,23 +27,25 @@ impl Usage {
     /// rest would take what is guaranteed to others.
     pub fn guaranteed(&self, app: &App, count: usize, free: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Option<HeldBack> {
         let own = role_of(app, roles);
+        let is_mine = |name: &str| lineage(own).any(|mine| mine == name);
+        // What tasks of the app's own role take counts for those above it.
+        let others = roles.values().rev().filter(|role| !role.guarantees.is_empty() && !is_mine(&role.name));
         let mut unmet: BTreeMap<&str, Vec<(i128, &str)>> = BTreeMap::new();
-        for role in roles.values().filter(|role| !role.guarantees.is_empty()) {
-            // What tasks of the app's own role take counts for those above it.
-            if lineage(own).any(|name| name == role.name) {
-                continue;
-            }
+        let mut below: BTreeMap<(&str, &str), i128> = BTreeMap::new();
+        // In falling order those below come before those above, which hold back at least as much: what a role
+        // as a whole has already may be in other hands than those it is guaranteed to.
+        for role in others {
             let used = self.of_role(&role.name, roles);
             for (resource, guarantee) in &role.guarantees {
-                // A role above this one holds the same back already, unless it is above the app's role.
-                let mut above = lineage(&role.name).skip(1);
-                let covers = |name: &str| roles.get(name).is_some_and(|role| role.guarantees.contains_key(resource));
-                if above.any(|name| covers(name) && !lineage(own).any(|mine| mine == name)) {
+                let own_lack = i128::from(guarantee.thousandths()) - used.get(resource);
+                let lack = own_lack.max(below.remove(&(&*role.name, &**resource)).unwrap_or(0));
+                if lack <= 0 {
                     continue;
                 }
-                let lack = i128::from(guarantee.thousandths()) - used.get(resource);
-                if lack > 0 {
-                    unmet.entry(resource).or_default().push((lack, &role.name));
+                let covers = |name: &&str| roles.get(*name).is_some_and(|role| role.guarantees.contains_key(resource));
+                match lineage(&role.name).skip(1).find(|name| covers(name) && !is_mine(name)) {
+                    Some(above) => *below.entry((above, resource)).or_default() += lack,
+                    None => unmet.entry(resource).or_default().push((lack, &role.name)),
                 }
             }
         }
@@ -100,5 +102,10 @@ mod tests {
         (0..10).for_each(|_| usage.seat(&app("/p", Some("eng/prod")), true));
         assert_eq!(usage.guaranteed(&other, 11, &free, &roles), None);
         assert_eq!(usage.guaranteed(&other, 12, &free, &roles).unwrap().allowed, 11);
+        // What others below eng take is not what eng/prod is guaranteed.
+        let mut usage = Usage::default();
+        (0..10).for_each(|_| usage.seat(&app("/d", Some("eng/dev")), true));
+        let held = usage.guaranteed(&other, 9, &free, &roles).unwrap();
+        assert_eq!((held.allowed, held.amount), (5, Scalar::from_units(10)), "6 for eng/prod, 4 for web");
     }
 }

@@ -168,12 +168,22 @@ impl Usage {
         sum
     }
 
-    /// The dominant share of the role of `app` in `total` by its weight: who has least is next
-    /// (dominant resource fairness).
-    pub fn weighted_share(&self, app: &App, total: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> i128 {
-        let role = role_of(app, roles);
-        let weight = roles.get(role).map_or(1000, |role| i128::from(role.weight.thousandths()).max(1));
-        self.of_role(role, roles).dominant_share(total).saturating_mul(1000) / weight
+    /// The dominant shares in `total` of the role of `app` and of those above it, the highest first, each by its
+    /// weight: who has least is next (dominant resource fairness), first among the roles at the top, then among
+    /// those below the same one (platform.md 2.9).
+    pub fn weighted_shares(&self, app: &App, total: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Vec<i128> {
+        let share = |name| self.of_role(name, roles).dominant_share(total).saturating_mul(1000) / weight(name, roles);
+        let mut shares: Vec<i128> = lineage(role_of(app, roles)).map(share).collect();
+        shares.reverse();
+        shares
+    }
+
+    /// By how much one task of `app` raises each of its [`Usage::weighted_shares`].
+    pub fn weighted_step(app: &App, total: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Vec<i128> {
+        let task = Amounts::of_task(app).dominant_share(total).saturating_mul(1000);
+        let mut steps: Vec<i128> = lineage(role_of(app, roles)).map(|name| (task / weight(name, roles)).max(1)).collect();
+        steps.reverse();
+        steps
     }
 
     /// How many of `count` tasks the quotas of the app's role and of those above it allow, when not all.
@@ -200,6 +210,10 @@ impl Usage {
         }
         reached
     }
+}
+
+fn weight(role: &str, roles: &OrdMap<Arc<str>, Arc<Role>>) -> i128 {
+    roles.get(role).map_or(1000, |role| i128::from(role.weight.thousandths()).max(1))
 }
 
 #[cfg(test)]
@@ -250,7 +264,7 @@ mod tests {
         let mut usage = Usage::default();
         usage.seat(&app("/a", Some("heavy"), 20), true);
         usage.seat(&app("/b", Some("light"), 10), true);
-        let share = |role: &str| usage.weighted_share(&app("/x", Some(role), 1), &total, &roles);
+        let share = |role: &str| usage.weighted_shares(&app("/x", Some(role), 1), &total, &roles)[0];
         assert_eq!((share("heavy"), share("light"), share("new")), (50_000, 100_000, 0));
     }
 

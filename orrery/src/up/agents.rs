@@ -36,7 +36,10 @@ pub(crate) async fn start(
     let detected = detect_resources(data);
     let mut started = Agents { agents: Vec::new(), joins: Vec::new() };
     for index in 0..options.agents {
-        let id = nodes::node_id(cluster_id, index, |id| handle.cluster().retired.contains_key(id))?;
+        let cluster = handle.cluster();
+        // Machines that joined have credentials, and their own tasks run on them.
+        let is_taken = |id: &_| cluster.retired.contains_key(id) || cluster.trust.credentials.contains_key(id);
+        let id = nodes::node_id(cluster_id, index, is_taken)?;
         let facts = nodes::facts(options, index, id.clone(), &detected)?;
         let config = AgentConfig {
             data_dir: data.join(format!("agents/{index}")),

@@ -6,12 +6,13 @@ use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The id of node `index`: the first of its numbers that no decommissioned node has had.
-pub(crate) fn node_id(cluster_id: &str, index: u16, is_retired: impl Fn(&NodeId) -> bool) -> anyhow::Result<NodeId> {
+/// The id of node `index`: the first of its numbers that is not taken, by a decommissioned node or by a machine
+/// that joined with a token.
+pub(crate) fn node_id(cluster_id: &str, index: u16, is_taken: impl Fn(&NodeId) -> bool) -> anyhow::Result<NodeId> {
     let mut number = u64::from(index);
     loop {
         let id = NodeId::parse(&format!("{cluster_id}-S{number}"))?;
-        if !is_retired(&id) {
+        if !is_taken(&id) {
             return Ok(id);
         }
         number += u64::from(AGENTS_MAX);
@@ -134,9 +135,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_decommissioned_id_is_not_used_again() {
-        let retired = ["c-S1", "c-S65"];
-        let id = |index| node_id("c", index, |id| retired.contains(&id.as_str())).unwrap().to_string();
+    fn an_id_of_another_node_is_not_used() {
+        let taken = ["c-S1", "c-S65"];
+        let id = |index| node_id("c", index, |id| taken.contains(&id.as_str())).unwrap().to_string();
         assert_eq!([id(0), id(1), id(2)], ["c-S0", "c-S129", "c-S2"]);
     }
 

@@ -31,8 +31,8 @@ pub(crate) struct Claimed {
     role_used: BTreeMap<String, Columns>,
     /// By tasks with a priority other than 0.
     pub(crate) by_priority: BTreeMap<i32, Columns>,
-    /// Kept for somebody.
-    pub(crate) promise: Option<Promise>,
+    /// Kept for somebody: one for each app at most.
+    pub(crate) promises: Vec<Promise>,
 }
 
 /// For whom what is set aside counts as free.
@@ -60,7 +60,7 @@ impl Claimed {
         role_held: BTreeMap::new(),
         role_used: BTreeMap::new(),
         by_priority: BTreeMap::new(),
-        promise: None,
+        promises: Vec::new(),
     };
 
     /// Whether nothing is set aside, and nobody uses what could be.
@@ -74,7 +74,7 @@ impl Claimed {
         *self = Self {
             role_used: used.role_used,
             by_priority: used.by_priority,
-            promise: used.promise,
+            promises: used.promises,
             holds: claims.holds.len() as u32,
             ..Self::NONE
         };
@@ -123,16 +123,16 @@ impl Claimed {
 
     /// Whether something is set aside that is not everybody's.
     pub(crate) fn is_kept(&self) -> bool {
-        self.promise.is_some() || !self.blocks.is_empty()
+        !self.promises.is_empty() || !self.blocks.is_empty()
     }
 
     /// What is reserved and not used by those whom it is for, or promised, and so kept from `whom`.
     pub(crate) fn kept_from(&self, whom: Option<&Lifted>) -> Columns {
         let mut kept = [0; 4];
         let role = whom.and_then(|whom| whom.role.as_deref());
-        if let Some(promise) = self.promise.as_ref().filter(|promise| whom.is_none_or(|whom| whom.app != promise.app)) {
+        for promise in self.kept_promises(whom) {
             let each = promise.each.columns().map(i128::from);
-            kept = each.map(|each| each * i128::from(promise.count));
+            kept.iter_mut().zip(each).for_each(|(kept, each)| *kept += each * i128::from(promise.count));
         }
         for block in self.blocks.iter().filter(|block| !may_use(role, &block.role)) {
             let left = self.unused(block);
@@ -141,6 +141,37 @@ impl Claimed {
             }
         }
         kept
+    }
+
+    /// Replaces what is promised to an app; returns what was.
+    pub(crate) fn promise(&mut self, app: &AppId, promise: Option<Promise>) -> Option<Promise> {
+        let at = self.promises.iter().position(|promise| promise.app == *app);
+        let before = at.map(|at| self.promises.swap_remove(at));
+        self.promises.extend(promise);
+        before
+    }
+
+    /// What is promised to others than `whom`.
+    fn kept_promises(&self, whom: Option<&Lifted>) -> impl Iterator<Item = &Promise> {
+        self.promises.iter().filter(move |promise| whom.is_none_or(|whom| whom.app != promise.app))
+    }
+
+    /// How many host ports and places for tasks are kept from `whom`.
+    pub(crate) fn kept_counts(&self, whom: Option<&Lifted>) -> (u32, u32) {
+        self.kept_promises(whom).fold((0, 0), |(ports, tasks), promise| {
+            (promise.requests.saturating_mul(promise.count).saturating_add(ports), promise.count.saturating_add(tasks))
+        })
+    }
+
+    /// Certain host ports that are kept from `whom`.
+    pub(crate) fn kept_ports(&self, whom: Option<&Lifted>) -> impl Iterator<Item = u16> {
+        self.kept_promises(whom).flat_map(|promise| promise.ports.iter().copied())
+    }
+
+    /// What is kept from `whom` of a resource with a name of its own, in thousandths.
+    pub(crate) fn kept_custom(&self, whom: Option<&Lifted>, name: &str) -> i128 {
+        let each = |promise: &Promise| promise.each.custom.get(name).map_or(0, |amount| i128::from(amount.thousandths()));
+        self.kept_promises(whom).map(|promise| each(promise) * i128::from(promise.count)).sum()
     }
 
     fn unused(&self, block: &Block) -> Columns {

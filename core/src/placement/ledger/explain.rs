@@ -342,7 +342,7 @@ fn ports(trial: &Trial<'_>, slot: u32, free: &Free) -> Option<Code> {
     if demand.fixed.is_empty() {
         return (need.ports > free.ports).then_some(NO_PORT);
     }
-    let refused = trial.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, 0).err()?;
+    let refused = trial.rows.choose_ports(slot, demand, 0).err()?;
     Some(match demand.requests.get(refused) {
         Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),
         _ => NO_PORT,

@@ -1,7 +1,7 @@
 //! Changes since a draft began, so that a draft that comes to nothing leaves nothing behind.
 
-use crate::Instance;
 use crate::node::{Node, NodeId};
+use crate::{AppId, Instance};
 use std::sync::Arc;
 
 /// One change, with what was before.
@@ -18,6 +18,8 @@ pub(crate) enum Change {
     Promise {
         /// The node.
         node: NodeId,
+        /// To whom.
+        app: AppId,
         /// What was promised before.
         before: Option<super::Promise>,
     },

@@ -161,8 +161,8 @@ impl World {
 
     /// What is promised on a node, to others than `app` when there is one.
     fn promised(&self, node: &NodeId, app: Option<&App>) -> Bundle {
-        let promise = self.cluster.promises.get(node).filter(|promise| app.is_none_or(|app| promise.app != app.id));
-        promise.map(|promise| promise.each.clone()).unwrap_or_default()
+        let here = self.cluster.promises.iter().filter(|((on, of), _)| on == node && app.is_none_or(|app| *of != app.id));
+        here.fold(Bundle::default(), |sum, (_, promise)| sum.plus(&promise.each))
     }
 
     /// What the slow placer says.
@@ -250,11 +250,17 @@ impl World {
         }
     }
 
+    /// Promises room on a node, or ends all promises there.
     fn promise(&mut self, node: &NodeId, promise: Option<Promise>) {
-        self.ledger.promise(node, promise.as_ref());
-        match promise {
-            Some(promise) => drop(self.cluster.promises.insert(node.clone(), promise)),
-            None => drop(self.cluster.promises.remove(node)),
+        if let Some(promise) = promise {
+            self.ledger.promise(node, &promise.app, Some(&promise));
+            self.cluster.promises.insert((node.clone(), promise.app.clone()), promise);
+            return;
+        }
+        let here: Vec<_> = self.cluster.promises.keys().filter(|(on, _)| on == node).cloned().collect();
+        for place in here {
+            self.ledger.promise(node, &place.1, None);
+            self.cluster.promises.remove(&place);
         }
     }
 
@@ -410,7 +416,7 @@ proptest! {
                 Deed::Promise(number, of, amount) => {
                     let id = NodeId::parse(&format!("c-S{number}")).unwrap();
                     let each = Bundle { cpus: Scalar::from_thousandths(amount), ..Bundle::default() };
-                    let promise = apps.get(usize::from(of)).map(|app| Promise { app: app.id.clone(), count: 1, each });
+                    let promise = apps.get(usize::from(of)).map(|app| Promise { each, ports: Vec::new(), requests: 0, ..Promise::of(app) });
                     world.promise(&id, promise);
                 }
                 Deed::Release(number) => {
@@ -429,7 +435,7 @@ proptest! {
                     edit_node(&mut world, gone, |node| node.administration = if node.is_closed() { Administration::Active } else { CLOSED });
                     let exits = world.pick(count);
                     world.replace(exits, None);
-                    world.promise(&NodeId::parse(&format!("c-S{gone}")).unwrap(), Some(Promise { app: apps[0].id.clone(), count: 1, each: Bundle::of(&apps[0]) }));
+                    world.promise(&NodeId::parse(&format!("c-S{gone}")).unwrap(), Some(Promise::of(&apps[0])));
                     world.ledger.rollback();
                     world.cluster = cluster;
                     prop_assert_eq!(world.ledger.fingerprint(), before);

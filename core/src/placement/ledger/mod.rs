@@ -45,6 +45,7 @@ pub use cost::Cost;
 pub use free::NODE_TASKS_MAX;
 pub use place_batch::SEATS_MAX;
 pub use preempt::Promise;
+pub(crate) use preempt::{HOST_PORTS, TASK_PLACES};
 #[cfg(test)]
 pub(crate) use shape::{Rating, Supply, aspect};
 
@@ -108,8 +109,8 @@ impl Ledger {
             let slot = *met.entry(seat.node.address()).or_insert_with(|| ledger.rows.ensure(&seat.node));
             ledger.seat_at(slot, &instance.id, &instance.app, seat, counts(instance), true);
         }
-        for (node, promise) in &cluster.promises {
-            ledger.promise(node, Some(promise));
+        for ((node, app), promise) in &cluster.promises {
+            ledger.promise(node, app, Some(promise));
         }
         ledger
     }
@@ -270,7 +271,7 @@ impl Ledger {
             match change {
                 Change::Instance { before, after } => self.apply(after.as_ref(), before.as_ref()),
                 Change::Node { id, before } => self.describe(&id, before.as_ref()),
-                Change::Promise { node, before } => self.promise(&node, before.as_ref()),
+                Change::Promise { node, app, before } => self.promise(&node, &app, before.as_ref()),
             }
         }
     }

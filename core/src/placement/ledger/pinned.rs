@@ -116,7 +116,7 @@ impl Ledger {
         if cold.tasks as usize >= NODE_TASKS_MAX {
             return Err((Reason::TooManyTasks, "with fewer tasks on the node".into()));
         }
-        cold.ports.choose(&demand.requests, &demand.fixed, salt).map_err(|refused| match demand.requests.get(refused) {
+        self.rows.choose_ports(slot, &demand, salt).map_err(|refused| match demand.requests.get(refused) {
             Some(Some(port)) if *port != 0 => (Reason::InsufficientPorts, format!("once port {port} is free there")),
             _ => (Reason::InsufficientPorts, "once a host port is free there".to_owned()),
         })

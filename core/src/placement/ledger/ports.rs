@@ -89,6 +89,11 @@ impl Ports {
         }
     }
 
+    /// Whether a port is offered, free or not.
+    pub(crate) fn offers(&self, port: u16) -> bool {
+        self.number(port).is_some()
+    }
+
     /// Whether a port is offered and free.
     pub(crate) fn is_free(&self, port: u16) -> bool {
         self.number(port).is_some_and(|number| !self.is_set(number))

@@ -2,12 +2,17 @@
 //! what is kept for a task until those have ended.
 
 use super::Ledger;
+use super::demand::Demand;
 use super::explain::{is_about_room, reason_of};
 use super::journal::Change;
-use crate::AppId;
 use crate::app::App;
 use crate::node::{Bundle, NodeId};
 use crate::placement::Reason;
+use crate::{AppId, Scalar};
+
+/// What is short on a node beside amounts, in sums of amounts.
+pub(crate) const HOST_PORTS: &str = "host ports";
+pub(crate) const TASK_PLACES: &str = "task places";
 
 /// Room on a node that is kept for instances of one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,21 @@ pub struct Promise {
     pub count: u32,
     /// What each of them takes.
     pub each: Bundle,
+    /// Certain host ports that they need, and how many in all each of them takes.
+    pub ports: Vec<u16>,
+    /// See `ports`.
+    pub requests: u32,
+    /// They come from other nodes, where their predecessors are stopping; otherwise tasks are stopping here.
+    pub moves: bool,
+}
+
+impl Promise {
+    /// Room for one instance of `app`.
+    pub fn of(app: &App) -> Self {
+        let demand = Demand::of(app);
+        let (ports, requests) = (demand.fixed, demand.need.ports);
+        Self { app: app.id.clone(), count: 1, each: Bundle::of(app), ports, requests, moves: false }
+    }
 }
 
 impl Ledger {
@@ -59,24 +79,31 @@ impl Ledger {
         answers.take(most).collect()
     }
 
-    /// What is free on a node for `app`, of all it needs.
+    /// What is free on a node for `app`, of all it needs; host ports and places for tasks among it.
     pub fn free_for(&mut self, app: &App, node: &NodeId) -> Bundle {
         self.lift(app);
         let mut free = self.free_on(node);
         if let Some(slot) = self.rows.slot(node) {
-            let names = app.resources.keys();
-            free.custom =
-                names.map(|name| (name.clone(), crate::Scalar::from_thousandths(self.rows.custom_free(slot, name)))).collect();
+            let named = app.resources.keys().map(|name| (name.clone(), self.rows.custom_free(slot, name)));
+            let (ports, tasks) = (self.rows.free(slot).ports, self.rows.free(slot).tasks);
+            let counted = [(HOST_PORTS, ports), (TASK_PLACES, tasks)];
+            let counted = counted.map(|(name, count)| (name.to_owned(), i64::from(count) * 1000));
+            free.custom = named.chain(counted).map(|(name, amount)| (name, Scalar::from_thousandths(amount))).collect();
         }
         self.drop_lift();
         free
     }
 
-    /// Keeps room on a node, or no more.
-    pub fn promise(&mut self, node: &NodeId, promise: Option<&Promise>) {
+    /// Whether a node offers all these host ports, free or taken.
+    pub fn offers(&self, node: &NodeId, ports: &[u16]) -> bool {
+        self.rows.slot(node).is_some_and(|slot| ports.iter().all(|port| self.rows.cold[slot as usize].ports.offers(*port)))
+    }
+
+    /// Keeps room on a node for an app, or no more.
+    pub fn promise(&mut self, node: &NodeId, app: &AppId, promise: Option<&Promise>) {
         let slot = self.rows.ensure(node);
-        let before = self.rows.promise(slot, promise.cloned());
+        let before = self.rows.promise(slot, app, promise.cloned());
         self.changes.note(slot, self.rows.hot.len());
-        self.journal.note(|| Change::Promise { node: node.clone(), before });
+        self.journal.note(|| Change::Promise { node: node.clone(), app: app.clone(), before });
     }
 }

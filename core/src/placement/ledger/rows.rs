@@ -250,7 +250,8 @@ impl Rows {
         let node = self.nodes[slot as usize].as_ref();
         let total = node.and_then(|node| node.facts.resources.custom.get(name)).map_or(0, |amount| amount.thousandths());
         let cold = &self.cold[slot as usize];
-        free(total, cold.custom.get(name).copied().unwrap_or(0) + cold.claimed().held_custom(name))
+        let set_aside = cold.claimed().held_custom(name) + cold.claimed().kept_custom(self.lifted.as_ref(), name);
+        free(total, cold.custom.get(name).copied().unwrap_or(0) + set_aside)
     }
 
     /// Group and key of a slot in trees of nodes by what it is `of`, a role or a value, and in order of load;
@@ -325,6 +326,7 @@ impl Rows {
         let cold = &self.cold[slot as usize];
         let claimed = cold.claimed();
         let kept = if claimed.is_kept() { claimed.kept_from(whom) } else { [0; 4] };
+        let (kept_ports, kept_tasks) = claimed.kept_counts(whom);
         let left = |column: usize| {
             let taken = cold.used[column] + claimed.held[column];
             free(cold.total[column], taken.saturating_add(kept[column]))
@@ -334,8 +336,8 @@ impl Rows {
             mem: left(1),
             disk: left(2),
             gpus: u32::try_from(left(3)).unwrap_or(u32::MAX),
-            ports: cold.ports.free(),
-            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)),
+            ports: cold.ports.free().saturating_sub(kept_ports),
+            tasks: (NODE_TASKS_MAX as u32).saturating_sub(cold.tasks.max(claimed.holds)).saturating_sub(kept_tasks),
         }
     }
 

@@ -2,9 +2,11 @@
 //! tasks.
 
 use super::claimed::Lifted;
+use super::demand::Demand;
 use super::free::Free;
 use super::preempt::Promise;
 use super::rows::Rows;
+use crate::AppId;
 use crate::app::App;
 use crate::node::Claims;
 use crate::role::lineage;
@@ -57,22 +59,38 @@ impl Rows {
     }
 
     /// Keeps room for an app, or no more; returns what was kept before.
-    pub(crate) fn promise(&mut self, slot: u32, promise: Option<Promise>) -> Option<Promise> {
-        if let Some(promise) = &promise {
-            self.promised.entry(promise.app.clone()).or_default().insert(slot);
-        }
-        let kept = promise.as_ref().map(|promise| promise.app.clone());
-        let before = self.cold[slot as usize].claim(|claimed| std::mem::replace(&mut claimed.promise, promise));
-        if let Some(before) = before.as_ref().filter(|before| kept.as_ref() != Some(&before.app))
-            && let Some(slots) = self.promised.get_mut(&before.app)
-        {
+    pub(crate) fn promise(&mut self, slot: u32, app: &AppId, promise: Option<Promise>) -> Option<Promise> {
+        if promise.is_some() {
+            self.promised.entry(app.clone()).or_default().insert(slot);
+        } else if let Some(slots) = self.promised.get_mut(app) {
             slots.remove(&slot);
             if slots.is_empty() {
-                self.promised.remove(&before.app);
+                self.promised.remove(app);
             }
         }
+        let before = self.cold[slot as usize].claim(|claimed| claimed.promise(app, promise));
         self.derive(slot);
         before
+    }
+
+    /// Whether a certain host port is there for whom the nodes were lifted last.
+    pub(crate) fn has_port(&self, slot: u32, port: u16) -> bool {
+        let cold = &self.cold[slot as usize];
+        cold.ports.is_free(port) && !cold.claimed().kept_ports(self.lifted.as_ref()).any(|kept| kept == port)
+    }
+
+    /// Ports for a task as [`super::ports::Ports::choose`] says, none that is kept for somebody else.
+    pub(crate) fn choose_ports(&self, slot: u32, demand: &Demand, salt: u64) -> Result<Vec<u16>, usize> {
+        let cold = &self.cold[slot as usize];
+        let kept: Vec<u16> = cold.claimed().kept_ports(self.lifted.as_ref()).collect();
+        if kept.is_empty() {
+            return cold.ports.choose(&demand.requests, &demand.fixed, salt);
+        }
+        let is_kept = |request: &Option<u16>| request.is_some_and(|port| port != 0 && kept.contains(&port));
+        if let Some(refused) = demand.requests.iter().position(is_kept) {
+            return Err(refused);
+        }
+        cold.ports.choose(&demand.requests, &[&demand.fixed[..], &kept].concat(), salt)
     }
 
     /// Whether any task has a priority below this one.
@@ -85,7 +103,7 @@ impl Rows {
     /// `below`. Nothing when that is not enough.
     pub(crate) fn ceiling(&self, slot: u32, need: [i128; 4], below: i32) -> Option<i32> {
         let cold = &self.cold[slot as usize];
-        if cold.claimed().promise.is_some() {
+        if !cold.claimed().promises.is_empty() {
             return None;
         }
         let free = self.free(slot);

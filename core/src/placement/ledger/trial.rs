@@ -97,7 +97,7 @@ impl<'a> Trial<'a> {
             && self.roles.contains(&hot.role)
             && (hot.docker || !self.demand.docker)
             && self.has_custom(slot)
-            && self.demand.fixed.iter().all(|port| self.rows.cold[slot as usize].ports.is_free(*port))
+            && self.demand.fixed.iter().all(|port| self.rows.has_port(slot, *port))
     }
 
     /// Whether enough is left of every resource with a name of its own.
@@ -127,7 +127,7 @@ impl<'a> Trial<'a> {
     /// Takes a seat for the time being; its host ports, and whether refused nodes may be accepted now.
     pub(crate) fn take(&mut self, slot: u32, salt: u64, cost: &mut Cost) -> Option<(Vec<u16>, bool)> {
         let demand = self.demand;
-        let ports = self.rows.cold[slot as usize].ports.choose(&demand.requests, &demand.fixed, salt).ok()?;
+        let ports = self.rows.choose_ports(slot, demand, salt).ok()?;
         self.rows.try_out(slot, demand, &ports, true);
         self.tally.seat(slot, true);
         self.count(slot, true);
