@@ -1,5 +1,7 @@
 //! A controller: campaigns, leads, steps down and follows, for ever.
 
+pub(crate) mod retry;
+
 use crate::election::{self, Candidacy, ControllerRecord, LeaderRecord, Tenure};
 use crate::handle::Handle;
 use crate::leader::{self, Office};
@@ -13,6 +15,7 @@ use orrery_core::cluster::{LEADER_KEY, ROOT};
 use orrery_link::protocol::Versions;
 use orrery_net::ZoneHandle;
 use orrery_store::Store;
+use retry::{Retry, Rhythm};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +24,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Pause before the store is asked again after it failed.
+/// Pause before an election, on which everything waits, is held again after the store failed.
 const STORE_RETRY: Duration = Duration::from_millis(200);
+/// Pauses before the store is read again after it failed: an etcd that elects a leader is back within
+/// the quick ones.
+const READ_RETRY: Rhythm = Rhythm { least: STORE_RETRY, quick: 5, most: Duration::from_secs(2) };
 /// Candidates wait up to this long, so that they do not all run at once.
 const CAMPAIGN_JITTER_MS: u64 = 40;
 /// How often the leader's key is read itself while nothing is heard of the leader: a watch may lose
@@ -266,21 +272,26 @@ impl Controller {
     async fn stand(&self, leader: &watch::Sender<Option<LeaderRecord>>, news: News) -> Result<(Tenure, StoreMirror), StartError> {
         let News { mut live, mut vacant, deposed_alive } = news;
         let (store, shared) = (&*self.office.store, &*self.office.shared);
+        let (mut reads, mut elections) = (Retry::new(READ_RETRY), Retry::new(READ_RETRY));
         loop {
             let mut mirror = match StoreMirror::load(store, shared.now()).await {
                 Ok(mirror) => mirror,
                 Err(error) => {
-                    tracing::warn!(%error, "the store cannot be read; trying again");
-                    tokio::time::sleep(STORE_RETRY).await;
+                    let pause = reads.pause();
+                    if reads.is_news(&error.to_string(), pause, Instant::now()) {
+                        tracing::warn!(%error, ?pause, "the store cannot be read; trying again");
+                    }
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
             };
             self.check(&mirror)?;
             shared.set_trust(&mirror.mirror().cluster().trust);
             let Ok(mut changes) = store.watch(ROOT, mirror.next()).await else {
-                tokio::time::sleep(STORE_RETRY).await;
+                tokio::time::sleep(reads.pause()).await;
                 continue;
             };
+            reads.succeeded();
             let mut check_at = Instant::now() + LEADER_CHECK;
             // What the mirror knows is shown while there is no leader's stream, now and then.
             let mut show_at = Some(Instant::now());
@@ -299,7 +310,7 @@ impl Controller {
                     if let Ok(Some(closed)) = crate::backup::closed(store).await {
                         return Err(StartError::Closed(closed));
                     }
-                    match self.campaign(&mut mirror, over.as_ref(), deposed_alive).await {
+                    match self.campaign(&mut mirror, over.as_ref(), deposed_alive, &mut elections).await {
                         Some(tenure) => return Ok((tenure, mirror)),
                         None => continue,
                     }
@@ -385,6 +396,7 @@ impl Controller {
         mirror: &mut StoreMirror,
         over: Option<&LeaderRecord>,
         deposed_alive: Option<Instant>,
+        elections: &mut Retry,
     ) -> Option<Tenure> {
         let (store, shared) = (&*self.office.store, &*self.office.shared);
         if let Some(gone) = over {
@@ -408,15 +420,21 @@ impl Controller {
                 return None;
             }
             Err(error) => {
-                tracing::warn!(%error, "the election cannot be held; trying again");
+                if elections.is_news(&error.to_string(), STORE_RETRY, Instant::now()) {
+                    tracing::warn!(%error, "the election cannot be held; trying again");
+                }
                 tokio::time::sleep(STORE_RETRY).await;
                 return None;
             }
         };
         let exact = async {
+            let mut reads = Retry::new(READ_RETRY);
             while let Err(error) = mirror.make_exact(store, shared.now()).await {
-                tracing::warn!(%error, "the store cannot be compared; trying again");
-                tokio::time::sleep(STORE_RETRY).await;
+                let pause = reads.pause();
+                if reads.is_news(&error.to_string(), pause, Instant::now()) {
+                    tracing::warn!(%error, ?pause, "the store cannot be compared; trying again");
+                }
+                tokio::time::sleep(pause).await;
             }
         };
         let lost = tokio::select! {

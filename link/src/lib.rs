@@ -12,6 +12,7 @@ pub mod client;
 pub mod credentials;
 pub mod fingerprint;
 pub mod frame;
+mod handshakes;
 pub mod identity;
 pub mod join;
 pub mod protocol;

@@ -1,5 +1,6 @@
 //! The accepting side: one port for TLS and, where allowed, plain HTTP.
 
+use crate::handshakes::{Handshake, Handshakes, Limits};
 use crate::identity::Peer;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -15,13 +16,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections that shake hands at once; more wait in the listener's queue.
+/// Connections that shake hands at once; for more the oldest give way, and while all are young they
+/// wait in the listener's queue.
 const HANDSHAKES_MAX: usize = 512;
+/// Of these, those of one address that are not dropped before all others.
+const HANDSHAKES_PER_PEER_MAX: usize = 64;
+/// Time for the first byte.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for the first byte and the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the head of a request over HTTP/1.
@@ -107,10 +113,25 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let limits = Limits { total: HANDSHAKES_MAX, per_peer: HANDSHAKES_PER_PEER_MAX };
+    serve_within(limits, listener, options, handler, stop).await;
+}
+
+async fn serve_within<F, Fut, B>(
+    limits: Limits,
+    listener: TcpListener,
+    options: ListenerOptions,
+    handler: F,
+    stop: CancellationToken,
+) where
+    F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let handshakes = Handshakes::new(limits);
     let tasks = TaskTracker::new();
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { break };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
@@ -124,10 +145,21 @@ where
                 continue;
             }
         };
+        let handshake = tokio::select! {
+            () = stop.cancelled() => break,
+            handshake = handshakes.begin(address.ip()) => handshake,
+        };
         let (options, handler, stop) = (options.clone(), handler.clone(), stop.clone());
         tasks.spawn(async move {
-            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, address, &options)).await;
-            drop(permit);
+            let shaking = tokio::time::timeout(HANDSHAKE_TIMEOUT, shake_hands(tcp, address, &options, &handshake));
+            let shaken = tokio::select! {
+                () = handshake.dropped() => {
+                    tracing::debug!(%address, "no handshake while others wait");
+                    return;
+                }
+                shaken = shaking => shaken,
+            };
+            drop(handshake);
             match shaken {
                 Ok(Ok(Some((Io::Tls(io), arrival)))) => talk(*io, arrival, &options.connections, handler, stop).await,
                 Ok(Ok(Some((Io::Plain(io), arrival)))) => talk(io, arrival, &options.connections, handler, stop).await,
@@ -151,12 +183,15 @@ async fn shake_hands(
     mut tcp: TcpStream,
     address: SocketAddr,
     options: &ListenerOptions,
+    handshake: &Handshake,
 ) -> std::io::Result<Option<(Io, Arrival)>> {
     tcp.set_nodelay(true)?;
     let mut first = [0];
-    if tcp.peek(&mut first).await? == 0 {
+    let peeked = tokio::time::timeout(FIRST_BYTE_TIMEOUT, tcp.peek(&mut first)).await;
+    if peeked.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?? == 0 {
         return Ok(None);
     }
+    handshake.speaks();
     let connection = CancellationToken::new();
     if first[0] != TLS_HANDSHAKE {
         if options.plain {
@@ -230,5 +265,58 @@ where
     }
     if let Some(id) = noted {
         connections.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Empty;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::time::Instant;
+    use tokio_util::sync::DropGuard;
+
+    /// A door with room for four handshakes, which never gets a certificate.
+    async fn door() -> (SocketAddr, DropGuard, watch::Sender<Option<Arc<ServerConfig>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (certificate, tls) = watch::channel(None);
+        let options = ListenerOptions { tls, plain: true, connections: Connections::default() };
+        let stop = CancellationToken::new();
+        let answer = |_| async { Ok(Response::new(Empty::<Bytes>::new())) };
+        tokio::spawn(serve_within(Limits { total: 4, per_peer: 2 }, listener, options, answer, stop.clone()));
+        (address, stop.drop_guard(), certificate)
+    }
+
+    #[tokio::test]
+    async fn who_does_not_shake_hands_keeps_nobody_out() {
+        let (address, _stop, _certificate) = door().await;
+        for (said, ends_anyway_after) in [(&b""[..], FIRST_BYTE_TIMEOUT), (&[TLS_HANDSHAKE], HANDSHAKE_TIMEOUT)] {
+            let since = Instant::now();
+            let mut idle = Vec::new();
+            for _ in 0..6 {
+                let mut tcp = TcpStream::connect(address).await.unwrap();
+                tcp.write_all(said).await.unwrap();
+                idle.push(tcp);
+            }
+            let mut honest = TcpStream::connect(address).await.unwrap();
+            honest.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut text = String::new();
+            honest.read_to_string(&mut text).await.unwrap();
+            assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+            assert!(since.elapsed() < ends_anyway_after, "it had to wait for the others");
+            // A byte that was not read makes it a reset.
+            let ended = idle[0].read(&mut [0]).await;
+            assert!(!ended.is_ok_and(|bytes| bytes > 0), "the oldest is still there");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_not_waited_for() {
+        let (address, _stop, _certificate) = door().await;
+        let since = Instant::now();
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+        assert!(since.elapsed() < HANDSHAKE_TIMEOUT, "{:?}", since.elapsed());
     }
 }

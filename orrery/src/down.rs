@@ -2,6 +2,7 @@
 
 use crate::arguments::DownOptions;
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::output::Output;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Write as _;
@@ -13,7 +14,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     let Some(running) = InstanceFile::read(&data) else {
         writeln!(out, "No cluster runs on {}.", data.display())?;
         return Ok(ExitCode::SUCCESS);

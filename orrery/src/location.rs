@@ -5,6 +5,7 @@ use crate::instance_file::InstanceFile;
 use crate::store_command::STORE_FILE;
 use anyhow::Context as _;
 use orrery_core::Timestamp;
+use orrery_link::credentials::Credentials;
 use orrery_store::{Embedded, Etcd, EtcdOptions, EtcdTls, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,8 +61,7 @@ impl Location {
     /// Opens a store that must be there.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<Opened> {
         if let Self::Directory(data) = self {
-            let path = data.join(STORE_FILE);
-            anyhow::ensure!(path.exists(), "there is no store at {}", path.display());
+            must_have_store(data)?;
         }
         self.open().await
     }
@@ -73,6 +73,22 @@ impl Location {
             Self::Etcd { endpoints, .. } => format!("etcd {}", endpoints.join(", ")),
         }
     }
+}
+
+/// Refuses a data directory without a store: one that is none, an agent's, or that of a controller on an
+/// etcd.
+pub(crate) fn must_have_store(data: &Path) -> anyhow::Result<()> {
+    if data.join(STORE_FILE).exists() {
+        return Ok(());
+    }
+    let what = if Credentials::path(data).exists() {
+        "is the data directory of an agent, which has no store"
+    } else if data.exists() {
+        "has no store"
+    } else {
+        "does not exist"
+    };
+    anyhow::bail!("{} {what}; name the data directory of `orrery up`, or the etcd that the controllers share", data.display())
 }
 
 /// The members of `etcd://HOST:PORT,…` and how to reach them.
@@ -133,6 +149,18 @@ pub(crate) fn seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_store_is_named() {
+        let data = tempfile::tempdir().unwrap();
+        let told = |path: &Path| must_have_store(path).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told(&data.path().join("none")).contains("none does not exist; name"));
+        assert!(told(data.path()).contains(" has no store; name"));
+        std::fs::write(Credentials::path(data.path()), "").unwrap();
+        assert!(told(data.path()).contains("of an agent"));
+        std::fs::write(data.path().join(STORE_FILE), "").unwrap();
+        assert_eq!(told(data.path()), "");
+    }
 
     #[test]
     fn members_of_the_store() {

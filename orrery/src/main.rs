@@ -11,6 +11,7 @@ mod front;
 mod instance_file;
 mod location;
 mod logging;
+mod output;
 mod resident;
 mod signals;
 mod sim_report;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,
+        Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE

@@ -2,12 +2,13 @@
 
 use crate::arguments::StatusOptions;
 use crate::instance_file::InstanceFile;
+use crate::output::Output;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 pub(crate) fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     let running = InstanceFile::read(&data);
     if options.json {
         let mut value = serde_json::json!({ "running": running.is_some(), "dataDir": data });
@@ -25,7 +26,7 @@ pub(crate) fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         writeln!(out, "process    {} (orrery {})", running.pid, running.version)?;
         writeln!(out, "data       {}", data.display())?;
     } else {
-        writeln!(out, "No cluster runs on {}; start one with `orrery up`.", data.display())?;
+        crate::announce(&format!("No cluster runs on {}; start one with `orrery up`.", data.display()));
     }
     // Scripts ask `orrery status && …`; 3 as service managers answer for "not running".
     Ok(if running.is_some() { ExitCode::SUCCESS } else { ExitCode::from(3) })

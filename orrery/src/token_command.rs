@@ -3,6 +3,7 @@
 use crate::arguments::{TokenCommand, TokenOptions};
 use crate::front::OPERATOR_FILE;
 use crate::instance_file::InstanceFile;
+use crate::output::Output;
 use anyhow::Context as _;
 use orrery_core::Timestamp;
 use orrery_link::address::ControllerAddress;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 pub(crate) fn run(options: &TokenOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     match &options.command {
         TokenCommand::Create { ttl, url } => {
             let created_by = format!("{} on {}", user(), hostname());

@@ -1,6 +1,7 @@
 //! The follower's side: applies what the leader publishes, exactly, and shows it.
 
 use super::frame::{Frame, FrameError, FrameReader, ReplicaStream};
+use crate::controller::retry::{Retry, Rhythm};
 use crate::election::LeaderRecord;
 use crate::peers::Peers;
 use crate::shared::Shared;
@@ -13,6 +14,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Silence of the leader after which its stream is opened again.
@@ -21,6 +23,11 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 const FRAMES_AHEAD_MAX: usize = 4;
 /// How long opening the stream may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pauses before a stream is opened again that brought nothing. Those with which the leader's end is
+/// proven are shorter, and do not grow.
+const OPEN_RETRY: Rhythm = Rhythm { least: Duration::from_millis(100), quick: 1, most: Duration::from_secs(3) };
+/// How often it is looked meanwhile whether the leader's lease runs out.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The copy, and what of it is not shown yet.
 #[derive(Default)]
@@ -72,6 +79,43 @@ impl Replica {
     }
 }
 
+/// One tenure that is followed.
+struct Pursuit {
+    leader: LeaderRecord,
+    evidence: Evidence,
+    retry: Retry,
+}
+
+impl Pursuit {
+    fn of(leader: LeaderRecord) -> Self {
+        Self { leader, evidence: Evidence::default(), retry: Retry::new(OPEN_RETRY) }
+    }
+
+    /// Takes in that a stream has ended; tells the pause before the next one.
+    fn note(&mut self, ending: Ending, reason: &str) -> Duration {
+        self.evidence.note(ending);
+        if ending == Ending::Broke {
+            self.retry.succeeded();
+        }
+        let proving = self.evidence.pause();
+        let pause = if proving < OPEN_RETRY.least { proving } else { self.retry.pause() };
+        if self.retry.is_news(reason, pause, Instant::now()) {
+            tracing::info!(
+                leader = self.leader.controller.url,
+                reason,
+                ?pause,
+                "the leader's stream has ended; opening it again"
+            );
+        }
+        pause
+    }
+
+    /// Whether the leader may be succeeded although its lease has not ended.
+    async fn is_over(&self, store: &dyn Store) -> bool {
+        self.evidence.is_vacant(&self.leader) || is_running_out(store, &self.leader).await
+    }
+}
+
 /// Follows whoever leads, for ever. `live` tells whether the stream is whole, `vacant` whose tenure may
 /// be ended because its process is gone or stands still.
 pub(crate) async fn follow(
@@ -82,7 +126,7 @@ pub(crate) async fn follow(
     live: watch::Sender<bool>,
     vacant: watch::Sender<Option<LeaderRecord>>,
 ) {
-    let mut known: Option<(LeaderRecord, Evidence)> = None;
+    let mut known: Option<Pursuit> = None;
     loop {
         let record = leader.borrow_and_update().clone().filter(|record| record.controller.id != shared.me.id);
         let Some(record) = record else {
@@ -93,27 +137,49 @@ pub(crate) async fn follow(
             }
             continue;
         };
-        let evidence = match &mut known {
-            Some((of, evidence)) if *of == record => evidence,
-            _ => &mut known.insert((record.clone(), Evidence::default())).1,
+        let pursuit = match &mut known {
+            Some(pursuit) if pursuit.leader == record => pursuit,
+            _ => known.insert(Pursuit::of(record.clone())),
         };
-        tokio::select! {
+        let pause = tokio::select! {
             biased;
             changed = leader.wait_for(|now| now.as_ref() != Some(&record)) => {
                 if changed.is_err() {
                     return;
                 }
+                pursuit.evidence.pause()
             }
-            (ending, reason) = stream(&shared, &*peers, &record, &live) => {
-                tracing::info!(leader = record.controller.url, reason, "the leader's stream has ended; opening it again");
-                evidence.note(ending);
-            }
-        }
+            (ending, reason) = stream(&shared, &*peers, &record, &live) => pursuit.note(ending, &reason),
+        };
         live.send_replace(false);
-        let over = evidence.is_vacant(&record) || is_running_out(&*store, &record).await;
-        let gone = over.then(|| record.clone());
+        pause_with(pursuit, pause, &*store, &mut leader, &vacant).await;
+    }
+}
+
+/// Waits before the next stream, unless another leader is named; tells all the while whether this one
+/// may be succeeded.
+async fn pause_with(
+    pursuit: &Pursuit,
+    pause: Duration,
+    store: &dyn Store,
+    leader: &mut watch::Receiver<Option<LeaderRecord>>,
+    vacant: &watch::Sender<Option<LeaderRecord>>,
+) {
+    let mut ends = None;
+    loop {
+        let gone = pursuit.is_over(store).await.then(|| pursuit.leader.clone());
         vacant.send_if_modified(|before| std::mem::replace(before, gone.clone()) != gone);
-        tokio::time::sleep(evidence.pause()).await;
+        let now = Instant::now();
+        let end = *ends.get_or_insert(now + pause);
+        let look = end.min(now + LOOK_PAUSE);
+        tokio::select! {
+            biased;
+            _ = leader.changed() => return,
+            () = tokio::time::sleep_until(look) => {}
+        }
+        if look == end {
+            return;
+        }
     }
 }
 

@@ -204,6 +204,6 @@ impl Cluster {
     /// What surrounds an app when it is planned.
     pub fn around(&self, app: &AppId, now: Timestamp) -> Circumstances<'_> {
         let blocked = self.deployments.values().any(|deployment| deployment.holds_back(app));
-        Circumstances { blocked, draining: &self.draining, moving: &self.moving, now }
+        Circumstances { blocked, draining: &self.draining, moving: &self.moving, nodes: &self.nodes, now }
     }
 }

@@ -1,12 +1,14 @@
 //! What to launch and what to stop for one app, now.
 
-use crate::app::{KillSelection, UnreachableStrategy};
+use crate::app::{KillSelection, Operator, UnreachableStrategy};
 use crate::cluster::Target;
 use crate::instance::{Condition, Goal};
-use crate::node::{Drain, NodeId};
+use crate::node::{Drain, Node, NodeId};
 use crate::{App, Instance, InstanceId, Scalar, Timestamp};
 use imbl::OrdMap;
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 /// Why an instance is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Circumstances<'a> {
     pub draining: &'a OrdMap<NodeId, Drain>,
     /// Instances that move to other nodes to balance the cluster.
     pub moving: &'a OrdMap<InstanceId, Target>,
+    /// The nodes, by whose values apps may be spread.
+    pub nodes: &'a OrdMap<NodeId, Arc<Node>>,
     /// The present.
     pub now: Timestamp,
 }
@@ -144,11 +148,14 @@ struct World<'a> {
     staying: Vec<&'a Instance>,
     /// Of the wanted configuration, on draining nodes.
     leaving: Vec<&'a Instance>,
-    /// Of an older configuration.
+    /// Of an older configuration, on nodes.
     outdated: Vec<&'a Instance>,
+    /// Of an older configuration, waiting for a node that nobody needs any more.
+    superseded: Vec<&'a Instance>,
     /// Ordered to stop for good.
     dying: Vec<&'a Instance>,
     moving: &'a OrdMap<InstanceId, Target>,
+    nodes: &'a OrdMap<NodeId, Arc<Node>>,
     bounds: Bounds,
 }
 
@@ -160,14 +167,18 @@ impl<'a> World<'a> {
             staying: Vec::new(),
             leaving: Vec::new(),
             outdated: Vec::new(),
+            superseded: Vec::new(),
             dying: Vec::new(),
             moving: around.moving,
+            nodes: around.nodes,
             bounds: Bounds::of(app),
         };
         for instance in instances.iter().copied().filter(|instance| !instance.inactive) {
             let same = instance.app.version_info.last_config_change_at == app.version_info.last_config_change_at;
             let list = match instance.goal {
                 Goal::Decommissioned => &mut world.dying,
+                // Data that wait for their node are taken over by the new configuration.
+                _ if !same && instance.condition == Condition::Scheduled && !instance.app.is_resident() => &mut world.superseded,
                 _ if !same => &mut world.outdated,
                 _ if around.is_leaving(instance) => &mut world.leaving,
                 _ => &mut world.staying,
@@ -186,6 +197,9 @@ impl<'a> World<'a> {
     /// upper bound holds.
     fn is_rolling(&self) -> bool {
         let config = self.app.version_info.last_config_change_at;
+        if !self.superseded.is_empty() {
+            return true;
+        }
         let mut stopping = self.dying.iter().filter(|instance| instance.condition != Condition::Unreachable);
         !self.outdated.is_empty() || stopping.any(|instance| instance.app.version_info.last_config_change_at != config)
     }
@@ -215,7 +229,45 @@ impl<'a> World<'a> {
 
     fn surplus(&self) -> Vec<(InstanceId, KillReason)> {
         let surplus = self.staying.len().saturating_sub(self.wanted);
-        victims(self.app, self.staying.clone()).into_iter().take(surplus).map(|id| (id, KillReason::Surplus)).collect()
+        let victims = victims(self.app, self.staying.clone());
+        let victims = if surplus > 0 { self.from_largest_groups(victims) } else { victims };
+        victims.into_iter().take(surplus).map(|id| (id, KillReason::Surplus)).collect()
+    }
+
+    /// The same victims, those of the fullest value first where the app is spread over values of a field
+    /// (marathon.md 1.10); what waits for a node goes before all of them.
+    fn from_largest_groups(&self, victims: Vec<InstanceId>) -> Vec<InstanceId> {
+        let constraints = self.app.constraints.iter().filter(|constraint| constraint.operator == Operator::GroupBy);
+        let mut fields = constraints.map(|constraint| &*constraint.field);
+        let spread = || self.app.placement.spread.first().map(|spread| &*spread.field);
+        let Some(field) = fields.next().or_else(spread) else { return victims };
+        let seats: BTreeMap<&InstanceId, &NodeId> =
+            self.staying.iter().filter_map(|instance| Some((&instance.id, instance.node()?))).collect();
+        let mut first = Vec::new();
+        let mut groups: BTreeMap<Option<&str>, Vec<(usize, InstanceId)>> = BTreeMap::new();
+        for (number, id) in victims.into_iter().enumerate() {
+            match seats.get(&id) {
+                Some(node) => {
+                    let value = self.nodes.get(*node).and_then(|node| node.field(field));
+                    groups.entry(value).or_default().push((number, id));
+                }
+                None => first.push(id),
+            }
+        }
+        // Of equally full ones that whose next victim is the least useful.
+        let entry = |left: Vec<(usize, InstanceId)>| Some((left.len(), Reverse(left.last()?.0), left));
+        let mut fullest: BinaryHeap<_> = groups
+            .into_values()
+            .filter_map(|mut left| {
+                left.reverse();
+                entry(left)
+            })
+            .collect();
+        while let Some((_, _, mut left)) = fullest.pop() {
+            first.extend(left.pop().map(|(_, id)| id));
+            fullest.extend(entry(left));
+        }
+        first
     }
 
     fn scale(&self) -> Plan {
@@ -233,6 +285,7 @@ impl<'a> World<'a> {
         let reason = |id: &InstanceId| {
             if self.leaving.iter().any(|instance| &instance.id == id) { self.leaves(id) } else { KillReason::Outdated }
         };
+        plan.kill.extend(self.superseded.iter().map(|instance| (instance.id.clone(), KillReason::Outdated)));
         plan.kill.extend(victims(self.app, old).into_iter().take(stop).map(|id| (id.clone(), reason(&id))));
         plan.launch = self.missing().min(self.most().saturating_sub(self.total())) as u32;
         plan
@@ -264,6 +317,7 @@ impl<'a> World<'a> {
         // What leaves its node and what is lost is not what a deployment waits for.
         let stopping = self.dying.iter().any(|instance| instance.condition != Condition::Unreachable);
         self.outdated.is_empty()
+            && self.superseded.is_empty()
             && (!stopping || !self.leaving.is_empty())
             && self.staying.len() <= self.wanted
             && current >= self.wanted

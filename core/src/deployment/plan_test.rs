@@ -1,8 +1,8 @@
 use super::*;
-use crate::app::{App, HealthCheck, SINGLE_INSTANCE_LABEL, UpgradeStrategy};
+use crate::app::{App, Constraint, HealthCheck, Operator, SINGLE_INSTANCE_LABEL, UpgradeStrategy};
 use crate::cluster::Target;
 use crate::instance::{Condition, Goal, Instance};
-use crate::node::{AfterDrain, Drain, NodeId};
+use crate::node::{AfterDrain, Drain, Node, NodeFacts, NodeId};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use imbl::OrdMap;
 use proptest::prelude::*;
@@ -39,7 +39,8 @@ fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instan
 fn calm() -> Circumstances<'static> {
     static NONE: std::sync::LazyLock<OrdMap<NodeId, Drain>> = std::sync::LazyLock::new(OrdMap::new);
     static UNMOVED: std::sync::LazyLock<OrdMap<InstanceId, Target>> = std::sync::LazyLock::new(OrdMap::new);
-    Circumstances { blocked: false, draining: &NONE, moving: &UNMOVED, now: Timestamp::EPOCH }
+    static NOWHERE: std::sync::LazyLock<OrdMap<NodeId, Arc<Node>>> = std::sync::LazyLock::new(OrdMap::new);
+    Circumstances { blocked: false, draining: &NONE, moving: &UNMOVED, nodes: &NOWHERE, now: Timestamp::EPOCH }
 }
 
 /// Drives the plan to its end, every launched instance starting to serve one round later, and
@@ -84,6 +85,46 @@ fn scales_up_and_down() {
     let killed: Vec<_> = plan.kill.iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(killed, vec![running[4].id.clone(), running[3].id.clone()], "youngest first");
     assert!(!plan.done);
+}
+
+#[test]
+fn what_waits_in_an_older_configuration_goes_at_once() {
+    let (before, target) = (app(4, 1, 1000, 0), app(4, 2, 1000, 0));
+    let mut waiting: Vec<Instance> =
+        (0..4).map(|number| instance(&before, number, Condition::Scheduled, Goal::Running)).collect();
+    waiting[0] = seated(instance(&before, 0, Condition::Running, Goal::Running), "n");
+    let plan = plan(Some(&target), &waiting.iter().collect::<Vec<_>>(), &calm());
+    let killed: Vec<u128> = plan.kill.iter().map(|(id, _)| id.uuid().as_u128()).collect();
+    assert_eq!((killed, plan.launch), (vec![1, 2, 3], 4), "the one that serves stays until its successor does");
+}
+
+#[test]
+fn scaling_down_keeps_the_spread() {
+    let node = |name: &str| {
+        let mut facts = NodeFacts::new(NodeId::parse(name).unwrap(), name.into(), "127.0.0.1".parse().unwrap());
+        facts.attributes.insert("rack".into(), name[..1].into());
+        (facts.id.clone(), Arc::new(Node::joined(facts, Timestamp::EPOCH)))
+    };
+    let nodes: OrdMap<NodeId, Arc<Node>> = ["a1", "a2", "b1"].into_iter().map(node).collect();
+    for spread in [false, true] {
+        let mut app = app(3, 1, 1000, 1000);
+        if spread {
+            app.placement.spread.push(crate::app::SpreadRule { field: "rack".into(), maximum_skew: 1, weight: None });
+        } else {
+            app.constraints.push(Constraint { field: "rack".into(), operator: Operator::GroupBy, value: None });
+        }
+        // The youngest are all in one rack.
+        let on = ["a1", "a2", "a1", "b1", "b1", "b1"];
+        let world: Vec<Instance> = (0..)
+            .zip(on)
+            .map(|(number, node)| seated(instance(&app, number, Condition::Running, Goal::Running), node))
+            .chain([instance(&app, 9, Condition::Scheduled, Goal::Running)])
+            .collect();
+        let around = Circumstances { nodes: &nodes, ..calm() };
+        let plan = plan(Some(&app), &world.iter().collect::<Vec<_>>(), &around);
+        let killed: Vec<u128> = plan.kill.iter().map(|(id, _)| id.uuid().as_u128()).collect();
+        assert_eq!(killed, [9, 5, 2, 4], "what waits, then by turns the youngest of the fuller rack");
+    }
 }
 
 #[test]
@@ -168,7 +209,8 @@ fn drain(app: &App, mut world: Vec<Instance>, elsewhere: &Elsewhere, deadline: O
         |world: &[Instance]| world.iter().filter(|instance| instance.node().is_some_and(|node| node.as_str() == "c-S9")).count();
     for round in 0..200 {
         let unmoved = OrdMap::new();
-        let around = Circumstances { blocked: false, draining: &draining, moving: &unmoved, now: Timestamp::from_millis(round) };
+        let now = Timestamp::from_millis(round);
+        let around = Circumstances { draining: &draining, moving: &unmoved, now, ..calm() };
         let overdue = deadline.is_some_and(|deadline| round >= deadline as i64);
         let refs: Vec<&Instance> = world.iter().collect();
         let before = (world.clone(), serving(&world));

@@ -72,6 +72,9 @@ impl Plan {
         if options.zone.is_some() && options.region.is_none() {
             faults.push("--zone: a zone is in a region; say which with --region".into());
         }
+        if let Some(address) = options.address.filter(|address| address.is_unspecified() || address.is_multicast()) {
+            faults.push(format!("--address: nobody reaches a node by {address}; write an address of this machine"));
+        }
         if options.role != "*" && !is_name(&options.role) {
             faults.push(format!("--role: \"{}\" is no role; write * or a name such as slave_public", options.role));
         }
@@ -179,6 +182,7 @@ mod tests {
             "--attributes=rack;disk:ssd;disk:hdd",
             "--zone=a b",
             "--role=",
+            "--address=0.0.0.0",
         ];
         let text = plan(&flags).unwrap_err().to_string();
         let parts = [
@@ -193,11 +197,12 @@ mod tests {
             "--zone: write",
             "--region",
             "--role",
+            "--address: nobody",
         ];
         for part in parts {
             assert!(text.contains(part), "{text} lacks {part}");
         }
-        assert!(text.starts_with("11 flags"), "{text}");
+        assert!(text.starts_with("12 flags"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Staying connected: to any controller, with a certificate that holds.
 
-use super::rotate;
+use super::{controllers, rotate};
 use orrery_agent::{Agent, Link};
 use orrery_core::assignment::{Down, Up};
 use orrery_link::address::ControllerAddress;
@@ -36,8 +36,6 @@ const TUNNEL_PAUSE: Duration = Duration::from_secs(1);
 const SUSPICION: Duration = Duration::from_millis(1_200);
 /// How long one other controller is tried then.
 const DETOUR_TIMEOUT: Duration = Duration::from_millis(700);
-/// URLs of controllers that are remembered.
-const CONTROLLERS_KEPT: usize = 16;
 /// How long the connection before stays when a new one has taken over.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -210,8 +208,8 @@ async fn another_way(
     machine: &str,
     registered: &watch::Sender<Option<String>>,
 ) -> Joined {
-    let others: Vec<ControllerAddress> =
-        credentials.controllers.iter().filter(|url| *url != connection.url()).filter_map(|url| url.parse().ok()).collect();
+    let others = credentials.controllers.iter().filter(|url| !controllers::are_same(url, connection.url()));
+    let others: Vec<ControllerAddress> = others.filter_map(|url| url.parse().ok()).collect();
     if others.is_empty() {
         return std::future::pending().await;
     }
@@ -261,7 +259,7 @@ async fn with_new_certificate(
     registered: &watch::Sender<Option<String>>,
 ) -> Joined {
     loop {
-        let others = credentials.controllers.iter().map(String::as_str).filter(|url| *url != present);
+        let others = credentials.controllers.iter().map(String::as_str).filter(|url| !controllers::are_same(url, present));
         for address in std::iter::once(present).chain(others).filter_map(|url| url.parse().ok()) {
             match establish(agent, credentials, &address, machine, registered).await {
                 Ok(joined) => return joined,
@@ -275,7 +273,7 @@ async fn with_new_certificate(
 /// Keeps the URLs of all controllers for the next start. One that is not told of now may only be
 /// restarting: it stays, behind the others, until newer ones push it out.
 fn remember(data: &Path, credentials: &mut Credentials, told: &[String]) {
-    let known = with_earlier(told, &credentials.controllers);
+    let known = controllers::distinct(told.iter().chain(&credentials.controllers));
     if known == credentials.controllers {
         return;
     }
@@ -283,16 +281,6 @@ fn remember(data: &Path, credentials: &mut Credentials, told: &[String]) {
     if let Err(error) = credentials.write(data) {
         tracing::warn!("the controllers' URLs cannot be kept: {error}");
     }
-}
-
-fn with_earlier(told: &[String], earlier: &[String]) -> Vec<String> {
-    let mut known: Vec<String> = Vec::new();
-    for url in told.iter().chain(earlier).map(|url| url.trim_end_matches('/')) {
-        if known.len() < CONTROLLERS_KEPT && !known.iter().any(|other| other == url) {
-            known.push(url.to_owned());
-        }
-    }
-    known
 }
 
 /// Answers the controller's requests for logs and files, for as long as the connection lives.
@@ -322,18 +310,4 @@ fn machine_id(data: &Path) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let place = std::fs::metadata(data).map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
     Fingerprint::of(format!("{boot}{place:?}{}", data.display()).as_bytes()).to_string()[..32].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_controller_that_restarts_is_not_forgotten() {
-        let list = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(with_earlier(&list("b"), &list("a/ b c")), list("b a c"));
-        assert_eq!(with_earlier(&[], &list("a b")), list("a b"));
-        let many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
-        assert_eq!(with_earlier(&list("new"), &many).len(), CONTROLLERS_KEPT);
-    }
 }

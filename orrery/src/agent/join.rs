@@ -1,14 +1,16 @@
 //! The first start: a token becomes a certificate.
 
 use super::checks::Plan;
+use super::controllers;
 use anyhow::Context as _;
 use orrery_link::address::ControllerAddress;
-use orrery_link::authority::Key;
+use orrery_link::authority::{Key, certificate_der, fingerprint_of_certificate};
 use orrery_link::client::{DialError, Dialer, JOIN_PATH};
 use orrery_link::credentials::Credentials;
 use orrery_link::join::{JoinAnswer, JoinRequest};
 use orrery_link::tls::{Trust, client_config};
 use orrery_link::token::Token;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Pause between rounds over all controllers.
@@ -24,13 +26,16 @@ pub(crate) async fn credentials(plan: &Plan, present: Option<Credentials>) -> an
         return join(plan, token, None, &plan.join).await;
     };
     let peer = present.peer().map_err(|error| anyhow::anyhow!("{}: {error}", Credentials::path(&plan.data).display()))?;
+    if let Some(token) = &plan.token {
+        refuse_other_cluster(&plan.data, &present, token)?;
+    }
     if peer.not_after > now_seconds() {
         if plan.token.is_some() {
             tracing::info!(node = %present.node, "this machine is a node already; the token is left unused");
         }
         let mut merged = present;
-        let joins = plan.join.iter().map(ToString::to_string).filter(|url| !merged.controllers.contains(url));
-        merged.controllers.extend(joins.collect::<Vec<_>>());
+        let joins: Vec<String> = plan.join.iter().map(ToString::to_string).collect();
+        merged.controllers = controllers::distinct(joins.iter().chain(&merged.controllers));
         return Ok(merged);
     }
     let until = jiff::Timestamp::from_second(peer.not_after).map_or_else(|_| peer.not_after.to_string(), |time| time.to_string());
@@ -44,6 +49,22 @@ pub(crate) async fn credentials(plan: &Plan, present: Option<Credentials>) -> an
     let remembered = present.controllers.iter().filter_map(|url| url.parse().ok());
     let controllers: Vec<ControllerAddress> = plan.join.iter().cloned().chain(remembered).collect();
     join(plan, token, Some(&present), &controllers).await
+}
+
+/// Whoever gives a token of another cluster means to leave this one, which a directory cannot: its
+/// tasks and its certificate are of the one it has joined.
+fn refuse_other_cluster(data: &Path, present: &Credentials, token: &Token) -> anyhow::Result<()> {
+    let authority = certificate_der(&present.authority).and_then(|der| fingerprint_of_certificate(&der));
+    let authority = authority.map_err(|error| anyhow::anyhow!("{}: {error}", Credentials::path(data).display()))?;
+    anyhow::ensure!(
+        authority == token.authority(),
+        "{} belongs to node {} of cluster {}, but the token is of another cluster; give an empty --data-dir to join that \
+         cluster, or leave out the token to go on in this one",
+        data.display(),
+        present.node,
+        present.cluster
+    );
+    Ok(())
 }
 
 async fn join(
@@ -91,15 +112,14 @@ async fn join(
         anyhow::ensure!(last.is_passing() && round < ROUNDS_MAX, "cannot join: {last}");
         tokio::time::sleep(ROUND_PAUSE).await;
     };
-    let mut urls = answer.controllers;
-    urls.extend(controllers.iter().map(ToString::to_string).filter(|url| !urls.contains(url)).collect::<Vec<_>>());
+    let asked: Vec<String> = controllers.iter().map(ToString::to_string).collect();
     let credentials = Credentials {
         cluster: answer.cluster,
         node: answer.node,
         certificate: answer.certificate,
         key: key.to_pem(),
         authority: answer.authority,
-        controllers: urls,
+        controllers: controllers::distinct(answer.controllers.iter().chain(&asked)),
     };
     credentials.write(&plan.data)?;
     tracing::info!(node = %credentials.node, cluster = %credentials.cluster, "joined the cluster");
@@ -112,4 +132,34 @@ async fn ask(dialer: &Dialer, controller: &ControllerAddress, question: &JoinReq
 
 pub(crate) fn now_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_core::{NodeId, Timestamp};
+    use orrery_link::authority::Authority;
+    use orrery_link::fingerprint::Fingerprint;
+
+    #[test]
+    fn a_token_of_another_cluster_is_refused() {
+        let own = Authority::create("c", Timestamp::from_millis(now_seconds() * 1_000)).unwrap();
+        let present = Credentials {
+            cluster: "c".into(),
+            node: NodeId::parse("c-S3").unwrap(),
+            certificate: String::new(),
+            key: String::new(),
+            authority: own.certificate_pem().to_owned(),
+            controllers: Vec::new(),
+        };
+        let refused = |authority| {
+            let refused = refuse_other_cluster(Path::new("/data"), &present, &Token::generate(authority));
+            refused.err().map(|error| error.to_string())
+        };
+        assert_eq!(refused(own.fingerprint()), None);
+        let text = refused(Fingerprint::of(b"another")).unwrap();
+        for part in ["/data belongs to node c-S3", "another cluster", "empty --data-dir", "leave out the token"] {
+            assert!(text.contains(part), "{text} lacks {part}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod connect;
+mod controllers;
 mod join;
 mod rotate;
 

@@ -3,8 +3,9 @@
 pub(crate) mod socket;
 
 use crate::arguments::{BackupCommand, BackupOptions};
-use crate::instance_file::InstanceFile;
-use crate::location::{Location, Opened, now, seconds};
+use crate::instance_file::{InstanceFile, Kind};
+use crate::location::{Location, Opened, must_have_store, now, seconds};
+use crate::output::Output;
 use anyhow::Context as _;
 use orrery_controller::backup::{Backup, BackupError, Target, copy, export, verify};
 use orrery_store::Store;
@@ -49,7 +50,7 @@ async fn create(file: &Path, location: &Location) -> anyhow::Result<ExitCode> {
     std::fs::File::open(&partial)?.sync_all()?;
     std::fs::rename(&partial, file).with_context(|| format!("cannot write {}", file.display()))?;
     let bytes = std::fs::metadata(file)?.len();
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     writeln!(out, "{}: cluster {} at revision {}, {bytes} bytes", file.display(), backup.header.cluster, backup.header.revision)?;
     writeln!(out, "It holds the keys of the cluster's authority and the secrets of apps: keep it where only you can read it.")?;
     Ok(ExitCode::SUCCESS)
@@ -58,7 +59,10 @@ async fn create(file: &Path, location: &Location) -> anyhow::Result<ExitCode> {
 /// Writes to a new file that only its owner may read.
 async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
     let running = match location {
-        Location::Directory(data) => InstanceFile::read(data).map(|_| data),
+        Location::Directory(data) => match InstanceFile::read(data) {
+            Some(running) if running.kind != Kind::Agent => Some(data),
+            _ => must_have_store(data).map(|()| None)?,
+        },
         Location::Etcd { .. } => None,
     };
     let mut last = None;
@@ -79,16 +83,27 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
             Err(error) if error.is_compacted() || (running.is_some() && matches!(error, BackupError::Damaged(_))) => {
                 last = Some(error);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(told(error, &format!("cannot copy {} to {}", location.name(), path.display()))),
         }
     }
     Err(last.unwrap_or(BackupError::Nothing).into())
 }
 
+/// Opens a backup that somebody has named.
+fn open(file: &Path) -> anyhow::Result<Backup> {
+    anyhow::ensure!(!file.is_dir(), "{} is a directory; name a file of `orrery backup create`", file.display());
+    Backup::open(file).map_err(|error| told(error, &format!("cannot read {}", file.display())))
+}
+
+/// An error in one sentence: those of files and stores repeat their cause, and files are not named.
+fn told(error: BackupError, what: &str) -> anyhow::Error {
+    anyhow::anyhow!("{what}: {error}")
+}
+
 fn check(file: &Path) -> anyhow::Result<ExitCode> {
-    let backup = Backup::open(file).with_context(|| format!("{} cannot be used", file.display()))?;
+    let backup = open(file)?;
     let contents = verify(&backup, now())?;
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     let header = &backup.header;
     writeln!(out, "cluster    {}", header.cluster)?;
     writeln!(out, "made       {} at revision {} by orrery {}", header.created_at, header.revision, header.version)?;
@@ -109,14 +124,14 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn restore(file: &Path, location: &Location, force: Option<&str>) -> anyhow::Result<ExitCode> {
-    let backup = Backup::open(file).with_context(|| format!("{} cannot be used", file.display()))?;
+    let backup = open(file)?;
     for entry in backup.entries()? {
         entry?;
     }
     let Opened { store } = location.open().await?;
     let target = Target { store: &*store as &dyn Store, force };
     let copied = copy(&mut backup.entries()?, &backup.header.cluster, 0, &target, seconds()).await?;
-    let mut out = std::io::stdout();
+    let mut out = Output::new();
     writeln!(
         out,
         "Restored {} entries of cluster {} as of {}.",
@@ -124,4 +139,29 @@ async fn restore(file: &Path, location: &Location, force: Option<&str>) -> anyho
     )?;
     writeln!(out, "Tasks that run and are in the backup are taken back; later ones are stopped, missing ones started.")?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_backup_is_named_in_one_sentence() {
+        let directory = tempfile::tempdir().unwrap();
+        let faults = |path: &Path| open(path).err().unwrap().chain().map(ToString::to_string).collect::<Vec<_>>();
+        let path = directory.path().display();
+        assert_eq!(faults(directory.path()), [format!("{path} is a directory; name a file of `orrery backup create`")]);
+        let none = faults(&directory.path().join("none"));
+        assert!(none.len() == 1 && none[0].starts_with(&format!("cannot read {path}/none: ")), "{none:?}");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_cluster_leaves_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let error = create(&directory.path().join("backup"), &Location::Directory(data.clone())).await.unwrap_err();
+        assert!(error.to_string().starts_with(&format!("{} has no store; ", data.display())), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }
