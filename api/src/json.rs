@@ -143,7 +143,8 @@ impl Reader {
         found.map(|(_, value)| *value)
     }
 
-    /// A list; entries that are null or do not read are left out (with their faults noted).
+    /// A list; entries that do not read are left out, with their faults noted. Null is no entry of any list:
+    /// who leaves something out leaves it out whole.
     pub(crate) fn list<'a, T>(
         &mut self,
         at: &Cursor<'a>,
@@ -153,12 +154,15 @@ impl Reader {
             self.wrong(at, "must be a list");
             return None;
         };
-        let cursors = entries
-            .iter()
-            .enumerate()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(index, value)| Cursor { value, path: format!("{}({index})", at.path) });
-        Some(cursors.filter_map(|cursor| read(self, &cursor)).collect())
+        let cursors = entries.iter().enumerate().map(|(index, value)| Cursor { value, path: format!("{}({index})", at.path) });
+        let mut read_entry = |cursor: Cursor<'a>| {
+            if cursor.value.is_null() {
+                self.wrong(&cursor, "must not be null; leave the entry out");
+                return None;
+            }
+            read(self, &cursor)
+        };
+        Some(cursors.filter_map(&mut read_entry).collect())
     }
 
     /// An object of texts; numbers and booleans are taken as texts.

@@ -169,9 +169,11 @@ pub(crate) fn parse_into(file: &str, text: &str, input: &mut Input) {
                     let place = duplicate.1;
                     input.faults.push(Fault { line: place.line + line - 1, column: place.column, value: None, ..fault });
                 }
-                if duplicates.is_empty() {
+                let endless = endless(&document);
+                if duplicates.is_empty() && endless.is_empty() {
                     input.documents.push(document);
                 }
+                input.faults.extend(endless);
             }
             Err((at, column, message)) => {
                 // The parser stops at the first key that is written twice; all of them are told.
@@ -187,6 +189,17 @@ pub(crate) fn parse_into(file: &str, text: &str, input: &mut Input) {
             }
         }
     }
+}
+
+/// Numbers that JSON does not have, so that the document lost them: without a word their fields would get their
+/// defaults.
+fn endless(document: &Document) -> Vec<Fault> {
+    let lost = |(pointer, _): &&(String, String)| document.value.pointer(pointer).is_some_and(Value::is_null);
+    let fault = |(pointer, text): &(String, String)| {
+        let fault = document.fault(pointer, "must be a finite number; leave the field out for its default");
+        Fault { value: Some(text.clone()), ..fault }
+    };
+    document.positions.endless.iter().filter(lost).map(fault).collect()
 }
 
 fn bare_fault(file: &str, line: usize, column: usize, message: String) -> Fault {
@@ -374,6 +387,28 @@ mod tests {
         assert_eq!(value["c"].to_string(), "0.1");
         assert_eq!(value["d"], json!(1));
         assert_eq!(value["e"], json!(true));
+    }
+
+    #[test]
+    fn numbers_without_end_are_faults_wherever_they_stand() {
+        let text = "id: /ok\n---\nid: /a\ncpus: .nan\nplacement:\n  priority: -.Inf\nlist: [1, .inf]\nname: nan\ntext: '.nan'\n";
+        let input = read("x.yaml", text);
+        assert_eq!(input.documents.len(), 1);
+        let lines: Vec<_> = input.faults.iter().map(Fault::to_line).collect();
+        let message = "must be a finite number; leave the field out for its default";
+        assert_eq!(
+            lines,
+            [
+                format!("x.yaml:4:1: /cpus: {message} (found .nan)"),
+                format!("x.yaml:6:3: /placement/priority: {message} (found -.Inf)"),
+                format!("x.yaml:7:11: /list/1: {message} (found .inf)"),
+            ]
+        );
+        let kept = read("x.yaml", "name: nan\ntext: '.nan'\nother: Infinity\n");
+        assert!(kept.faults.is_empty(), "{:?}", kept.faults);
+        assert_eq!(kept.documents[0].value, json!({"name": "nan", "text": ".nan", "other": "Infinity"}));
+        let merged = read("x.yaml", "base: &base {cpus: .nan}\napp: *base\n");
+        assert_eq!(merged.faults[0].path, "/base/cpus");
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(crate) struct Positions {
     by_pointer: HashMap<String, Position>,
     /// Keys that occur twice in one object: pointer and place of the second.
     pub(crate) duplicates: Vec<(String, Position)>,
+    /// Values that may be a number without end, or none: pointer and text. JSON has no such numbers, so that
+    /// they are lost when the text is read.
+    pub(crate) endless: Vec<(String, String)>,
 }
 
 /// What encloses the next event.
@@ -35,9 +38,6 @@ impl Positions {
         let mut stack: Vec<Frame> = Vec::new();
         for item in Parser::new_from_str(text) {
             let Ok((event, span)) = item else { break };
-            if positions.by_pointer.len() >= MAX_POSITIONS {
-                break;
-            }
             let here = Position { line: span.start.line(), column: span.start.col() + 1 };
             match event {
                 Event::MappingStart(..) => {
@@ -79,7 +79,9 @@ impl Positions {
                 }
             }
         };
-        self.by_pointer.entry(pointer.clone()).or_insert(place);
+        if self.by_pointer.len() < MAX_POSITIONS {
+            self.by_pointer.entry(pointer.clone()).or_insert(place);
+        }
         pointer
     }
 
@@ -91,7 +93,10 @@ impl Positions {
             *key = Some((value.to_owned(), here));
             return;
         }
-        self.enter(stack, here);
+        let pointer = self.enter(stack, here);
+        if may_be_endless(value) {
+            self.endless.push((pointer, value.to_owned()));
+        }
     }
 
     /// Place of a field, or of its nearest ancestor that is written down.
@@ -104,6 +109,12 @@ impl Positions {
             pointer = &pointer[..pointer.rfind('/')?];
         }
     }
+}
+
+/// Whether a scalar may stand for infinity or for no number: `.inf`, `-.Inf`, `.nan`, `1e999`.
+fn may_be_endless(text: &str) -> bool {
+    let digits = text.trim_start_matches(['+', '-', '.']);
+    digits.parse::<f64>().is_ok_and(|number| !number.is_finite())
 }
 
 /// A key as one segment of a JSON pointer (RFC 6901).
@@ -195,6 +206,13 @@ again: *x
         let positions = Positions::of("{\"a\": 1, \"b\": {\"c\": 1,\n \"c\": 2}, \"a\": 3}");
         let found: Vec<_> = positions.duplicates.iter().map(|(p, at)| (p.as_str(), at.line, at.column)).collect();
         assert_eq!(found, [("/b/c", 2, 2), ("/a", 2, 11)]);
+    }
+
+    #[test]
+    fn numbers_without_end_are_noted() {
+        let positions = Positions::of("a: .nan\nb: [1, -.INF, {c: 1e999}]\n.inf: x\nd: info\ne: 1e9\n");
+        let found: Vec<_> = positions.endless.iter().map(|(pointer, text)| (pointer.as_str(), text.as_str())).collect();
+        assert_eq!(found, [("/a", ".nan"), ("/b/1", "-.INF"), ("/b/2/c", "1e999")]);
     }
 
     #[test]

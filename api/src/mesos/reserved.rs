@@ -27,6 +27,21 @@ pub(super) fn by_role(node: &Node) -> (BTreeMap<String, Amounts>, Amounts) {
     (roles.into_iter().map(|(role, bundle)| (role, Amounts::of_bundle(&bundle))).collect(), rest)
 }
 
+/// All that a node has as typed resources, each part once: what is reserved, and the rest. The volumes of
+/// instances are parts of these.
+pub(super) fn total(node: &Node) -> Value {
+    let role = node.facts.role.as_str();
+    if role != ANY_ROLE {
+        return Amounts::of_node(&node.facts.resources).list(role, None);
+    }
+    let mut list: Vec<Value> =
+        node.claims.reservations.iter().flat_map(|(role, reservation)| of_reservation(role, reservation)).collect();
+    if let Value::Array(rest) = by_role(node).1.list(role, None) {
+        list.extend(rest);
+    }
+    Value::Array(list)
+}
+
 /// The same as typed resources, with who made a reservation, its labels, and the volumes of instances.
 pub(super) fn full(node: &Node) -> Map<String, Value> {
     let mut full: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -36,19 +51,23 @@ pub(super) fn full(node: &Node) -> Map<String, Value> {
         full.extend(lists.map(|(role, list)| (role, list.as_array().cloned().unwrap_or_default())));
     }
     for (role, reservation) in &node.claims.reservations {
-        let list = full.entry(role.to_string()).or_default();
-        list.extend(reservation.fixed.amounts().map(|(name, amount)| scalar(role, name, amount)));
-        list.extend(reservation.made.amounts().map(|(name, amount)| {
-            let mut entry = scalar(role, name, amount);
-            entry["reservation"] = details(reservation);
-            entry
-        }));
+        full.entry(role.to_string()).or_default().extend(of_reservation(role, reservation));
     }
     for (id, hold) in &node.claims.holds {
         let role = hold.role.as_deref().unwrap_or(ANY_ROLE);
         full.entry(role.to_owned()).or_default().extend(volumes(id, hold, role));
     }
     full.into_iter().map(|(role, list)| (role, Value::Array(list))).collect()
+}
+
+/// What an agent's operator said without, what was reserved later with its details: so clients tell them apart.
+fn of_reservation<'a>(role: &'a str, reservation: &'a Reservation) -> impl Iterator<Item = Value> + 'a {
+    let fixed = reservation.fixed.amounts().map(move |(name, amount)| scalar(role, name, amount));
+    fixed.chain(reservation.made.amounts().map(move |(name, amount)| {
+        let mut entry = scalar(role, name, amount);
+        entry["reservation"] = details(reservation);
+        entry
+    }))
 }
 
 fn scalar(role: &str, name: &str, amount: Scalar) -> Value {

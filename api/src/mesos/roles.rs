@@ -6,7 +6,7 @@ use super::resources::{Amounts, nothing};
 use super::task::living;
 use orrery_core::Scalar;
 use orrery_core::cluster::{Cluster, QuotaEdit};
-use orrery_core::role::Role;
+use orrery_core::role::{ROLES_MAX, Role};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,9 +116,13 @@ pub fn weights(cluster: &Cluster) -> Value {
 pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
     let configs = arguments.get("quota_configs").and_then(Value::as_array);
     let configs = configs.filter(|configs| !configs.is_empty()).ok_or("update_quota.quota_configs names no role")?;
-    let mut roles = Vec::new();
+    check_count(configs.len())?;
+    let (mut roles, mut named) = (Vec::new(), BTreeSet::new());
     for config in configs {
         let role = config.get("role").and_then(Value::as_str).ok_or("an entry of quota_configs has no role")?;
+        if !named.insert(role) {
+            return Err(format!("quota_configs has role {role} twice; keep one of the two"));
+        }
         let read = |field: &str, word: &str| {
             let mut amounts = BTreeMap::new();
             for (name, amount) in config.get(field).and_then(Value::as_object).into_iter().flatten() {
@@ -143,10 +147,46 @@ pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
 /// One sentence when it is none.
 pub fn read_weights(list: &Value) -> Result<Vec<(String, Scalar)>, String> {
     let list = list.as_array().ok_or("send a list of {\"role\": …, \"weight\": …}")?;
-    let read = |entry: &Value| {
+    check_count(list.len())?;
+    let mut named = BTreeSet::new();
+    let mut read = |entry: &'_ Value| {
         let role = entry.get("role").and_then(Value::as_str).ok_or("an entry has no role")?;
+        if !named.insert(role.to_owned()) {
+            return Err(format!("role {role} has two weights; keep one of the two"));
+        }
         let weight = entry.get("weight").and_then(Value::as_f64).and_then(Scalar::from_f64);
         Ok((role.to_owned(), weight.ok_or_else(|| format!("the weight of role {role} is not a number"))?))
     };
-    list.iter().map(read).collect()
+    list.iter().map(&mut read).collect()
+}
+
+/// A call that names more roles than there may be is not looked at.
+fn check_count(count: usize) -> Result<(), String> {
+    if count > ROLES_MAX {
+        return Err(format!("{count} roles in one call are more than the {ROLES_MAX} there may be"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_decided_about_once() {
+        let config = |role: &str| json!({"role": role, "limits": {"cpus": {"value": 1}}});
+        assert_eq!(read_quota(&json!({"quota_configs": [config("a"), config("b")]})).unwrap().0.len(), 2);
+        let twice = read_quota(&json!({"quota_configs": [config("a"), config("b"), config("a")]}));
+        assert!(twice.unwrap_err().contains("role a twice"));
+        let weight = |role: &str| json!({"role": role, "weight": 2});
+        assert_eq!(read_weights(&json!([weight("a"), weight("b")])).unwrap().len(), 2);
+        assert!(read_weights(&json!([weight("a"), weight("a")])).unwrap_err().contains("two weights"));
+    }
+
+    #[test]
+    fn more_roles_than_there_may_be_are_refused_unread() {
+        let many: Vec<Value> = (0..=ROLES_MAX).map(|number| json!({"role": format!("r{number}"), "weight": 2})).collect();
+        assert!(read_quota(&json!({"quota_configs": many})).unwrap_err().contains("10001 roles"));
+        assert!(read_weights(&json!(many)).unwrap_err().contains("10001 roles"));
+    }
 }

@@ -109,17 +109,61 @@ fn wanted(app: &Value, reason: &str) -> Option<String> {
     let (field, unit) = match reason {
         "InsufficientCpus" => ("cpus", "CPUs"),
         "InsufficientMemory" => ("mem", "MiB of memory"),
-        "InsufficientDisk" => ("disk", "MiB of disk"),
+        "InsufficientDisk" => return wanted_disk(app),
         "InsufficientGpus" => ("gpus", "GPUs"),
-        "UnfulfilledConstraint" => return app.get("constraints").map(Value::to_string),
+        "UnfulfilledConstraint" => {
+            let demands = demands(app);
+            return (!demands.is_empty()).then(|| demands.join(", "));
+        }
         "InsufficientPorts" => {
-            let ports: Vec<String> =
-                list(app, "portDefinitions").iter().filter_map(|port| Some(port.get("port")?.to_string())).collect();
+            let mappings = app.get("container").map_or(&[][..], |container| list(container, "portMappings"));
+            let fixed = list(app, "portDefinitions").iter().map(|port| count(port, "port"));
+            let fixed = fixed.chain(mappings.iter().map(|mapping| count(mapping, "hostPort")));
+            let ports: Vec<String> = fixed.filter(|port| *port != 0).map(|port| port.to_string()).collect();
             return (!ports.is_empty()).then(|| format!("ports {}", ports.join(", ")));
         }
         _ => return None,
     };
     app.get(field).map(|amount| format!("{amount} {unit}"))
+}
+
+/// Disk and what persistent volumes take of it: a node must have room for both.
+fn wanted_disk(app: &Value) -> Option<String> {
+    let volumes = app.get("container").map_or(&[][..], |container| list(container, "volumes"));
+    let volumes: Vec<f64> = volumes.iter().filter_map(|volume| volume.pointer("/persistent/size")?.as_f64()).collect();
+    if volumes.is_empty() {
+        return app.get("disk").map(|disk| format!("{disk} MiB of disk"));
+    }
+    let volumes: f64 = volumes.into_iter().sum();
+    let disk = app.get("disk").and_then(Value::as_f64).unwrap_or_default();
+    let total = disk + volumes;
+    Some(format!("{total} MiB of disk, {volumes} MiB of it for its volumes"))
+}
+
+/// Everything an app demands of where it runs: constraints, and the rules of `placement` without a weight.
+fn demands(app: &Value) -> Vec<String> {
+    let part = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+    let constraint =
+        |constraint: &Value| -> String { constraint.as_array().into_iter().flatten().map(part).collect::<Vec<_>>().join(":") };
+    let mut demands: Vec<String> = list(app, "constraints").iter().map(constraint).collect();
+    let Some(placement) = app.get("placement") else { return demands };
+    let required = |name: &str| list(placement, name).iter().filter(|rule| rule.get("weight").is_none_or(Value::is_null));
+    if placement.get("onePerNode").and_then(Value::as_bool) == Some(true) {
+        demands.push("one instance per node".to_owned());
+    }
+    for rule in required("spread") {
+        let skew = count(rule, "maximumSkew").max(1);
+        demands.push(format!("spread over {} with at most {skew} apart", text(rule, "field")));
+    }
+    for (name, word) in [("affinity", "affinity"), ("antiAffinity", "anti-affinity")] {
+        for rule in required(name) {
+            let field = Some(text(rule, "field")).filter(|field| !field.is_empty()).unwrap_or("hostname");
+            let other = Some(text(rule, "app")).filter(|app| !app.is_empty());
+            let other = other.map_or_else(|| format!("label {}", text(rule, "label")), str::to_owned);
+            demands.push(format!("{word} to {other} by {field}"));
+        }
+    }
+    demands
 }
 
 /// Reasons of the cluster's own explanation: texts, or objects with a `message` or `text`.
@@ -151,6 +195,38 @@ mod tests {
                 "  - InsufficientCpus: 3 of 3 nodes, not enough free CPUs; the app wants 64.0 CPUs",
             ]
         );
+    }
+
+    #[test]
+    fn volumes_are_part_of_the_disk() {
+        let volumes = json!([{"containerPath": "a", "persistent": {"size": 100}}, {"containerPath": "b", "hostPath": "/b"}]);
+        let app = json!({"disk": 10, "container": {"volumes": volumes}});
+        assert_eq!(wanted(&app, "InsufficientDisk").unwrap(), "110 MiB of disk, 100 MiB of it for its volumes");
+        assert_eq!(wanted(&json!({"disk": 5}), "InsufficientDisk").unwrap(), "5 MiB of disk");
+    }
+
+    #[test]
+    fn every_demand_on_the_place_is_told() {
+        let app = json!({"constraints": [["rack", "LIKE", "a|b"], ["hostname", "UNIQUE"]], "placement": {
+            "onePerNode": true,
+            "spread": [{"field": "@zone", "maximumSkew": 2}, {"field": "rack", "maximumSkew": 1, "weight": 5}],
+            "affinity": [{"app": "/shop/cache", "field": "hostname"}],
+            "antiAffinity": [{"label": "tier=db", "field": "rack"}, {"app": "/x", "field": "rack", "weight": 3}],
+        }});
+        assert_eq!(
+            wanted(&app, "UnfulfilledConstraint").unwrap(),
+            "rack:LIKE:a|b, hostname:UNIQUE, one instance per node, spread over @zone with at most 2 apart, \
+             affinity to /shop/cache by hostname, anti-affinity to label tier=db by rack"
+        );
+        assert_eq!(wanted(&json!({"constraints": []}), "UnfulfilledConstraint"), None);
+    }
+
+    #[test]
+    fn only_ports_that_are_given_are_wanted() {
+        let app =
+            json!({"portDefinitions": [{"port": 0}], "container": {"portMappings": [{"hostPort": 80}, {"containerPort": 1}]}});
+        assert_eq!(wanted(&app, "InsufficientPorts").unwrap(), "ports 80");
+        assert_eq!(wanted(&json!({"portDefinitions": [{"port": 0}]}), "InsufficientPorts"), None);
     }
 
     #[test]

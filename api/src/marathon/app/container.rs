@@ -2,9 +2,15 @@
 
 use super::network::read_port_mapping;
 use crate::json::{Cursor, Object, Reader};
-use orrery_core::Scalar;
 use orrery_core::app::{Container, ContainerKind, DockerOptions, Parameter, PersistentVolume, PortMapping, Volume, VolumeMode};
+use orrery_core::{Fault, Scalar};
 use serde_json::Value;
+
+/// Longest name of a file or directory on Linux, bytes.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// Files that every sandbox has, where the output of the task goes.
+const LOG_FILES: [&str; 2] = ["stdout", "stderr"];
 
 /// A container as written, before its networking is normalised.
 pub(super) struct RawContainer<'a> {
@@ -111,18 +117,36 @@ fn read_volume(reader: &mut Reader, at: &Cursor<'_>) -> Option<Volume> {
     if sources.into_iter().filter(|given| *given).count() > 1 {
         reader.fault(at.path.clone(), "must have only one of hostPath, persistent, external and secret");
     }
+    let host_path = volume.host_path.iter().map(|path| ("hostPath", path));
+    for (name, path) in std::iter::once(("containerPath", &volume.container_path)).chain(host_path) {
+        if path.contains('\0') {
+            let message = "holds a null byte, which no path can";
+            reader.faults.push(Fault::new(format!("{}/{name}", at.path), message).with_value(path.escape_debug()));
+        }
+    }
     if volume.persistent.is_some() {
-        if volume.container_path.contains('/') || matches!(volume.container_path.as_str(), "." | "..") {
-            let message = "of a persistent volume must be a single name without a slash";
-            reader
-                .faults
-                .push(orrery_core::Fault::new(format!("{}/containerPath", at.path), message).with_value(&volume.container_path));
+        if let Some(message) = directory_fault(&volume.container_path) {
+            let fault = Fault::new(format!("{}/containerPath", at.path), message);
+            reader.faults.push(fault.with_value(volume.container_path.escape_debug()));
         }
         if volume.mode == Some(VolumeMode::ReadOnly) {
             reader.fault(format!("{}/mode", at.path), "of a persistent volume must be RW");
         }
     }
     (!volume.container_path.is_empty()).then_some(volume)
+}
+
+/// What is wrong with the name of a persistent volume, which is a directory in the sandbox.
+fn directory_fault(name: &str) -> Option<String> {
+    if name.contains('/') || matches!(name, "." | "..") {
+        return Some("of a persistent volume must be a single name without a slash".to_owned());
+    }
+    if name.len() > FILE_NAME_BYTES_MAX {
+        return Some(format!("of a persistent volume must be at most {FILE_NAME_BYTES_MAX} bytes long; it is {}", name.len()));
+    }
+    // The log itself and what it is rotated to.
+    let is_log = LOG_FILES.iter().any(|log| name.strip_prefix(log).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+    is_log.then(|| format!("of a persistent volume must not be that of a log of the task ({})", LOG_FILES.join(", ")))
 }
 
 fn read_persistent(reader: &mut Reader, at: &Cursor<'_>) -> Option<PersistentVolume> {

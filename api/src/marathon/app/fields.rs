@@ -344,12 +344,16 @@ fn complete_mappings(mappings: Option<&mut Vec<PortMapping>>, definitions: &[Por
 
 fn read_placement(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
     set(reader, object, "constraints", &mut app.constraints, |reader, at| reader.list(at, read_constraint));
-    set(reader, object, "acceptedResourceRoles", &mut app.accepted_resource_roles, |reader, at| reader.list(at, Reader::text));
+    set(reader, object, "acceptedResourceRoles", &mut app.accepted_resource_roles, |reader, at| {
+        // As in Marathon: an empty list would accept nothing, and never meant that.
+        if at.value.as_array().is_some_and(Vec::is_empty) {
+            reader.wrong(at, "must not be empty; leave it out, or name roles such as *");
+        }
+        reader.list(at, Reader::text)
+    });
     let group = app.id.group().to_owned();
     set(reader, object, "placement", &mut app.placement, |reader, at| read_placement_rules(reader, at, &group));
-    set(reader, object, "role", &mut app.role, |reader, at| {
-        reader.text(at).map(|role| Some(role).filter(|role| !role.is_empty()))
-    });
+    set(reader, object, "role", &mut app.role, |reader, at| reader.text(at).map(Some));
     set(reader, object, "dependencies", &mut app.dependencies, |reader, at| {
         reader.list(at, |reader, entry| {
             let text = reader.text(entry)?;
@@ -365,12 +369,8 @@ fn read_placement(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
 }
 
 fn read_constraint(reader: &mut Reader, at: &Cursor<'_>) -> Option<Constraint> {
-    let parts = reader.list(at, Reader::plain_text)?;
-    let mut parts = parts.into_iter();
-    let (Some(field), Some(operator), value, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        reader.wrong(at, "must be [field, operator] or [field, operator, value]");
-        return None;
-    };
+    let (field, operator, value) =
+        if at.value.is_object() { read_named_parts(reader, at)? } else { read_listed_parts(reader, at)? };
     let Some(operator) = Operator::parse(&operator) else {
         reader.faults.push(
             Fault::new(at.path.clone(), "has an unknown operator; use UNIQUE, CLUSTER, GROUP_BY, MAX_PER, LIKE, UNLIKE or IS")
@@ -379,6 +379,35 @@ fn read_constraint(reader: &mut Reader, at: &Cursor<'_>) -> Option<Constraint> {
         return None;
     };
     Some(Constraint { field, operator, value: value.filter(|value| !value.is_empty()) })
+}
+
+/// `[field, operator, value]`, the value perhaps left out.
+fn read_listed_parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<(String, String, Option<String>)> {
+    let before = reader.faults.len();
+    let mut parts = reader.list(at, Reader::plain_text)?.into_iter();
+    if let (Some(field), Some(operator), value, None) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+        return Some((field, operator, value));
+    }
+    // A part that could not be read has its own fault.
+    if reader.faults.len() == before {
+        reader.wrong(at, "must be [field, operator] or [field, operator, value]");
+    }
+    None
+}
+
+/// `{"fieldName", "operator", "value"}`, as Marathon's pods have them and newer clients write for apps too.
+fn read_named_parts(reader: &mut Reader, at: &Cursor<'_>) -> Option<(String, String, Option<String>)> {
+    const NAMES: [&str; 3] = ["fieldName", "operator", "value"];
+    let object = reader.object(at)?;
+    for (name, cursor) in object.fields().filter(|(name, _)| !NAMES.contains(name)) {
+        reader.fault(cursor.path, format!("{name} is no field of a constraint; use {}", NAMES.join(", ")));
+    }
+    let (field, operator) = (required_text(reader, &object, NAMES[0]), required_text(reader, &object, NAMES[1]));
+    let value = match object.get(NAMES[2]) {
+        Some(cursor) => Some(reader.plain_text(&cursor)?),
+        None => None,
+    };
+    Some((field?, operator?, value))
 }
 
 fn read_lifecycle(reader: &mut Reader, object: &Object<'_>, app: &mut App, given: &mut Given) {

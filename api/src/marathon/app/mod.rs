@@ -6,6 +6,7 @@ mod container;
 mod diff;
 mod fields;
 mod network;
+mod pattern;
 mod placement;
 mod read;
 mod schema;

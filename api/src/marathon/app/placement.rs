@@ -170,29 +170,34 @@ pub(super) fn check_placement(app: &App, faults: &mut Vec<Fault>) {
             faults.push(Fault::new(format!("/placement/{name}"), message));
         }
     }
-    let named = rules.spread.iter().enumerate().map(|(index, rule)| (format!("/placement/spread({index})"), &rule.field));
-    let named = named.chain(rules.prefer.iter().enumerate().map(|(at, rule)| (format!("/placement/prefer({at})"), &rule.field)));
-    let near = rules.affinity.iter().enumerate().map(|(at, rule)| (format!("/placement/affinity({at})"), &rule.field));
-    let away = rules.anti_affinity.iter().enumerate().map(|(at, rule)| (format!("/placement/antiAffinity({at})"), &rule.field));
-    for (path, field) in named.chain(near).chain(away) {
+    // What is beyond the limit is one fault; looking at it as well would be for nothing, and costly.
+    let spread = &rules.spread[..rules.spread.len().min(PLACEMENT_RULES_MAX)];
+    let prefer = &rules.prefer[..rules.prefer.len().min(PLACEMENT_RULES_MAX)];
+    let affinity = &rules.affinity[..rules.affinity.len().min(PLACEMENT_RULES_MAX)];
+    let anti_affinity = &rules.anti_affinity[..rules.anti_affinity.len().min(PLACEMENT_RULES_MAX)];
+    let fields = spread.iter().enumerate().map(|(at, rule)| ("spread", at, &rule.field));
+    let fields = fields.chain(prefer.iter().enumerate().map(|(at, rule)| ("prefer", at, &rule.field)));
+    let fields = fields.chain(affinity.iter().enumerate().map(|(at, rule)| ("affinity", at, &rule.field)));
+    let fields = fields.chain(anti_affinity.iter().enumerate().map(|(at, rule)| ("antiAffinity", at, &rule.field)));
+    for (list, index, field) in fields {
         if field.is_empty() || field.chars().any(char::is_control) {
-            faults.push(Fault::new(format!("{path}/field"), "must name a field such as hostname"));
+            faults.push(Fault::new(format!("/placement/{list}({index})/field"), "must name a field such as hostname"));
         }
     }
-    for (index, rule) in rules.prefer.iter().enumerate() {
+    for (index, rule) in prefer.iter().enumerate() {
         if let Some(message) = check_operand(rule.operator, &rule.value) {
             faults.push(Fault::new(format!("/placement/prefer({index})/value"), message).with_value(&rule.value));
         }
     }
-    let mut spread = BTreeSet::new();
-    for (index, rule) in rules.spread.iter().enumerate() {
-        if !spread.insert((&rule.field, rule.weight.is_some())) {
+    let mut fields = BTreeSet::new();
+    for (index, rule) in spread.iter().enumerate() {
+        if !fields.insert((&rule.field, rule.weight.is_some())) {
             let message = format!("{} is spread over twice; keep one of the rules", rule.field);
             faults.push(Fault::new(format!("/placement/spread({index})"), message));
         }
     }
-    for (index, rule) in rules.affinity.iter().enumerate() {
-        let opposite = rules.anti_affinity.iter().position(|other| {
+    for (index, rule) in affinity.iter().enumerate() {
+        let opposite = anti_affinity.iter().position(|other| {
             other.selector == rule.selector && other.field == rule.field && other.weight.is_none() && rule.weight.is_none()
         });
         if let Some(other) = opposite {
@@ -215,6 +220,7 @@ pub(super) fn check_placement(app: &App, faults: &mut Vec<Fault>) {
 #[cfg(test)]
 mod tests {
     use super::super::{ReadContext, read_app, write_app};
+    use orrery_core::app::PLACEMENT_RULES_MAX;
     use serde_json::{Value, json};
 
     fn read(placement: &Value) -> Result<Value, Vec<(String, String)>> {
@@ -247,6 +253,21 @@ mod tests {
         });
         assert_eq!(read(&given), Ok(written.clone()));
         assert_eq!(read(&written), Ok(written));
+    }
+
+    #[test]
+    fn rules_beyond_the_limit_are_one_fault_and_not_looked_at() {
+        for (list, rule) in [
+            ("prefer", json!({"field": "disk", "operator": "LIKE", "value": "("})),
+            ("spread", json!({"field": ""})),
+            ("affinity", json!({"app": "/b", "field": ""})),
+            ("antiAffinity", json!({"app": "/b", "field": ""})),
+        ] {
+            let faults = read(&json!({list: vec![rule; 8_000]})).unwrap_err();
+            let limit: Vec<_> = faults.iter().filter(|(path, _)| *path == format!("/placement/{list}")).collect();
+            assert!(matches!(limit[..], [(_, message)] if message.contains("has 8000 rules, the most is 16")), "{faults:?}");
+            assert!(faults.len() <= 1 + 2 * PLACEMENT_RULES_MAX, "{list}: {}", faults.len());
+        }
     }
 
     #[test]

@@ -262,7 +262,9 @@ fn constraints_are_bounded() {
         (json!([[format!("{long}y"), "UNIQUE"]]), "/constraints(0)", "at most 16384 bytes"),
         (json!([["rack", "LIKE", "(a{1000}){1000}"]]), "/constraints(0)", "too large"),
         (json!([["rack", "LIKE", "((((x{99}){99}){99}){99})"]]), "/constraints(0)", "too large"),
-        (json!([["rack", "LIKE", "(?=look)"]]), "/constraints(0)", "not a regular expression"),
+        (json!([["rack", "LIKE", "(?=look)"]]), "/constraints(0)", "look-around"),
+        (json!([["rack", "LIKE", "(a)\\1"]]), "/constraints(0)", "back-reference"),
+        (json!([["rack", "LIKE", "("]]), "/constraints(0)", "not a regular expression"),
         (json!([["rack", "MAX_PER", "99999999999999999999"]]), "/constraints(0)", "whole number"),
         (json!([["rack", "GROUP_BY", "-1"]]), "/constraints(0)", "whole number"),
         (json!([["rack", "GROUP_BY", "1e308"]]), "/constraints(0)", "whole number"),
@@ -275,6 +277,74 @@ fn constraints_are_bounded() {
     }
     // What fits is taken, however slow it would be elsewhere.
     read(&json!({"constraints": [["rack", "LIKE", "(((a|b|1)*)*)*4"], ["rack", "UNLIKE", &long[..4_096]]]}));
+}
+
+#[test]
+fn constraints_in_the_form_of_pods() {
+    let listed = read(&json!({"constraints": [["hostname", "UNIQUE"], ["rack", "MAX_PER", "2"], ["zone", "LIKE", "a|b"]]}));
+    let named = read(&json!({"constraints": [
+        {"fieldName": "hostname", "operator": "UNIQUE"},
+        {"fieldName": "rack", "operator": "max_per", "value": 2},
+        {"fieldName": "zone", "operator": "LIKE", "value": "a|b"},
+    ]}));
+    assert_eq!(named, listed);
+    assert_eq!(
+        write_app(&named)["constraints"],
+        json!([["hostname", "UNIQUE"], ["rack", "MAX_PER", "2"], ["zone", "LIKE", "a|b"]])
+    );
+    for (constraint, path) in [
+        (json!({"operator": "UNIQUE"}), "/constraints(0)/fieldName"),
+        (json!({"fieldName": "rack"}), "/constraints(0)/operator"),
+        (json!({"fieldName": "rack", "operator": "NEAR"}), "/constraints(0)"),
+        (json!({"fieldName": "rack", "operator": "UNIQUE", "values": "x"}), "/constraints(0)/values"),
+        (json!({"fieldName": "rack", "operator": "LIKE", "value": ["x"]}), "/constraints(0)/value"),
+    ] {
+        assert_eq!(faults(&json!({"constraints": [constraint]})), [path], "{constraint}");
+    }
+}
+
+#[test]
+fn null_is_no_entry_of_a_list() {
+    for (fields, path) in [
+        (json!({"constraints": [null]}), "/constraints(0)"),
+        (json!({"constraints": [["hostname", "UNIQUE"], null]}), "/constraints(1)"),
+        (json!({"constraints": [["hostname", null]]}), "/constraints(0)(1)"),
+        (json!({"healthChecks": [null]}), "/healthChecks(0)"),
+        (json!({"fetch": [null]}), "/fetch(0)"),
+        (json!({"uris": [null]}), "/uris(0)"),
+        (json!({"dependencies": [null]}), "/dependencies(0)"),
+        (json!({"portDefinitions": [null]}), "/portDefinitions(0)"),
+        (json!({"acceptedResourceRoles": [null]}), "/acceptedResourceRoles(0)"),
+        (json!({"container": {"volumes": [null]}}), "/container/volumes(0)"),
+        (json!({"placement": {"prefer": [null]}}), "/placement/prefer(0)"),
+    ] {
+        assert_eq!(faults(&fields), [path], "{fields}");
+    }
+}
+
+#[test]
+fn roles_have_names() {
+    for role in ["", "a/../b", "-x y", ".", "a//b", "eng/*"] {
+        assert_eq!(faults(&json!({"role": role})), ["/role"], "{role}");
+        assert_eq!(faults(&json!({"acceptedResourceRoles": ["*", role]})), ["/acceptedResourceRoles(1)"], "{role}");
+    }
+    assert_eq!(faults(&json!({"acceptedResourceRoles": []})), ["/acceptedResourceRoles"]);
+    let found = read_app(&with(&json!({"role": "-x y"})), ReadContext::default()).unwrap_err();
+    assert_eq!(found[0].value.as_deref(), Some("-x y"));
+    assert_eq!(read(&json!({"role": "eng/prod", "acceptedResourceRoles": ["*", "eng/prod"]})).role.as_deref(), Some("eng/prod"));
+}
+
+#[test]
+fn volumes_have_names_that_can_be_made() {
+    let volume = |name: &str| json!({"container": {"volumes": [{"containerPath": name, "persistent": {"size": 1}}]}});
+    for name in ["stdout", "stderr", "stdout.1", "a\0b", "..", "a/b", &"x".repeat(256), &"ü".repeat(128)] {
+        assert_eq!(faults(&volume(name)), ["/container/volumes(0)/containerPath"], "{name}");
+    }
+    for name in ["data", "stdout2", ".x", &"x".repeat(255)] {
+        read(&volume(name));
+    }
+    let host = json!({"container": {"volumes": [{"containerPath": "/a", "hostPath": "/b\0", "mode": "RO"}]}});
+    assert_eq!(faults(&host), ["/container/volumes(0)/hostPath"]);
 }
 
 #[test]

@@ -11,6 +11,9 @@ const UNKNOWN_MAX: usize = 50;
 /// Changes of one letter that still count as a slip of the pen.
 const SLIP_MAX: usize = 2;
 
+/// Longest name that is compared with those of fields, bytes; comparing takes time with the length.
+const COMPARED_BYTES_MAX: usize = 64;
+
 /// A field that no app has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownField {
@@ -47,10 +50,7 @@ fn walk(schema: &Value, value: &Value, path: &str, unknown: &mut Vec<UnknownFiel
                 if let Some(schema) = known.get(key) {
                     walk(schema, value, &path, unknown);
                 } else if unknown.len() < UNKNOWN_MAX {
-                    let distance = |name: &&String| strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase());
-                    let similar =
-                        known.keys().min_by_key(distance).filter(|name| distance(name) <= SLIP_MAX && key.len() > SLIP_MAX);
-                    unknown.push(UnknownField { path, similar: similar.cloned() });
+                    unknown.push(UnknownField { path, similar: similar(key, known.keys()).cloned() });
                 }
             }
         }
@@ -62,6 +62,16 @@ fn walk(schema: &Value, value: &Value, path: &str, unknown: &mut Vec<UnknownFiel
         }
         _ => {}
     }
+}
+
+/// The name that was probably meant by `key`.
+fn similar<'a>(key: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    if key.len() <= SLIP_MAX || key.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
+    let key = key.to_lowercase();
+    let distance = |name: &'a String| (strsim::damerau_levenshtein(&name.to_lowercase(), &key), name);
+    names.map(distance).min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= SLIP_MAX).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -84,6 +94,13 @@ mod tests {
                 "/x is no field of an app and has no effect",
             ]
         );
+    }
+
+    #[test]
+    fn long_names_are_not_compared() {
+        let long = "x".repeat(1 << 20);
+        let found = unknown_fields(&json!({ &long: 1, "containers": 2 }));
+        assert_eq!(found.iter().map(|field| field.similar.as_deref()).collect::<Vec<_>>(), [None, Some("container")]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Rules across the fields of an app (marathon.md 1.4, 1.6, 1.8).
 
+use super::pattern::pattern_fault;
 use super::placement::check_placement;
 use orrery_core::app::{
     Constraint, ContainerKind, HealthCheck, HealthProtocol, IpProtocol, Limit, NetworkMode, Operator, SINGLE_INSTANCE_LABEL,
     UnreachableStrategy,
 };
+use orrery_core::role::name_fault;
 use orrery_core::{App, Fault, Scalar};
 use std::collections::BTreeSet;
 
@@ -28,6 +30,7 @@ pub fn validate_app(app: &App) -> Vec<Fault> {
     check_networks(app, &mut faults);
     check_ports(app, &mut faults);
     check_artifacts(app, &mut faults);
+    check_roles(app, &mut faults);
     check_constraints(&app.constraints, &mut faults);
     check_placement(app, &mut faults);
     check_probes(app, &mut faults);
@@ -98,6 +101,21 @@ fn check_resources(app: &App, faults: &mut Vec<Fault>) {
     }
 }
 
+fn check_roles(app: &App, faults: &mut Vec<Fault>) {
+    let own = app.role.iter().map(|role| ("/role".to_owned(), role));
+    let accepted = app.accepted_resource_roles.iter().enumerate();
+    let accepted = accepted.map(|(index, role)| (format!("/acceptedResourceRoles({index})"), role));
+    for (path, role) in own.chain(accepted).filter(|(_, role)| name_fault(role).is_some()) {
+        let message = "is no name of a role; write parts without blanks, joined by /, such as eng/prod";
+        faults.push(Fault::new(path, message).with_value(shown(role)));
+    }
+}
+
+/// An empty text as words: nothing between two signs is easily overlooked.
+fn shown(text: &str) -> &str {
+    if text.is_empty() { "an empty text" } else { text }
+}
+
 fn check_networks(app: &App, faults: &mut Vec<Fault>) {
     let count = |mode| app.networks.iter().filter(|network| network.mode == mode).count();
     let (host, bridge) = (count(NetworkMode::Host), count(NetworkMode::Bridge));
@@ -105,6 +123,7 @@ fn check_networks(app: &App, faults: &mut Vec<Fault>) {
         let message = "must be one host network, one container/bridge network, or one or more container networks";
         faults.push(Fault::new("/networks", message));
     }
+    let mut names = BTreeSet::new();
     for (index, network) in app.networks.iter().enumerate() {
         if network.mode != NetworkMode::Container
             && let Some(name) = &network.name
@@ -115,11 +134,8 @@ fn check_networks(app: &App, faults: &mut Vec<Fault>) {
         if network.mode == NetworkMode::Host && !network.labels.is_empty() {
             faults.push(Fault::new(format!("/networks({index})/labels"), "are not allowed on the host network"));
         }
-        if app.networks[..index].iter().any(|earlier| earlier.name == network.name && network.name.is_some()) {
-            faults.push(
-                Fault::new(format!("/networks({index})/name"), "is given twice")
-                    .with_value(network.name.as_deref().unwrap_or("")),
-            );
+        if let Some(name) = network.name.as_ref().filter(|name| !names.insert(*name)) {
+            faults.push(Fault::new(format!("/networks({index})/name"), "is given twice").with_value(name));
         }
     }
     let docker = app.container.as_ref().is_some_and(|container| container.kind == ContainerKind::Docker);
@@ -150,6 +166,7 @@ fn check_ports(app: &App, faults: &mut Vec<Fault>) {
     }
     let mappings = app.container.iter().flat_map(|container| &container.port_mappings);
     let several = app.networks.len() > 1;
+    let networks: BTreeSet<&String> = app.networks.iter().filter_map(|network| network.name.as_ref()).collect();
     let mut host_ports = BTreeSet::new();
     for (index, mapping) in mappings.enumerate() {
         let path = format!("/container/portMappings({index})");
@@ -163,7 +180,7 @@ fn check_ports(app: &App, faults: &mut Vec<Fault>) {
             }
         }
         for name in &mapping.network_names {
-            if !app.networks.iter().any(|network| network.name.as_ref() == Some(name)) {
+            if !networks.contains(name) {
                 faults.push(Fault::new(format!("{path}/networkNames"), "names a network the app is not on").with_value(name));
             }
         }
@@ -213,8 +230,7 @@ pub(super) fn check_operand(operator: Operator, value: &str) -> Option<String> {
         let wrong = !value.bytes().all(allowed);
         return wrong.then(|| "the value of IS may hold letters, digits, _ / . and - only".to_owned());
     }
-    let usable = orrery_core::placement::is_pattern(value);
-    (!usable).then(|| format!("the value of {word} is not a regular expression, or one that is too large"))
+    pattern_fault(value).map(|fault| format!("the value of {word} {fault}"))
 }
 
 fn check_constraints(constraints: &[Constraint], faults: &mut Vec<Fault>) {

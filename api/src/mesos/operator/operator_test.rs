@@ -4,6 +4,8 @@ use super::*;
 use crate::fixture::NOW;
 use crate::mesos::operator::wire::{Kind, Message, Read, read};
 use crate::mesos::view_test::{TASK, cluster, facts};
+use orrery_core::Scalar;
+use orrery_core::node::{Bundle, Reservation};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -102,6 +104,36 @@ fn agents_in_json() {
         ])
     );
     assert_eq!(value["get_agents"]["recovered_agents"], json!([]));
+}
+
+/// What is reserved stands for its role, with its reservation; all parts together are what the node has.
+#[test]
+fn agents_show_what_is_reserved() {
+    let mut cluster = cluster();
+    let mut node = cluster.nodes.values().next().unwrap().as_ref().clone();
+    let before = node.facts.resources.cpus;
+    let one = Bundle { cpus: Scalar::ONE, ..Bundle::default() };
+    let made = Reservation { made: one.clone(), fixed: one, principal: Some("ops".into()), ..Reservation::default() };
+    node.claims.put_reservation("eng", made);
+    cluster.nodes.insert(node.facts.id.clone(), std::sync::Arc::new(node));
+    let value = answer(CallType::GetAgents, &facts(), &cluster, NOW).unwrap();
+    let total = value["get_agents"]["agents"][0]["total_resources"].as_array().unwrap();
+    let cpus: Vec<&Value> = total.iter().filter(|resource| resource["name"] == "cpus").collect();
+    assert_eq!(cpus[0], &json!({"name": "cpus", "type": "SCALAR", "scalar": {"value": 1.0}, "role": "eng"}));
+    assert_eq!((&cpus[1]["role"], &cpus[1]["reservation"]), (&json!("eng"), &json!({"principal": "ops"})));
+    assert_eq!((&cpus[2]["role"], cpus.len()), (&json!("*"), 3));
+    let sum: f64 = cpus.iter().filter_map(|resource| resource["scalar"]["value"].as_f64()).sum();
+    assert!((sum - before.to_f64()).abs() < 0.001);
+
+    let mut lost = Vec::new();
+    find_lost(schema::RESPONSE, &value, "", &mut lost);
+    assert!(!lost.iter().any(|path| path.contains("reservation")), "{lost:?}");
+    let bytes = to_protobuf(&value);
+    let agents = message(&read(&bytes).unwrap(), 10);
+    let resources = message(&agents, 1).into_iter().filter(|field| field.0 == 7).map(|field| field.1);
+    let resources: Vec<_> = resources.map(|bytes| message(&[(7, bytes)], 7)).collect();
+    let reservation = resources.iter().find(|resource| resource.iter().any(|field| field.0 == 8)).unwrap();
+    assert_eq!((text(reservation, 6), text(&message(reservation, 8), 1)), ("eng".into(), "ops".into()));
 }
 
 #[test]

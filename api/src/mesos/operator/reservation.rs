@@ -1,12 +1,17 @@
 //! Resources in the arguments of calls: reservations and volumes.
 
+use crate::mesos::ANY_ROLE;
 use orrery_core::cluster::{ReservationEdit, VolumeName};
+use orrery_core::role::name_fault;
 use orrery_core::{NodeId, Scalar};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Most resources in one call.
 pub const RESOURCES_MAX: usize = 1_000;
+
+/// What can be set aside.
+const RESERVABLE: [&str; 4] = ["cpus", "mem", "disk", "gpus"];
 
 /// The node a call is about: `agent_id.value`.
 ///
@@ -23,11 +28,15 @@ fn listed(list: Option<&Value>, name: &str) -> Result<Vec<Value>, String> {
     if list.len() > RESOURCES_MAX {
         return Err(format!("{name} has {} entries, the most is {RESOURCES_MAX}", list.len()));
     }
+    if list.is_empty() {
+        return Err(format!("{name} must name at least one resource"));
+    }
     Ok(list.clone())
 }
 
 /// Amounts by role, of both forms in which Mesos writes who a resource is reserved for: the stack
-/// `reservations`, whose last entry counts, and the older `role` with `reservation`.
+/// `reservations`, whose last entry counts, and the older `role` with `reservation`. What no node could do is
+/// told here; whether this node can, is the cluster's to say.
 ///
 /// # Errors
 /// One sentence that tells all that is wrong.
@@ -39,10 +48,18 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
         let role = last.and_then(|last| last.get("role")).or_else(|| resource.get("role")).and_then(Value::as_str);
         let name = resource.get("name").and_then(Value::as_str);
         let amount = scalar(&resource);
+        if name == Some("ports") {
+            faults.push(format!("ports cannot be reserved; {} can", RESERVABLE.join(", ")));
+            continue;
+        }
         let (Some(name), Some(role), Some(amount)) = (name, role, amount) else {
             faults.push(format!("\"{}\" has no name, role or scalar value", name.unwrap_or("?")));
             continue;
         };
+        if let Some(fault) = resource_fault(name, role, amount) {
+            faults.push(fault);
+            continue;
+        }
         edit.amounts.entry(role.to_owned()).or_default().add(name, amount);
         if let Some(principal) = details.and_then(|details| details.get("principal")).and_then(Value::as_str) {
             edit.principal = Some(principal.to_owned());
@@ -50,6 +67,23 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
         edit.labels.extend(details.map(labels).unwrap_or_default());
     }
     if faults.is_empty() { Ok(edit) } else { Err(faults.join("; ")) }
+}
+
+/// What is wrong with an amount for a role, whatever the node.
+fn resource_fault(name: &str, role: &str, amount: Scalar) -> Option<String> {
+    if role == ANY_ROLE {
+        return Some(format!("{name} can be reserved for a role, and * is everyone"));
+    }
+    if !RESERVABLE.contains(&name) {
+        return Some(format!("{name} cannot be reserved; {} can", RESERVABLE.join(", ")));
+    }
+    if !amount.is_positive() {
+        return Some(format!("{amount} is no amount of {name} for role {role}; it must be above 0"));
+    }
+    if name == "gpus" && amount.thousandths() % 1_000 != 0 {
+        return Some(format!("{amount} is no number of gpus for role {role}; they are reserved whole"));
+    }
+    name_fault(role)
 }
 
 fn scalar(resource: &Value) -> Option<Scalar> {
@@ -120,6 +154,26 @@ mod tests {
         {
             assert!(read_reservations(Some(&wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_no_node_could_do_is_told() {
+        let resource = |name: &str, role: &str, amount: f64| json!({"type": "SCALAR", "name": name, "role": role, "scalar": {"value": amount}});
+        for (resource, words) in [
+            (resource("cpus", "eng", -1.0), "-1 is no amount of cpus"),
+            (resource("cpus", "eng", 0.0), "0 is no amount of cpus"),
+            (resource("cpus", "*", 1.0), "* is everyone"),
+            (resource("cpus", "a/../b", 1.0), "no name of a role"),
+            (resource("cpus", "", 1.0), "no name of a role"),
+            (resource("tapes", "eng", 1.0), "tapes cannot be reserved"),
+            (resource("gpus", "eng", 0.5), "reserved whole"),
+            (json!({"name": "ports", "role": "eng", "ranges": {"range": []}}), "ports cannot be reserved"),
+        ] {
+            let fault = read_reservations(Some(&json!([resource]))).unwrap_err();
+            assert!(fault.contains(words), "{words}: {fault}");
+        }
+        assert!(read_reservations(Some(&json!([]))).unwrap_err().contains("at least one"));
+        assert!(read_volumes(Some(&json!([]))).unwrap_err().contains("at least one"));
     }
 
     #[test]

@@ -93,6 +93,7 @@ const RESOURCE: Message = &[
     ("scalar", 3, Sub(SCALAR)),
     ("ranges", 4, Sub(RANGES)),
     ("role", 6, Text),
+    ("reservation", 8, Sub(&[("principal", 1, Text), ("labels", 2, Sub(LABELS))])),
     ("allocation_info", 11, Sub(&[("role", 1, Text)])),
 ];
 

@@ -3,6 +3,7 @@
 
 use crate::mesos::framework::{self, framework_id};
 use crate::mesos::labels::{labels, pairs};
+use crate::mesos::reserved;
 use crate::mesos::resources::Amounts;
 use crate::mesos::roles::role_uses;
 use crate::mesos::slave::{self, domain};
@@ -33,11 +34,11 @@ pub(super) fn agents(facts: &MasterFacts, cluster: &Cluster) -> Value {
 }
 
 fn agent(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Value {
-    let total = Amounts::of_node(&node.facts.resources).list(&node.facts.role, None);
+    let offered = Amounts::of_node(&node.facts.resources).list(&node.facts.role, None);
     let mut info = Map::new();
     info.insert("hostname".into(), json!(node.facts.hostname));
     info.insert("port".into(), json!(agent_port(&node.facts)));
-    info.insert("resources".into(), total.clone());
+    info.insert("resources".into(), offered);
     info.insert("attributes".into(), node.facts.attributes.iter().map(|(name, text)| attribute(name, text)).collect());
     info.insert("id".into(), id(&node.facts.id));
     if let Some(domain) = domain(&node.facts) {
@@ -60,7 +61,7 @@ fn agent(facts: &MasterFacts, cluster: &Cluster, node: &Node) -> Value {
     if node.since > node.registered_at {
         put("reregistered_time", time(node.since));
     }
-    put("total_resources", total);
+    put("total_resources", reserved::total(node));
     put("allocated_resources", slave::used(cluster, node).list(&node.facts.role, None));
     put("offered_resources", json!([]));
     put("capabilities", types(&slave::CAPABILITIES));
