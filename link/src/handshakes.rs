@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way_but_first_who_has_more_than_its_share_and_who_is_silent() {
-        let cases: [(&[(u8, u64, bool)], Outcome, &str); 8] = [
+        type Case<'a> = (&'a [(u8, u64, bool)], Outcome, &'a str);
+        let cases: [Case<'_>; 8] = [
             (&[(1, 900, false), (1, 900, false), (1, 900, false)], Outcome::Free, "there is room"),
             (&[(1, 900, false), (2, 800, false), (3, 700, false), (4, 600, false)], Outcome::Drops(0), "the oldest"),
             (&[(1, 900, false), (2, 800, false), (2, 700, false), (2, 600, false)], Outcome::Drops(1), "of the greedy"),

@@ -64,7 +64,7 @@ impl<W: Write> Write for Output<W> {
 /// something else that broke is another error.
 pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).filter_map(Error::get_ref);
-    causes.any(|cause| cause.is::<ReaderGone>())
+    causes.any(<dyn std::error::Error + Send + Sync>::is::<ReaderGone>)
 }
 
 #[cfg(test)]

@@ -58,12 +58,11 @@ fn take_all(loads: &mut OrdMap<NodeId, NodeLoad>, instances: &[Arc<Instance>]) {
 /// Notes what instances hold of one node.
 fn take<'a>(loads: &mut OrdMap<NodeId, NodeLoad>, node: &NodeId, instances: impl Iterator<Item = (&'a Seat, &'a Instance)>) {
     let note = |load: &mut NodeLoad| instances.for_each(|(seat, instance)| load.take(&instance.id, &instance.app, seat));
-    match loads.get_mut(node) {
-        Some(load) => note(load),
-        None => {
-            let mut load = NodeLoad::default();
-            note(&mut load);
-            loads.insert(node.clone(), load);
-        }
+    if let Some(load) = loads.get_mut(node) {
+        note(load);
+        return;
     }
+    let mut load = NodeLoad::default();
+    note(&mut load);
+    loads.insert(node.clone(), load);
 }

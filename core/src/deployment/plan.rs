@@ -230,13 +230,13 @@ impl<'a> World<'a> {
     fn surplus(&self) -> Vec<(InstanceId, KillReason)> {
         let surplus = self.staying.len().saturating_sub(self.wanted);
         let victims = victims(self.app, self.staying.clone());
-        let victims = if surplus > 0 { self.from_largest_groups(victims) } else { victims };
+        let victims = if surplus > 0 { self.fullest_values_first(victims) } else { victims };
         victims.into_iter().take(surplus).map(|id| (id, KillReason::Surplus)).collect()
     }
 
     /// The same victims, those of the fullest value first where the app is spread over values of a field
     /// (marathon.md 1.10); what waits for a node goes before all of them.
-    fn from_largest_groups(&self, victims: Vec<InstanceId>) -> Vec<InstanceId> {
+    fn fullest_values_first(&self, victims: Vec<InstanceId>) -> Vec<InstanceId> {
         let constraints = self.app.constraints.iter().filter(|constraint| constraint.operator == Operator::GroupBy);
         let mut fields = constraints.map(|constraint| &*constraint.field);
         let spread = || self.app.placement.spread.first().map(|spread| &*spread.field);

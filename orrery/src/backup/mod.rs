@@ -83,7 +83,7 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
             Err(error) if error.is_compacted() || (running.is_some() && matches!(error, BackupError::Damaged(_))) => {
                 last = Some(error);
             }
-            Err(error) => return Err(told(error, &format!("cannot copy {} to {}", location.name(), path.display()))),
+            Err(error) => return Err(told(&error, &format!("cannot copy {} to {}", location.name(), path.display()))),
         }
     }
     Err(last.unwrap_or(BackupError::Nothing).into())
@@ -92,11 +92,11 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
 /// Opens a backup that somebody has named.
 fn open(file: &Path) -> anyhow::Result<Backup> {
     anyhow::ensure!(!file.is_dir(), "{} is a directory; name a file of `orrery backup create`", file.display());
-    Backup::open(file).map_err(|error| told(error, &format!("cannot read {}", file.display())))
+    Backup::open(file).map_err(|error| told(&error, &format!("cannot read {}", file.display())))
 }
 
 /// An error in one sentence: those of files and stores repeat their cause, and files are not named.
-fn told(error: BackupError, what: &str) -> anyhow::Error {
+fn told(error: &BackupError, what: &str) -> anyhow::Error {
     anyhow::anyhow!("{what}: {error}")
 }
 

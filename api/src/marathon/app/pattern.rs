@@ -193,7 +193,7 @@ mod tests {
         (|n| "a?".repeat(n), 1_500),
         (|n| "(a*)*".repeat(n), 600),
         (|n| "(a)".repeat(n), 2_000),
-        (|n| (0..n).map(|i| format!("(?P<n{i}>a)")).collect(), 800),
+        (|n| (0..n).map(|i| format!("(?P<n{i}>a)")).collect::<Vec<_>>().concat(), 800),
         (|n| names(n, |i| format!("{:011}", (i as u64 * 7_919_777) % 99_999_999_999)), 350),
         (|n| names(n, |i| format!("host-{i:05}.example.org")), 75),
         (|n| names(n, |i| format!("rack{i}-.*")), 130),
