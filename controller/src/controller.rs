@@ -1,13 +1,12 @@
 //! A controller: campaigns, leads, steps down and follows, for ever.
 
-pub(crate) mod retry;
-
 use crate::election::{self, Candidacy, ControllerRecord, LeaderRecord, Tenure};
 use crate::handle::Handle;
 use crate::leader::{self, Office};
 use crate::mirror::StoreMirror;
 use crate::names::Names;
 use crate::peers::{NoPeers, Peers};
+use crate::retry::{Retry, Rhythm};
 use crate::shared::Shared;
 use crate::{Clock, Seeds, members, replica, succession};
 use futures::StreamExt as _;
@@ -15,7 +14,6 @@ use orrery_core::cluster::{LEADER_KEY, ROOT};
 use orrery_link::protocol::Versions;
 use orrery_net::ZoneHandle;
 use orrery_store::Store;
-use retry::{Retry, Rhythm};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

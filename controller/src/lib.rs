@@ -26,6 +26,7 @@ mod names;
 pub mod packages;
 mod peers;
 mod replica;
+mod retry;
 mod seeds;
 mod shared;
 mod succession;

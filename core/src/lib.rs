@@ -17,6 +17,7 @@ pub mod placement;
 pub mod report;
 pub mod role;
 pub mod scalar;
+mod shared_text;
 pub mod task;
 pub mod timestamp;
 pub mod trust;

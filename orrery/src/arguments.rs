@@ -142,7 +142,7 @@ pub(crate) struct ControllerArguments {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
     /// Where other controllers and agents reach the door [default: the address it listens on].
-    #[arg(long, value_name = "URL", value_parser = advertised)]
+    #[arg(long, value_name = "URL", value_parser = crate::advertised::url)]
     pub(crate) advertise: Option<String>,
     /// Address of the DNS server; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5354")]
@@ -379,16 +379,6 @@ pub(crate) enum TokenCommand {
     },
 }
 
-/// A URL that others can dial: one that is not would let this controller lead where nobody reaches it.
-fn advertised(text: &str) -> Result<String, String> {
-    let address: ControllerAddress = text.parse().map_err(|error: orrery_link::address::AddressError| error.to_string())?;
-    if address.host().parse().is_ok_and(|host: IpAddr| host.is_unspecified() || host.is_multicast()) {
-        return Err(format!("nobody reaches {}; write an address or a name of this machine", address.host()));
-    }
-    let url = text.trim().trim_end_matches('/');
-    Ok(if url.contains("://") { url.to_owned() } else { address.to_string() })
-}
-
 /// Longest life of a token.
 const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -473,28 +463,6 @@ pub(crate) enum StrategyName {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_others_can_dial_is_advertised() {
-        for (text, url) in [
-            ("https://c1.example:8443/", "https://c1.example:8443"),
-            ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
-            ("c1.example", "https://c1.example:8080"),
-        ] {
-            assert_eq!(advertised(text).as_deref(), Ok(url));
-        }
-        for (text, part) in [
-            ("ftp://x", "write https://HOST:PORT"),
-            ("https://a/b", "write https://HOST:PORT"),
-            ("http://10.0.0.1:80", "not encrypted"),
-            ("https://0.0.0.0:8080", "nobody reaches 0.0.0.0"),
-            ("https://[::]:8080", "nobody reaches ::"),
-        ] {
-            let error = advertised(text).unwrap_err();
-            assert!(error.contains(part), "{error} lacks {part}");
-        }
-    }
 
     #[test]
     fn a_file_is_no_data_directory() {

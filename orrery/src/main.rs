@@ -1,5 +1,6 @@
 //! `orrery`: the daemon. `orrery up` is a whole cluster on one machine.
 
+mod advertised;
 mod agent;
 mod arguments;
 mod attach;

@@ -1,9 +1,9 @@
 //! The follower's side: applies what the leader publishes, exactly, and shows it.
 
 use super::frame::{Frame, FrameError, FrameReader, ReplicaStream};
-use crate::controller::retry::{Retry, Rhythm};
 use crate::election::LeaderRecord;
 use crate::peers::Peers;
+use crate::retry::{Retry, Rhythm};
 use crate::shared::Shared;
 use crate::succession::{Ending, Evidence, is_running_out};
 use orrery_core::InstanceId;

@@ -1,30 +1,16 @@
 //! App ids: slash paths such as `/shop/web`.
 
+use crate::shared_text::SharedText;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
 
 /// Longest id accepted, in bytes.
 pub const ID_MAX_BYTES: usize = 256;
 
 /// Canonical absolute path of an app, group, pod or job (marathon.md 1.3): starts with `/`, has at
 /// least one segment of `[a-z0-9.-]`, no empty, `.` or `..` segments.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct AppId(Arc<str>);
-
-impl Ord for AppId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // Most that are equal are copies of one, and need not be read.
-        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
-    }
-}
-
-impl PartialOrd for AppId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppId(SharedText);
 
 /// Why a text is not an app id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -45,9 +45,8 @@ impl Draft {
             found += 1;
         }
         if found > 0 {
-            let promised = self.cluster.promises.iter().filter(|(_, promise)| promise.app == app.id && !promise.moves);
-            let nodes = promised.map(|((node, _), _)| node.as_str());
-            let nodes: Vec<&str> = nodes.take(3).collect();
+            let nodes = self.promised_on(&app.id, |_, promise| !promise.moves);
+            let nodes: Vec<&str> = nodes.iter().map(NodeId::as_str).take(3).collect();
             refusals.hint = Some(format!(
                 "room for {found} is being made on {} by stopping tasks of lower priority than {}",
                 nodes.join(", "),

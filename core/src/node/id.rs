@@ -1,26 +1,12 @@
 //! Node ids.
 
+use crate::shared_text::SharedText;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
 
 /// Stable id of a node, shaped like a Mesos agent id: `<cluster uuid>-S<number>`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct NodeId(Arc<str>);
-
-impl Ord for NodeId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // Most that are equal are copies of one, and need not be read.
-        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
-    }
-}
-
-impl PartialOrd for NodeId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(SharedText);
 
 /// A text that is no node id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +16,12 @@ pub struct NodeIdError(String);
 impl NodeId {
     /// Whether the other is a copy of this very one; equal ones need not be.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.is(&other.0)
     }
 
     /// Where its text lies: the same for copies of this very one.
     pub(crate) fn address(&self) -> usize {
-        self.0.as_ptr().addr()
+        self.0.address()
     }
 
     /// Reads an id.

@@ -16,7 +16,7 @@ pub use ledger::{Cost, Ledger, NODE_TASKS_MAX, Promise, SEATS_MAX, Strategy};
 pub(crate) use ledger::{HOST_PORTS, TASK_PLACES};
 pub use load::NodeLoad;
 
-pub use pattern::is_pattern;
+pub use pattern::{REGEX_MAX_BYTES, is_pattern};
 pub use refusal::{Reason, Refusals};
 #[cfg(test)]
 pub(crate) use {

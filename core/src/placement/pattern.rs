@@ -4,7 +4,7 @@ use crate::app::Operator;
 use regex::{Regex, RegexBuilder};
 
 /// Largest compiled size of a constraint's regular expression, bytes.
-const REGEX_MAX_BYTES: usize = 256 << 10;
+pub const REGEX_MAX_BYTES: usize = 256 << 10;
 /// Largest cache of states while matching, bytes. Matching is linear in the value whatever happens.
 const REGEX_CACHE_MAX_BYTES: usize = 256 << 10;
 

@@ -4,14 +4,13 @@
 //! the size is estimated from the parsed expression, always from above: what is taken here, the placement
 //! can compile.
 
+use orrery_core::placement::REGEX_MAX_BYTES;
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{Ast, ClassSetItem, ErrorKind, Flag, Flags, FlagsItemKind, GroupKind, Visitor, visit};
 use regex_syntax::hir::translate::Translator;
 use regex_syntax::hir::{Class, Hir, HirKind};
 use regex_syntax::utf8::Utf8Sequences;
 
-/// Largest compiled size, bytes: what the placement gives one regular expression.
-const COMPILED_BYTES_MAX: u64 = 256 << 10;
 /// Most classes of Unicode such as `\w` or `\pL`: more would not fit, and each takes its time to be read.
 const UNICODE_CLASSES_MAX: usize = 8;
 /// Most characters in the ranges of classes whose case is ignored: the other case is looked up for each.
@@ -41,7 +40,7 @@ pub(super) fn pattern_fault(pattern: &str) -> Option<String> {
         return Some(too_large());
     }
     match Translator::new().translate(&whole, &ast) {
-        Ok(hir) => (compiled_bytes(&hir) > COMPILED_BYTES_MAX).then(too_large),
+        Ok(hir) => (compiled_bytes(&hir) > REGEX_MAX_BYTES as u64).then(too_large),
         Err(error) => Some(format!("is not a regular expression: {}", error.kind())),
     }
 }

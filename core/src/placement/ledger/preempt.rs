@@ -23,9 +23,9 @@ pub struct Promise {
     pub count: u32,
     /// What each of them takes.
     pub each: Bundle,
-    /// Certain host ports that they need, and how many in all each of them takes.
+    /// Certain host ports that each of them needs.
     pub ports: Vec<u16>,
-    /// See `ports`.
+    /// How many host ports each of them takes, these among them.
     pub requests: u32,
     /// They come from other nodes, where their predecessors are stopping; otherwise tasks are stopping here.
     pub moves: bool,

@@ -26,6 +26,16 @@ pub(crate) enum Others<'a> {
     Among(&'a [u32]),
 }
 
+/// All nodes, or those with one value of a field.
+#[derive(Debug, Clone, Copy)]
+struct Pick<'a>(Option<(&'a Field, u32)>);
+
+impl Pick<'_> {
+    fn takes(&self, slot: u32) -> bool {
+        self.0.is_none_or(|(field, value)| field.value(slot) == value)
+    }
+}
+
 /// A source of nodes.
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
@@ -35,8 +45,8 @@ pub(crate) struct Stream<'a> {
     others: Others<'a>,
     /// Constraint that is looked after for the whole stream.
     except: usize,
-    /// Only nodes with this value of a field.
-    picked: Option<(&'a Field, u32)>,
+    /// Which nodes of the tree are meant.
+    pick: Pick<'a>,
     /// Where the pass over the tree has come to.
     cursor: u64,
     in_tree: bool,
@@ -60,7 +70,7 @@ impl<'a> Stream<'a> {
             lowest,
             others,
             except,
-            picked: None,
+            pick: Pick(None),
             cursor: 0,
             in_tree: true,
             found: VecDeque::new(),
@@ -89,7 +99,7 @@ impl<'a> Stream<'a> {
             lowest: NONE,
             others: Others::Among(&[]),
             except: ALL,
-            picked: None,
+            pick: Pick(None),
             cursor: 0,
             in_tree: true,
             found: VecDeque::new(),
@@ -103,7 +113,7 @@ impl<'a> Stream<'a> {
 
     /// Only the nodes with this value.
     pub(crate) const fn picking(mut self, field: &'a Field, value: u32) -> Self {
-        self.picked = Some((field, value));
+        self.pick = Pick(Some((field, value)));
         self
     }
 
@@ -116,7 +126,7 @@ impl<'a> Stream<'a> {
             lowest: NONE,
             others: Others::Among(&[]),
             except,
-            picked: None,
+            pick: Pick(None),
             cursor: 0,
             in_tree: false,
             found: VecDeque::new(),
@@ -130,8 +140,7 @@ impl<'a> Stream<'a> {
 
     /// Finds the best node that accepts the task, from where the last one was found.
     pub(crate) fn advance(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
-        let (need, except, picked) = (&trial.demand.need, self.except, self.picked);
-        let picks = |slot| picked.is_none_or(|(field, value)| field.value(slot) == value);
+        let (need, except, pick) = (&trial.demand.need, self.except, self.pick);
         if self.in_tree && trial.strategy == Strategy::Binpack {
             self.advance_packing(tree, trial, cost);
             return;
@@ -149,7 +158,7 @@ impl<'a> Stream<'a> {
         if self.in_tree {
             let fresh = trial.tally.nodes.is_empty();
             let alone = |slot| fresh || trial.tally.same_app(slot) == 0;
-            let accept = &mut |slot| picks(slot) && alone(slot) && trial.accepts(slot, except);
+            let accept = &mut |slot| pick.takes(slot) && alone(slot) && trial.accepts(slot, except);
             // Most often the least loaded node will do, and no search is needed.
             let lowest = std::mem::replace(&mut self.lowest, NONE);
             cost.probes += u64::from(lowest != NONE);
@@ -195,9 +204,8 @@ impl<'a> Stream<'a> {
     /// The best of what this batch has touched and what it has not.
     fn advance_packing(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
         if self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !trial.accepts(slot, self.except)) {
-            let picked = self.picked;
-            let picks = |slot| picked.is_none_or(|(field, value)| field.value(slot) == value);
-            let accept = &mut |slot| picks(slot) && !trial.is_touched(slot) && trial.accepts(slot, self.except);
+            let pick = self.pick;
+            let accept = &mut |slot| pick.takes(slot) && !trial.is_touched(slot) && trial.accepts(slot, self.except);
             let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = std::iter::from_fn(&mut next)
                 .find(|(_, slot)| trial.accepts(*slot, self.except))
@@ -239,11 +247,10 @@ impl<'a> Stream<'a> {
 
     /// Nodes with instances of the app.
     fn collect(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
-        let (rows, picked) = (&trial.rows, self.picked);
-        let picks = |slot: &u32| picked.is_none_or(|(field, value)| field.value(*slot) == value);
+        let (rows, pick) = (&trial.rows, self.pick);
         let heap: Vec<_> = match self.others {
             Others::OfRole(role) => {
-                let is_of = |slot: &u32| rows.hot[*slot as usize].role == role && picks(slot);
+                let is_of = |slot: &u32| rows.hot[*slot as usize].role == role && pick.takes(*slot);
                 let slots = trial.tally.nodes.keys().copied().filter(is_of);
                 slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect()
             }

@@ -17,8 +17,7 @@ const ANEW_SHARE: usize = 8;
 const ANEW_MIN: usize = 512;
 
 /// A batch for one in so many nodes or more picks the nodes of a few groups out of the order of all, instead of
-/// getting trees anew: to pass over a node costs a fraction of sorting it, but a batch may pass over most of
-/// them. How often in a row.
+/// getting trees anew: nothing is sorted then, but a batch may pass over most nodes. How often in a row.
 const PICKS_SHARE: usize = 64;
 const PICKS_MAX: u32 = 16;
 
