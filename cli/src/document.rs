@@ -169,11 +169,11 @@ pub(crate) fn parse_into(file: &str, text: &str, input: &mut Input) {
                     let place = duplicate.1;
                     input.faults.push(Fault { line: place.line + line - 1, column: place.column, value: None, ..fault });
                 }
-                let endless = endless(&document);
-                if duplicates.is_empty() && endless.is_empty() {
+                // It is looked at further, so that all its faults are told at once.
+                input.faults.extend(endless(&document));
+                if duplicates.is_empty() {
                     input.documents.push(document);
                 }
-                input.faults.extend(endless);
             }
             Err((at, column, message)) => {
                 // The parser stops at the first key that is written twice; all of them are told.
@@ -393,7 +393,7 @@ mod tests {
     fn numbers_without_end_are_faults_wherever_they_stand() {
         let text = "id: /ok\n---\nid: /a\ncpus: .nan\nplacement:\n  priority: -.Inf\nlist: [1, .inf]\nname: nan\ntext: '.nan'\n";
         let input = read("x.yaml", text);
-        assert_eq!(input.documents.len(), 1);
+        assert_eq!(input.documents.len(), 2, "what else is wrong with it is told too");
         let lines: Vec<_> = input.faults.iter().map(Fault::to_line).collect();
         let message = "must be a finite number; leave the field out for its default";
         assert_eq!(
