@@ -244,7 +244,10 @@ impl Agent {
         | Down::Stop { epoch, .. }
         | Down::Forget { epoch, .. }
         | Down::Destroy { epoch, .. }
-        | Down::Dismiss { epoch, .. }) = &message;
+        | Down::Dismiss { epoch, .. }) = &message
+        else {
+            return;
+        };
         if !self.admits(*epoch) {
             return;
         }
@@ -270,8 +273,8 @@ impl Agent {
             }
             Down::Stop { task, because, .. } => self.act(&task, plan(Wanted::Stop, self.known(&task)), None, &because),
             Down::Destroy { instances, .. } => instances.into_iter().for_each(|instance| self.destroy(instance)),
-            // Taken by whoever serves the connection; one of a deposed leader gets here and no further.
-            Down::Dismiss { .. } => {}
+            // Taken by whoever serves the connection; a dismissal by a deposed leader gets here and no further.
+            Down::Dismiss { .. } | Down::Controllers { .. } => {}
             Down::Forget { tasks, .. } => {
                 for task in tasks {
                     self.act(&task, plan(Wanted::Forgotten, self.known(&task)), None, "");

@@ -2,7 +2,7 @@
 
 use crate::election::{self, Candidacy, ControllerRecord, LeaderRecord, Tenure};
 use crate::handle::Handle;
-use crate::leader::{self, Office};
+use crate::leader::{self, Departure, Office};
 use crate::mirror::StoreMirror;
 use crate::names::Names;
 use crate::peers::{NoPeers, Peers};
@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use orrery_core::cluster::{LEADER_KEY, ROOT};
 use orrery_link::protocol::Versions;
 use orrery_net::ZoneHandle;
-use orrery_store::Store;
+use orrery_store::{Store, WatchStream};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,12 @@ const CAMPAIGN_JITTER_MS: u64 = 40;
 /// How often the leader's key is read itself while nothing is heard of the leader: a watch may lose
 /// its deletion.
 const LEADER_CHECK: Duration = Duration::from_secs(3);
-/// How long a leader that stepped down leaves the field to others.
+/// How long a leader that stepped down on request leaves the field to others.
 const ABDICATION_PAUSE: Duration = Duration::from_millis(500);
+/// How long one does that nobody reached.
+const UNHEARD_PAUSE: Duration = Duration::from_secs(2);
+/// How long one that gave way to others, and leads again, does not do so once more: they may be no better off.
+const GIVES_WAY_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 /// Least pause between two states that are shown without a leader's stream.
 const SHOW_PAUSE: Duration = Duration::from_secs(1);
 
@@ -214,6 +218,7 @@ impl Controller {
 
     async fn serve(&self, stop: &CancellationToken) -> Result<(), StartError> {
         let mut deposed_alive = None;
+        let mut gave_way: Option<Instant> = None;
         loop {
             let (tenure, mirror) = tokio::select! {
                 biased;
@@ -221,27 +226,34 @@ impl Controller {
                 won = self.follow(deposed_alive) => won?,
             };
             let tenure = Arc::new(tenure);
+            let yields = !self.alone && gave_way.is_none_or(|at| at.elapsed() >= GIVES_WAY_AGAIN_AFTER);
             let reason = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
-                reason = leader::lead(&self.office, Arc::clone(&tenure), mirror) => Some(reason),
+                reason = leader::lead(&self.office, Arc::clone(&tenure), mirror, yields) => Some(reason),
             };
             self.office.shared.follow(None);
-            if tenure.holds() && reason.as_ref().is_some_and(|reason| reason != leader::ABDICATED) {
+            if tenure.holds() && matches!(reason, Some(Departure::Lost(_))) {
                 deposed_alive = Some(Instant::now());
             }
             tenure.resign(&*self.office.store).await;
             let Some(reason) = reason else { return Ok(()) };
-            tracing::warn!(epoch = tenure.record.epoch, reason, "no longer leading");
+            tracing::warn!(epoch = tenure.record.epoch, %reason, "no longer leading");
             if self.alone {
-                return Err(StartError::Deposed(reason));
+                return Err(StartError::Deposed(reason.to_string()));
             }
-            if reason == leader::ABDICATED {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Ok(()),
-                    () = tokio::time::sleep(ABDICATION_PAUSE) => {}
+            let pause = match reason {
+                Departure::Lost(_) => continue,
+                Departure::Asked => ABDICATION_PAUSE,
+                Departure::Unheard => {
+                    gave_way = Some(Instant::now());
+                    UNHEARD_PAUSE
                 }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
@@ -308,7 +320,7 @@ impl Controller {
                     if let Ok(Some(closed)) = crate::backup::closed(store).await {
                         return Err(StartError::Closed(closed));
                     }
-                    match self.campaign(&mut mirror, over.as_ref(), deposed_alive, &mut elections).await {
+                    match self.campaign(&mut mirror, &mut changes, over.as_ref(), deposed_alive, &mut elections).await {
                         Some(tenure) => return Ok((tenure, mirror)),
                         None => continue,
                     }
@@ -392,6 +404,7 @@ impl Controller {
     async fn campaign(
         &self,
         mirror: &mut StoreMirror,
+        changes: &mut WatchStream,
         over: Option<&LeaderRecord>,
         deposed_alive: Option<Instant>,
         elections: &mut Retry,
@@ -426,6 +439,9 @@ impl Controller {
             }
         };
         let exact = async {
+            if mirror.is_exact(tenure.fence, changes, shared.now()).await {
+                return;
+            }
             let mut reads = Retry::new(READ_RETRY);
             while let Err(error) = mirror.make_exact(store, shared.now()).await {
                 let pause = reads.pause();

@@ -172,8 +172,7 @@ impl Handle {
     /// does not lead.
     pub fn attach(&self, link: AgentLink) {
         if let Some(inbox) = self.shared.inbox() {
-            let arrivals = self.shared.arrivals.clone();
-            crate::surroundings::spawn(link.serve(inbox, self.shared.next_link(), arrivals));
+            crate::surroundings::spawn(link.serve(inbox, Arc::clone(&self.shared)));
         }
     }
 }

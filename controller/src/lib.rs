@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod arrivals;
+mod audience;
 pub mod backup;
 pub mod catalog;
 mod clock;

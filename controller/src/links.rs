@@ -1,9 +1,9 @@
 //! Connections of agents, whatever carries them.
 
-use crate::arrivals::Arrivals;
 use crate::handle::Input;
 use crate::liveness::Signs;
-use orrery_core::assignment::{Down, PROTOCOL_VERSION, Up};
+use crate::shared::Shared;
+use orrery_core::assignment::{CONTROLLERS_SINCE, Down, PROTOCOL_VERSION, Up};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
@@ -20,10 +20,11 @@ pub struct AgentLink {
 }
 
 impl AgentLink {
-    /// Passes on what the agent says until either side ends. Signs of life go by memory, not by
-    /// message.
-    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, link: u64, arrivals: Arrivals) {
-        let signs = self.signs;
+    /// Passes on what the agent says until either side ends, and tells it which controllers there are whenever
+    /// that changes. Signs of life go by memory, not by message.
+    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>, shared: Arc<Shared>) {
+        let (signs, link) = (self.signs, shared.next_link());
+        let mut controllers = shared.controllers.subscribe();
         let Some(Up::Register { protocol, facts, tasks }) = self.up.recv().await else {
             tracing::warn!("an agent did not begin with its registration; connection closed");
             return;
@@ -33,7 +34,9 @@ impl AgentLink {
             tracing::info!(%node, protocol, "agent speaks a newer protocol; using {PROTOCOL_VERSION}");
         }
         tracing::info!(%node, tasks = tasks.len(), "agent registered");
-        let arrival = arrivals.announce(&node);
+        let _listener = shared.audience.admit();
+        let arrival = shared.arrivals.announce(&node);
+        let down = self.down.downgrade();
         let registration = Input::Register { facts, tasks, link, down: self.down, signs: Arc::clone(&signs), arrival };
         if inbox.send(registration).await.is_err() {
             return;
@@ -45,6 +48,14 @@ impl AgentLink {
             let message = tokio::select! {
                 biased;
                 () = &mut leader_gone => return,
+                Ok(()) = controllers.changed(), if protocol >= CONTROLLERS_SINCE => {
+                    controllers.mark_unchanged();
+                    if let Some(down) = down.upgrade() {
+                        // One that takes no orders is cut off, and told on its next connection.
+                        let _ = down.try_send(Down::Controllers { urls: shared.controller_urls() });
+                    }
+                    continue;
+                }
                 message = self.up.recv() => message,
             };
             let Some(message) = message else { break };

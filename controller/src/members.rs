@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long a controller that has died is still listed.
-const MEMBER_TTL: Duration = Duration::from_secs(15);
+pub(crate) const MEMBER_TTL: Duration = Duration::from_secs(15);
 /// Pause after the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -4,14 +4,18 @@
 //! code. Before a follower leads, keys and revisions are compared once and what differs is read again.
 
 use crate::election::LeaderRecord;
+use crate::surroundings::compute_beside;
 use futures::StreamExt as _;
 use orrery_core::Timestamp;
-use orrery_core::cluster::{LEADER_KEY, Mirror, ROOT};
-use orrery_store::{Entry, Error, Event, Key, Revision, Store, WatchEvents};
+use orrery_core::cluster::{CONTROLLERS, EPOCH_KEY, INSTANCES, LEADER_KEY, Mirror, ROOT};
+use orrery_store::{Entry, Error, Event, Key, Revision, Store, WatchEvents, WatchStream};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Entries read one by one when the mirror is made exact; when more differ, all are listed.
 const READ_AGAIN_MAX: usize = 2_000;
+/// How long changes that were written before an election may take to arrive.
+const CHANGES_WAIT: Duration = Duration::from_millis(100);
 /// Reads at a time.
 const READS_AT_ONCE: usize = 32;
 
@@ -23,19 +27,57 @@ pub(crate) struct StoreMirror {
     /// Up to which revision it is complete.
     at: Revision,
     leader: Option<LeaderRecord>,
+    /// All of it was read at once, and nothing but who controls has changed since, as far as a watch tells.
+    is_read: bool,
 }
 
 impl StoreMirror {
-    /// Reads everything.
+    /// Reads everything, as of one revision. When that is compacted on the way, starts over at the latest.
     pub(crate) async fn load(store: &dyn Store, now: Timestamp) -> Result<Self, Error> {
-        let list = orrery_store::list(store, ROOT).await?;
-        let mut loaded = Self { mirror: Mirror::default(), revisions: BTreeMap::new(), at: list.revision, leader: None };
-        let entries: Vec<(Key, Option<Entry>)> = list.entries.into_iter().map(|entry| (entry.key.clone(), Some(entry))).collect();
-        loaded.take_all(&entries, now);
+        let loaded = loop {
+            match Self::read(store, now).await {
+                Err(error) if error.needs_relist() => {}
+                read => break read?,
+            }
+        };
         for fault in loaded.mirror.faults() {
             tracing::error!(%fault, "a stored entry cannot be read and is left alone");
         }
         Ok(loaded)
+    }
+
+    /// What instances refer to is read first, then their pages, each while the one before is taken in.
+    async fn read(store: &dyn Store, now: Timestamp) -> Result<Self, Error> {
+        let (mut entries, mut last_instance, mut more) = (Vec::new(), None, false);
+        let mut page = store.range(ROOT, None, 0, None).await?;
+        let at = page.revision;
+        loop {
+            let last = page.entries.last().map(|entry| entry.key.clone());
+            entries.append(&mut page.entries);
+            let Some(mut after) = last.filter(|_| page.more) else { break };
+            if after.starts_with(INSTANCES) {
+                let past = format!("{INSTANCES}/{}", char::MAX);
+                last_instance = Some(std::mem::replace(&mut after, past));
+                more = true;
+            }
+            page = store.range(ROOT, Some(at), 0, Some(&after)).await?;
+        }
+        let mut loaded = Self { mirror: Mirror::default(), revisions: BTreeMap::new(), at, leader: None, is_read: true };
+        loop {
+            let taking = compute_beside(move || {
+                let entries: Vec<_> = entries.into_iter().map(|entry| (entry.key.clone(), Some(entry))).collect();
+                loaded.take_all(&entries, now);
+                loaded
+            });
+            if !more {
+                return Ok(taking.await);
+            }
+            let (taken, read) = tokio::join!(taking, store.range(INSTANCES, Some(at), 0, last_instance.as_deref()));
+            loaded = taken;
+            page = read?;
+            (entries, more) = (page.entries, page.more);
+            last_instance = entries.last().map(|entry| entry.key.clone());
+        }
     }
 
     pub(crate) const fn mirror(&self) -> &Mirror {
@@ -79,6 +121,9 @@ impl StoreMirror {
         if batch.revision <= self.at {
             return Err(Error::Regressed { seen: self.at, received: batch.revision });
         }
+        let is_of_controllers =
+            |event: &Event| event.key().starts_with(CONTROLLERS) || matches!(event.key(), EPOCH_KEY | LEADER_KEY);
+        self.is_read &= batch.revision == self.at.next() && batch.events.iter().all(is_of_controllers);
         let entries: Vec<(Key, Option<Entry>)> = batch
             .events
             .into_iter()
@@ -90,6 +135,19 @@ impl StoreMirror {
         self.take_all(&entries, now);
         self.at = batch.revision;
         Ok(())
+    }
+
+    /// Whether it is exact already, because all of it has just been read and nothing was written since but who
+    /// controls, up to the election that made `fence`. A controller that starts alone need not compare a million
+    /// instances that it has just read.
+    pub(crate) async fn is_exact(&mut self, fence: Revision, changes: &mut WatchStream, now: Timestamp) -> bool {
+        while self.is_read && self.at.next() < fence {
+            let Ok(Some(Ok(batch))) = tokio::time::timeout(CHANGES_WAIT, changes.next()).await else { return false };
+            if self.take(batch, now).is_err() {
+                return false;
+            }
+        }
+        self.is_read && (self.at == fence || self.at.next() == fence)
     }
 
     /// Makes it exact, given that nobody else writes any more: whatever a watch has lost, delayed or
@@ -117,3 +175,7 @@ impl StoreMirror {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "mirror_test.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::Clock;
 use crate::arrivals::Arrivals;
+use crate::audience::Audience;
 use crate::election::{ControllerRecord, LeaderRecord, Tenure};
 use crate::events::EventLog;
 use crate::handle::Input;
@@ -9,6 +10,7 @@ use crate::names::Names;
 use crate::peers::Peers;
 use crate::replica::{ReplicaStream, Subscribe};
 use arc_swap::ArcSwap;
+use futures::StreamExt as _;
 use orrery_core::cluster::Cluster;
 use orrery_core::trust::Trust;
 use orrery_core::{InstanceId, Timestamp};
@@ -64,9 +66,10 @@ pub(crate) struct Shared {
     desk: Mutex<Option<Desk>>,
     /// When something was heard of the leader last; `None` while this controller leads.
     heard: Mutex<Option<Instant>>,
-    controllers: Mutex<BTreeMap<String, ControllerRecord>>,
+    pub(crate) controllers: watch::Sender<BTreeMap<String, ControllerRecord>>,
     links: AtomicU64,
     pub(crate) arrivals: Arrivals,
+    pub(crate) audience: Audience,
     /// Who is trusted, as a follower reads it from the store, and how often that has changed.
     trust: Mutex<(u64, Trust)>,
 }
@@ -74,7 +77,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(me: ControllerRecord, clock: Clock, names: Names, peers: Arc<dyn Peers>) -> Self {
         Self {
-            controllers: Mutex::new(BTreeMap::from([(me.id.clone(), me.clone())])),
+            controllers: watch::Sender::new(BTreeMap::from([(me.id.clone(), me.clone())])),
             me,
             peers,
             abdication: Notify::new(),
@@ -89,6 +92,7 @@ impl Shared {
             heard: Mutex::new(Some(Instant::now())),
             links: AtomicU64::new(1),
             arrivals: Arrivals::default(),
+            audience: Audience::default(),
             trust: Mutex::default(),
         }
     }
@@ -147,7 +151,12 @@ impl Shared {
         }?;
         let (answer, stream) = oneshot::channel();
         followers.send(answer).await.ok()?;
-        stream.await.ok()
+        let listener = self.audience.admit();
+        let stream = stream.await.ok()?;
+        Some(Box::pin(stream.map(move |frame| {
+            let _here = &listener;
+            frame
+        })))
     }
 
     pub(crate) fn leads(&self) -> bool {
@@ -199,12 +208,20 @@ impl Shared {
     /// The controllers that are there, by id.
     pub(crate) fn set_controllers(&self, mut controllers: BTreeMap<String, ControllerRecord>) {
         controllers.insert(self.me.id.clone(), self.me.clone());
-        *self.controllers.lock().unwrap_or_else(PoisonError::into_inner) = controllers;
-        self.show_masters();
+        if self.controllers.send_if_modified(|before| std::mem::replace(before, controllers.clone()) != controllers) {
+            self.show_masters();
+        }
     }
 
     pub(crate) fn controllers(&self) -> Vec<ControllerRecord> {
-        self.controllers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.controllers.borrow().values().cloned().collect()
+    }
+
+    /// Where agents reach controllers: this one, then the others that are there.
+    pub(crate) fn controller_urls(&self) -> Vec<String> {
+        let controllers = self.controllers.borrow();
+        let others = controllers.values().filter(|other| other.id != self.me.id).map(|other| other.url.clone());
+        std::iter::once(self.me.url.clone()).chain(others).collect()
     }
 
     fn show_masters(&self) {

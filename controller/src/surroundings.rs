@@ -56,6 +56,17 @@ pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Does work that may take long on another thread, while what is awaited beside it goes on.
+pub(crate) async fn compute_beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        },
+        _ => work(),
+    }
+}
+
 struct Surrounded<F> {
     surroundings: Arc<dyn Surroundings>,
     future: Pin<Box<F>>,

@@ -43,8 +43,10 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Bytes on the way for a connection: more than what slow handlers of some requests hold up, so that
 /// the others, above all the link, go on.
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
-/// A connection whose other end does not answer for this long is closed.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Silence after which the other end of a connection over HTTP/2 is asked whether it is there.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// Time for its answer; the connection is closed then.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a request came in; an extension of every request.
 #[derive(Debug, Clone)]
@@ -246,7 +248,8 @@ where
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(REQUESTS_MAX)
-        .keep_alive_interval(PING_INTERVAL);
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(io), service);
     tokio::pin!(serving);
     let mut stopping = false;

@@ -6,6 +6,7 @@ mod run;
 mod tend;
 
 use crate::Seeds;
+use crate::audience;
 use crate::election::Tenure;
 use crate::handle::INBOX_LIMIT;
 use crate::liveness::Wakefulness;
@@ -28,8 +29,19 @@ use tokio_util::task::AbortOnDropHandle;
 /// Generations of one epoch: they rise from one leader to the next, whatever a new one has not seen.
 const GENERATIONS_OF_AN_EPOCH: u32 = 32;
 
-/// Why leadership ended that was given up.
-pub(crate) const ABDICATED: &str = "it was asked to step down";
+/// Why leadership ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Departure {
+    /// It was given up on request.
+    #[error("it was asked to step down")]
+    Asked,
+    /// It was given up because nobody reaches this controller.
+    #[error("neither agents nor other controllers reach it; is its address reachable, and its clock right?")]
+    Unheard,
+    /// It was lost.
+    #[error("{0}")]
+    Lost(String),
+}
 
 /// What a leader works with.
 pub(crate) struct Office {
@@ -49,7 +61,8 @@ pub(crate) fn present(cluster: &Cluster) -> impl Iterator<Item = &NodeId> {
 
 /// Leads until the right to do so ends; returns why. Begins with what is stored, which `mirror` holds
 /// exactly, and with what was last seen of the cluster; every node has its whole time to come back.
-pub(crate) async fn lead(office: &Office, tenure: Arc<Tenure>, mirror: StoreMirror) -> String {
+/// Gives way when nobody is heard, if `yields`.
+pub(crate) async fn lead(office: &Office, tenure: Arc<Tenure>, mirror: StoreMirror, yields: bool) -> Departure {
     let (store, shared) = (&office.store, &office.shared);
     // From the first moment: what follows takes the longer the larger the cluster is.
     let keeping = AbortOnDropHandle::new(crate::surroundings::spawn({
@@ -83,13 +96,21 @@ pub(crate) async fn lead(office: &Office, tenure: Arc<Tenure>, mirror: StoreMirr
         }
         std::future::pending::<()>().await;
     };
+    let unheard = async {
+        if yields {
+            audience::is_gone(shared.audience.count(), shared.controllers.subscribe(), |all| all.len().saturating_sub(1)).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
     let reason = tokio::select! {
         biased;
-        reason = keeping => reason.unwrap_or_else(|error| error.to_string()),
-        reason = tend::watch_leadership(&**store, &tenure) => reason,
-        () = shared.abdication.notified() => ABDICATED.into(),
-        () = compaction => "compaction".into(),
-        reason = leader.run(received, ready) => reason,
+        reason = keeping => Departure::Lost(reason.unwrap_or_else(|error| error.to_string())),
+        reason = tend::watch_leadership(&**store, &tenure) => Departure::Lost(reason),
+        () = shared.abdication.notified() => Departure::Asked,
+        () = unheard => Departure::Unheard,
+        () = compaction => Departure::Lost("compaction".into()),
+        reason = leader.run(received, ready) => Departure::Lost(reason),
     };
     shared.follow(None);
     reason

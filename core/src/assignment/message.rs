@@ -6,7 +6,9 @@ use crate::{InstanceId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages; an agent and a controller agree on the lower one.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
+/// Since which version agents understand [`Down::Controllers`].
+pub const CONTROLLERS_SINCE: u32 = 2;
 
 /// Controller → agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,11 @@ pub enum Down {
         epoch: u64,
         /// Why, for people.
         because: String,
+    },
+    /// Other controllers than before are there: whoever loses this one's connection finds the cluster by them.
+    Controllers {
+        /// Where agents reach them, the sender first.
+        urls: Vec<String>,
     },
 }
 

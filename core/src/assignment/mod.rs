@@ -10,7 +10,7 @@ mod resolve;
 pub use container::{CommandSpec, ContainerSpec, ExecutorKind, HealthTarget, ImageSpec, PortBinding};
 pub use environment::task_environment;
 pub use launch::{Launch, Launched};
-pub use message::{Down, PROTOCOL_VERSION, Up};
+pub use message::{CONTROLLERS_SINCE, Down, PROTOCOL_VERSION, Up};
 pub use report::{Exit, FailureReason, TaskReport};
 pub use resolve::resolve;
 

@@ -113,6 +113,7 @@ impl World {
                     }
                 }
                 Down::Dismiss { .. } => tasks.clear(),
+                Down::Controllers { .. } => unreachable!("a step knows no controllers"),
             }
         }
         self.check();

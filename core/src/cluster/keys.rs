@@ -21,7 +21,8 @@ pub(super) const APPS: &str = "/orrery/v1/apps";
 pub(super) const VERSIONS: &str = "/orrery/v1/versions";
 pub(super) const PACKAGES: &str = "/orrery/v1/packages";
 pub(super) const DEPLOYMENTS: &str = "/orrery/v1/deployments/";
-pub(super) const INSTANCES: &str = "/orrery/v1/instances";
+/// Pages of instances, by app.
+pub const INSTANCES: &str = "/orrery/v1/instances";
 pub(super) const NODES: &str = "/orrery/v1/nodes/";
 pub(super) const FAILURES: &str = "/orrery/v1/failures";
 

@@ -58,7 +58,7 @@ pub use event::Event;
 pub use find_node::FindNodeError;
 pub use forecast::{AppForecast, FORECAST_CHANGES_MAX, FORECAST_HORIZON_MS, FORECAST_STEPS_MAX, Forecast};
 pub use instances::Instances;
-pub use keys::{CLUSTER_ID, CONTROLLERS, EPOCH_KEY, LEADER_KEY, ROOT};
+pub use keys::{CLUSTER_ID, CONTROLLERS, EPOCH_KEY, INSTANCES, LEADER_KEY, ROOT};
 pub use load::LoadFault;
 pub use mirror::Mirror;
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};

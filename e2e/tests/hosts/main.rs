@@ -11,6 +11,7 @@ mod controllers;
 mod disks;
 mod links;
 mod nodes;
+mod reach;
 mod store;
 mod versions;
 

@@ -44,7 +44,8 @@ struct Joined {
     connection: Arc<Connection>,
     link: LinkChannels<Down, Up>,
     tunnel: JoinHandle<()>,
-    controllers: Vec<String>,
+    /// Which controllers there are, as this connection tells.
+    controllers: watch::Receiver<Vec<String>>,
 }
 
 /// Keeps the agent connected; returns only when there is no way back, with what to do about it.
@@ -139,14 +140,26 @@ async fn establish(
         client_config(Trust::Authority(trusted), Some(&credentials.certified())).map_err(|error| damaged(error.to_string()))?;
     let connection = Arc::new(Dialer { tls, by: "node" }.connect(address).await?);
     let (url, registered) = (address.to_string(), registered.clone());
-    // The first snapshot says that the cluster has taken the registration.
+    let (tell, controllers) = watch::channel(Vec::new());
+    let told = tell.clone();
     let accept = move |message: &Down| {
-        if matches!(message, Down::Snapshot { .. }) {
-            registered.send_replace(Some(url.clone()));
+        match message {
+            // The first snapshot says that the cluster has taken the registration.
+            Down::Snapshot { .. } => drop(registered.send_replace(Some(url.clone()))),
+            Down::Controllers { urls } => drop(tell.send_replace(urls.clone())),
+            _ => {}
         }
         Ok(())
     };
-    let (link, controllers) = connection.open_link_if(StreamOptions::AGENT, machine, accept).await?;
+    let (link, at_first) = connection.open_link_if(StreamOptions::AGENT, machine, accept).await?;
+    // What has changed since is newer.
+    told.send_if_modified(|urls| {
+        let is_first = urls.is_empty();
+        if is_first {
+            *urls = at_first;
+        }
+        is_first
+    });
     let tunnel = tokio::spawn(keep_tunnel(Arc::clone(agent), Arc::clone(&connection)));
     Ok(Joined { connection, link, tunnel, controllers })
 }
@@ -166,25 +179,28 @@ async fn serve(
     registered: &watch::Sender<Option<String>>,
 ) -> Result<(Credentials, String), orrery_agent::Error> {
     loop {
-        let Joined { connection, link, tunnel, controllers } = joined;
-        remember(data, &mut credentials, &controllers);
+        let Joined { connection, link, tunnel, mut controllers } = joined;
         let state = link.state.clone();
         let serving = agent.serve(Link { down: link.incoming, up: link.outgoing });
         tokio::pin!(serving);
-        let next = tokio::select! {
-            ended = serving.as_mut() => {
-                if let Err(dismissed @ orrery_agent::Error::Dismissed(_)) = ended {
-                    return Err(dismissed);
-                } else if ended.is_ok() {
-                    tracing::info!("the agent said goodbye");
-                } else {
-                    let why = tokio::time::timeout(PAUSE_MIN, state.ended()).await.map(|why| why.to_string());
-                    tracing::warn!(url = connection.url(), "the link has ended: {}", why.unwrap_or_else(|_| "closed".into()));
+        let next = loop {
+            remember(data, &mut credentials, &controllers.borrow_and_update());
+            break tokio::select! {
+                ended = serving.as_mut() => {
+                    if let Err(dismissed @ orrery_agent::Error::Dismissed(_)) = ended {
+                        return Err(dismissed);
+                    } else if ended.is_ok() {
+                        tracing::info!("the agent said goodbye");
+                    } else {
+                        let why = tokio::time::timeout(PAUSE_MIN, state.ended()).await.map(|why| why.to_string());
+                        tracing::warn!(url = connection.url(), "the link has ended: {}", why.unwrap_or_else(|_| "closed".into()));
+                    }
+                    None
                 }
-                None
-            }
-            next = next_connection(agent, data, &credentials, &connection, machine, registered) => Some(next),
-            joined = another_way(agent, &credentials, &connection, &state, machine, registered) => Some((credentials.clone(), joined)),
+                Ok(()) = controllers.changed() => continue,
+                next = next_connection(agent, data, &credentials, &connection, machine, registered) => Some(next),
+                joined = another_way(agent, &credentials, &connection, &state, machine, registered) => Some((credentials.clone(), joined)),
+            };
         };
         tunnel.abort();
         let Some((renewed, next)) = next else { return Ok((credentials, connection.url().to_owned())) };

@@ -173,7 +173,11 @@ async fn serve(
                     tasks.remove(&task);
                     reports.push(stopped(task, at));
                 }
-                Down::Run { .. } | Down::Forget { .. } | Down::Destroy { .. } | Down::Dismiss { .. } => {}
+                Down::Run { .. }
+                | Down::Forget { .. }
+                | Down::Destroy { .. }
+                | Down::Dismiss { .. }
+                | Down::Controllers { .. } => {}
             }
         }
         if !reports.is_empty() && up.send(Up::Reports { tasks: reports }).await.is_err() {
