@@ -303,6 +303,31 @@ async fn operator_calls() {
 }
 
 #[tokio::test]
+async fn quotas_as_they_were_set_before_there_were_calls_for_them() {
+    let world = World::new().await;
+    let post = |cpus: f64, force: bool| {
+        let scalar = json!({ "name": "cpus", "type": "SCALAR", "scalar": { "value": cpus } });
+        json!({ "role": "dev/web", "guarantee": [scalar], "force": force }).to_string().into_bytes()
+    };
+    let quota = "/mesos/quota";
+    for (method, path, body, status) in [
+        (Method::POST, quota, post(1e9, false), StatusCode::BAD_REQUEST),
+        (Method::POST, quota, b"{".to_vec(), StatusCode::BAD_REQUEST),
+        (Method::POST, quota, post(1e9, true), StatusCode::OK),
+        (Method::POST, quota, post(1.0, true), StatusCode::BAD_REQUEST),
+        (Method::DELETE, "/mesos/master/quota/dev/web", Vec::new(), StatusCode::OK),
+        (Method::DELETE, "/mesos/quota/dev/web", Vec::new(), StatusCode::BAD_REQUEST),
+        (Method::POST, "/mesos/master/quota", post(1.5, false), StatusCode::OK),
+    ] {
+        let (got, _, bytes) = world.send(method.clone(), path, &[], body).await;
+        assert_eq!(got, status, "{method} {path}: {}", String::from_utf8_lossy(&bytes));
+    }
+    let amount = json!({ "cpus": { "value": 1.5 } });
+    let wanted = json!([{ "role": "dev/web", "guarantees": amount, "limits": amount }]);
+    assert_eq!(world.ok(quota).await["configs"], wanted);
+}
+
+#[tokio::test]
 async fn metadata() {
     let world = World::new().await;
     let id = world.handle.cluster().id.to_string();

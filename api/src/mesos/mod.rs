@@ -20,7 +20,7 @@ pub(crate) mod view_test;
 
 pub use framework::{framework_id, frameworks};
 pub use metrics::metrics_snapshot;
-pub use roles::{quota, read_quota, read_weights, roles, weights};
+pub use roles::{quota, read_guarantee, read_quota, read_weights, roles, weights};
 pub use slave::slaves;
 pub use state::{flags, state, state_summary, version};
 pub use task::{TASKS_LIMIT_DEFAULT, TaskOrder, TaskQuery, tasks};

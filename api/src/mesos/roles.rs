@@ -1,4 +1,4 @@
-//! Roles, quotas and weights. Quotas are limits; guarantees are empty.
+//! Roles, quotas and weights.
 
 use super::ANY_ROLE;
 use super::framework::{framework_id, roles as framework_roles};
@@ -94,7 +94,7 @@ pub fn quota(cluster: &Cluster) -> Value {
         let scalar = |(name, amount): (&String, &Scalar)| json!({ "name": name, "type": "SCALAR", "scalar": { "value": amount.to_f64() } });
         json!({ "role": role.name, "guarantee": role.guarantees.iter().map(scalar).collect::<Vec<_>>() })
     };
-    let with_quota = || cluster.roles.values().filter(|role| !role.limits.is_empty() || !role.guarantees.is_empty());
+    let with_quota = || cluster.roles.values().filter(|role| role.has_quota());
     let guaranteed = with_quota().filter(|role| !role.guarantees.is_empty());
     json!({
         "infos": guaranteed.map(|role| info(role)).collect::<Vec<_>>(),
@@ -141,6 +141,27 @@ pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
     Ok((roles, arguments.get("force").and_then(Value::as_bool).unwrap_or(false)))
 }
 
+/// Reads the body of `POST /quota`, `{"role", "guarantee": [scalars], "force"}`: the role may take as much as it is
+/// guaranteed (platform.md 2.9: set that way, a guarantee is a limit too).
+///
+/// # Errors
+/// One sentence when it is none.
+pub fn read_guarantee(body: &Value) -> Result<(QuotaEdit, bool), String> {
+    let role = body.get("role").and_then(Value::as_str).ok_or("the body names no role")?;
+    let scalars = body.get("guarantee").and_then(Value::as_array).filter(|scalars| !scalars.is_empty());
+    let mut amounts = BTreeMap::new();
+    for scalar in scalars.ok_or_else(|| format!("role {role}: guarantee is no list of resources"))? {
+        let name = scalar.get("name").and_then(Value::as_str).ok_or_else(|| format!("role {role}: a resource has no name"))?;
+        let amount = scalar.pointer("/scalar/value").and_then(Value::as_f64).and_then(Scalar::from_f64);
+        let amount = amount.ok_or_else(|| format!("role {role}: the guarantee of {name} is not an amount"))?;
+        if amounts.insert(name.to_owned(), amount).is_some() {
+            return Err(format!("role {role}: the guarantee has {name} twice; keep one of the two"));
+        }
+    }
+    let force = body.get("force").and_then(Value::as_bool).unwrap_or(false);
+    Ok((QuotaEdit { role: role.to_owned(), limits: amounts.clone(), guarantees: amounts }, force))
+}
+
 /// Reads a list of `{"role", "weight"}`.
 ///
 /// # Errors
@@ -171,6 +192,30 @@ fn check_count(count: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guarantee_of_old_is_a_limit_too() {
+        let scalar = |name: &str, value: Value| json!({ "name": name, "type": "SCALAR", "scalar": { "value": value } });
+        let body = json!({ "role": "dev", "guarantee": [scalar("cpus", json!(2.5)), scalar("mem", json!(64))], "force": true });
+        let (edit, force) = read_guarantee(&body).unwrap();
+        assert_eq!((edit.role.as_str(), force, edit.guarantees["cpus"]), ("dev", true, Scalar::from_thousandths(2_500)));
+        assert_eq!(edit.limits, edit.guarantees);
+        for (body, message) in [
+            (json!({}), "the body names no role"),
+            (json!({ "role": "dev" }), "role dev: guarantee is no list of resources"),
+            (json!({ "role": "dev", "guarantee": [{}] }), "role dev: a resource has no name"),
+            (
+                json!({ "role": "dev", "guarantee": [scalar("cpus", json!("2"))] }),
+                "role dev: the guarantee of cpus is not an amount",
+            ),
+            (
+                json!({ "role": "dev", "guarantee": [scalar("cpus", json!(1)), scalar("cpus", json!(2))] }),
+                "role dev: the guarantee has cpus twice; keep one of the two",
+            ),
+        ] {
+            assert_eq!(read_guarantee(&body).unwrap_err(), message);
+        }
+    }
 
     #[test]
     fn a_role_is_decided_about_once() {

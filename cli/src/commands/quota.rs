@@ -64,7 +64,7 @@ struct LimitArgs {
     /// What is held back for the group, such as cpus:4 (may be repeated)
     #[arg(long, value_name = "RESOURCE:AMOUNT")]
     guarantee: Vec<String>,
-    /// Also when the group takes more already
+    /// Also when the group takes more already, or more is guaranteed than nodes have
     #[arg(long)]
     force: bool,
 }

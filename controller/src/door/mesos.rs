@@ -75,6 +75,12 @@ async fn dispatch(
     if path == "weights" && method == Method::PUT {
         return operator::put_weights(&door, body).await;
     }
+    if path == "quota" && method == Method::POST {
+        return operator::post_quota(&door, body).await;
+    }
+    if let Some(role) = path.strip_prefix("quota/").filter(|_| method == Method::DELETE) {
+        return operator::delete_quota(&door, role).await;
+    }
     if method != Method::GET && method != Method::HEAD {
         return if is_served(path) { wrong_method("GET, HEAD") } else { not_found(path) };
     }

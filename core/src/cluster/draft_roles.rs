@@ -4,8 +4,9 @@ use super::draft::{Draft, EditError};
 use super::keys;
 use crate::Scalar;
 use crate::placement::{Ledger, Reason, Refusals};
-use crate::role::{HeldBack, QuotaReached, ROLES_MAX, Role, name_fault};
+use crate::role::{Amounts, HeldBack, QuotaReached, ROLES_MAX, Role, name_fault};
 use crate::{App, AppId, Fault, Timestamp};
+use imbl::OrdMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ impl Draft {
         if name.is_empty() || name.contains('/') {
             return Err(EditError::Role(format!("enforceRole is for top-level groups, and {group} is none")));
         }
-        self.check_role(name)?;
+        check_role(name, &self.cluster.roles)?;
         let role = self.cluster.roles.get(name).map_or_else(|| Role::new(name.to_owned()), |role| (**role).clone());
         if role.enforced != enforced {
             self.put_role(Role { enforced, ..role });
@@ -75,11 +76,12 @@ impl Draft {
     ///
     /// # Errors
     /// [`EditError::Role`] for a wrong name or limit, for too many roles and, without `force`, for a
-    /// limit below what the role takes now.
+    /// limit below what the role takes now, and for guarantees of more than nodes have (Mesos' capacity
+    /// heuristic): they would keep everything from everybody else.
     pub fn update_quota(&mut self, quotas: Vec<QuotaEdit>, force: bool) -> Result<(), EditError> {
         let mut changed = self.cluster.roles.clone();
         for QuotaEdit { role: name, limits, guarantees } in &quotas {
-            self.check_role(name)?;
+            check_role(name, &changed)?;
             if name == crate::role::ANY_ROLE {
                 return Err(EditError::Role("the default role * cannot have a quota; give one to a role or group".into()));
             }
@@ -110,6 +112,9 @@ impl Draft {
                 return Err(EditError::Role(message));
             }
         }
+        if !force {
+            self.check_guarantees(&quotas, &changed)?;
+        }
         for quota in quotas {
             if let Some(role) = changed.get(quota.role.as_str()) {
                 self.put_role((**role).clone());
@@ -123,27 +128,43 @@ impl Draft {
     /// # Errors
     /// [`EditError::Role`] for a wrong name or weight.
     pub fn update_weights(&mut self, weights: Vec<(String, Scalar)>) -> Result<(), EditError> {
+        let mut changed = self.cluster.roles.clone();
         for (name, weight) in &weights {
-            self.check_role(name)?;
+            check_role(name, &changed)?;
             if !weight.is_positive() {
                 return Err(EditError::Role(format!("the weight of role {name} must be above 0")));
             }
+            let role = changed.get(name.as_str()).map_or_else(|| Role::new(name.clone()), |role| (**role).clone());
+            changed.insert(name.as_str().into(), Arc::new(Role { weight: *weight, ..role }));
         }
-        for (name, weight) in weights {
-            let role = self.cluster.roles.get(name.as_str()).map_or_else(|| Role::new(name), |role| (**role).clone());
-            self.put_role(Role { weight, ..role });
+        for (name, _) in weights {
+            if let Some(role) = changed.get(name.as_str()) {
+                self.put_role((**role).clone());
+            }
         }
         Ok(())
     }
 
-    fn check_role(&self, name: &str) -> Result<(), EditError> {
-        if let Some(fault) = name_fault(name) {
-            return Err(EditError::Role(fault));
+    /// Whether nodes have what `changed` guarantees in all, as far as `quotas` are about it. Without any node
+    /// nobody can tell yet.
+    fn check_guarantees(&self, quotas: &[QuotaEdit], changed: &OrdMap<Arc<str>, Arc<Role>>) -> Result<(), EditError> {
+        if self.cluster.nodes.is_empty() {
+            return Ok(());
         }
-        if self.cluster.roles.len() >= ROLES_MAX && !self.cluster.roles.contains_key(name) {
-            return Err(EditError::Role(format!("there are {ROLES_MAX} roles with weights or quotas, the most there may be")));
-        }
-        Ok(())
+        let mut total = Amounts::default();
+        self.cluster.nodes.values().for_each(|node| total.add_node(&node.facts.resources));
+        let is_asked = |resource: &str| quotas.iter().any(|quota| quota.guarantees.contains_key(resource));
+        let all = crate::role::guaranteed_in_all(changed);
+        let Some((resource, guaranteed)) =
+            all.into_iter().find(|(resource, all)| is_asked(resource) && *all > total.get(resource))
+        else {
+            return Ok(());
+        };
+        let [guaranteed, have] =
+            [guaranteed, total.get(resource)].map(|amount| Scalar::from_thousandths(i64::try_from(amount).unwrap_or(i64::MAX)));
+        Err(EditError::Role(format!(
+            "{guaranteed} {resource} would be guaranteed to roles in all, but nodes have {have}: guarantee less, or do it by force"
+        )))
     }
 
     fn put_role(&mut self, role: Role) {
@@ -193,7 +214,7 @@ impl Draft {
     }
 
     /// When it is an app's turn.
-    pub(super) fn turn(&self, id: &AppId, total: Option<&crate::role::Amounts>) -> Turn {
+    pub(super) fn turn(&self, id: &AppId, total: Option<&Amounts>) -> Turn {
         let since = self.cluster.pending.get(id).map_or(self.now, |pending| pending.since);
         let aged = (self.now.millis_since(since) / AGEING_MS).clamp(0, AGEING_MAX);
         let Some(app) = self.cluster.app(id) else { return (Vec::new(), i64::MIN, since, id.clone()) };
@@ -204,7 +225,7 @@ impl Draft {
 
     /// How many seats an app gets now that it is its turn and `next` follows: until its role has as much as that
     /// of the next.
-    pub(super) fn turn_seats(&self, turn: &Turn, next: &Turn, total: &crate::role::Amounts) -> usize {
+    pub(super) fn turn_seats(&self, turn: &Turn, next: &Turn, total: &Amounts) -> usize {
         let Some(app) = self.cluster.app(&turn.3) else { return TURN_SEATS };
         let steps = crate::role::Usage::weighted_step(app, total, &self.cluster.roles);
         let apart = turn.0.iter().zip(&next.0).position(|(mine, theirs)| mine != theirs);
@@ -214,7 +235,7 @@ impl Draft {
     }
 
     /// What the cluster has to share out, when more than one role wants some of it.
-    pub(super) fn contended(&mut self, apps: &std::collections::BTreeSet<AppId>) -> Option<crate::role::Amounts> {
+    pub(super) fn contended(&mut self, apps: &std::collections::BTreeSet<AppId>) -> Option<Amounts> {
         let roles = &self.cluster.roles;
         let wanting = apps.iter().filter_map(|id| self.cluster.app(id));
         let wanting = wanting.filter(|app| self.cluster.instances.calm(app).is_none());
@@ -223,10 +244,22 @@ impl Draft {
         if wanted.all(|role| role == first) {
             return None;
         }
-        let mut total = crate::role::Amounts::default();
+        let mut total = Amounts::default();
         self.cluster.nodes.values().for_each(|node| total.add_node(&node.facts.resources));
         let cluster = &self.cluster;
         self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
         Some(total)
     }
+}
+
+fn check_role(name: &str, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Result<(), EditError> {
+    if let Some(fault) = name_fault(name) {
+        return Err(EditError::Role(fault));
+    }
+    if roles.len() >= ROLES_MAX && !roles.contains_key(name) {
+        return Err(EditError::Role(format!(
+            "there would be more than {ROLES_MAX} roles with weights or quotas, the most there may be"
+        )));
+    }
+    Ok(())
 }

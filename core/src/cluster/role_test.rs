@@ -296,6 +296,24 @@ fn a_guarantee_is_held_back_until_its_role_takes_it() {
 }
 
 #[test]
+fn no_more_is_guaranteed_than_nodes_have_unless_by_force() {
+    let mut world = World::new(10);
+    let guarantee = |role: &str, units| QuotaEdit { guarantees: cpus(units), ..quota(role, BTreeMap::new()) };
+    let mut set = |quotas: Vec<QuotaEdit>, force| world.step(|draft| draft.update_quota(quotas, force));
+    let refused = set(vec![guarantee("a", 6), guarantee("b", 5)], false);
+    let Err(EditError::Role(message)) = refused else { panic!("{refused:?}") };
+    assert!(message.starts_with("11 cpus would be guaranteed to roles in all, but nodes have 10"), "{message}");
+    set(vec![guarantee("a", 6), guarantee("b", 4)], false).unwrap();
+    // What is guaranteed below a role is a part of what it is guaranteed itself.
+    set(vec![guarantee("a/x", 6)], false).unwrap();
+    assert!(set(vec![guarantee("a/y", 1)], false).is_err());
+    // Who sets something else is not told of it.
+    set(vec![guarantee("a/y", 1)], true).unwrap();
+    set(vec![quota("c", cpus(1))], false).unwrap();
+    set(vec![guarantee("a/y", 0)], false).unwrap();
+}
+
+#[test]
 fn a_group_enforces_its_role() {
     let mut world = World::new(10);
     assert!(world.step(|draft| draft.enforce_role("/dev/team", true)).is_err());

@@ -26,8 +26,32 @@ impl Usage {
     /// How many of `count` tasks may start when `free` is what open nodes have left, when not all: the
     /// rest would take what is guaranteed to others.
     pub fn guaranteed(&self, app: &App, count: usize, free: &Amounts, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Option<HeldBack> {
-        let own = role_of(app, roles);
-        let is_mine = |name: &str| lineage(own).any(|mine| mine == name);
+        let need = Amounts::of_task(app);
+        let mut worst: Option<HeldBack> = None;
+        for (resource, mut lacks) in self.unmet(Some(role_of(app, roles)), roles) {
+            let each = need.get(resource);
+            if each <= 0 {
+                continue;
+            }
+            let held: i128 = lacks.iter().map(|(lack, _)| lack).sum();
+            let allowed = usize::try_from(((free.get(resource) - held) / each).max(0)).unwrap_or(usize::MAX);
+            if allowed < count && worst.as_ref().is_none_or(|worst| allowed < worst.allowed) {
+                lacks.sort_unstable_by(|one, other| other.cmp(one));
+                worst = Some(HeldBack {
+                    allowed,
+                    resource: resource.to_owned(),
+                    amount: Scalar::from_thousandths(i64::try_from(held).unwrap_or(i64::MAX)),
+                    roles: lacks.iter().take(ROLES_NAMED).map(|(_, role)| (*role).to_owned()).collect(),
+                });
+            }
+        }
+        worst
+    }
+
+    /// What is held back for roles that do not use all of theirs yet, by resource and by the topmost role it is
+    /// guaranteed to; nothing for `own` and those above it.
+    fn unmet<'a>(&self, own: Option<&str>, roles: &'a OrdMap<Arc<str>, Arc<Role>>) -> BTreeMap<&'a str, Vec<(i128, &'a str)>> {
+        let is_mine = |name: &str| own.is_some_and(|own| lineage(own).any(|mine| mine == name));
         // What tasks of the app's own role take counts for those above it.
         let others = roles.values().rev().filter(|role| !role.guarantees.is_empty() && !is_mine(&role.name));
         let mut unmet: BTreeMap<&str, Vec<(i128, &str)>> = BTreeMap::new();
@@ -49,27 +73,15 @@ impl Usage {
                 }
             }
         }
-        let need = Amounts::of_task(app);
-        let mut worst: Option<HeldBack> = None;
-        for (resource, mut lacks) in unmet {
-            let each = need.get(resource);
-            if each <= 0 {
-                continue;
-            }
-            let held: i128 = lacks.iter().map(|(lack, _)| lack).sum();
-            let allowed = usize::try_from(((free.get(resource) - held) / each).max(0)).unwrap_or(usize::MAX);
-            if allowed < count && worst.as_ref().is_none_or(|worst| allowed < worst.allowed) {
-                lacks.sort_unstable_by(|one, other| other.cmp(one));
-                worst = Some(HeldBack {
-                    allowed,
-                    resource: resource.to_owned(),
-                    amount: Scalar::from_thousandths(i64::try_from(held).unwrap_or(i64::MAX)),
-                    roles: lacks.iter().take(ROLES_NAMED).map(|(_, role)| (*role).to_owned()).collect(),
-                });
-            }
-        }
-        worst
+        unmet
     }
+}
+
+/// All that is guaranteed, by resource, in thousandths: what roles are guaranteed together, a role and those
+/// below it once.
+pub(crate) fn guaranteed_in_all(roles: &OrdMap<Arc<str>, Arc<Role>>) -> BTreeMap<&str, i128> {
+    let lacks = Usage::default().unmet(None, roles);
+    lacks.into_iter().map(|(resource, lacks)| (resource, lacks.iter().map(|(lack, _)| lack).sum())).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod guarantee;
 mod usage;
 
 pub use guarantee::HeldBack;
+pub(crate) use guarantee::guaranteed_in_all;
 pub use usage::{Amounts, QuotaReached, Usage};
 
 use crate::{App, AppId, Scalar};
@@ -49,6 +50,11 @@ impl Role {
         Self { name, weight: Scalar::ONE, limits: BTreeMap::new(), guarantees: BTreeMap::new(), enforced: false }
     }
 
+    /// Whether it limits or guarantees something.
+    pub fn has_quota(&self) -> bool {
+        !self.limits.is_empty() || !self.guarantees.is_empty()
+    }
+
     /// Whether there is nothing to remember.
     pub fn is_default(&self) -> bool {
         self.weight == Scalar::ONE && !self.is_charged()
@@ -56,7 +62,7 @@ impl Role {
 
     /// Whether apps of the group of this name that name no role are charged to it.
     pub fn is_charged(&self) -> bool {
-        !self.limits.is_empty() || !self.guarantees.is_empty() || self.enforced
+        self.has_quota() || self.enforced
     }
 }
 

@@ -92,6 +92,41 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
     }
 }
 
+/// `POST /quota`, as before Mesos 1.9: for a role that has none.
+pub(super) async fn post_quota(door: &Door, body: Body) -> Response {
+    let bytes = match body::read(body).await {
+        Ok(bytes) => bytes,
+        Err(response) => return response,
+    };
+    let Ok(body) = serde_json::from_slice(&bytes) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
+    };
+    let (quota, force) = match mesos::read_guarantee(&body) {
+        Ok(read) => read,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
+    };
+    let set = door.handle.edit(move |draft| {
+        if draft.cluster().roles.get(quota.role.as_str()).is_some_and(|role| role.has_quota()) {
+            let message = format!("role {} has a quota already; delete it first, or send UPDATE_QUOTA", quota.role);
+            return Err(EditError::Role(message));
+        }
+        draft.update_quota(vec![quota], force)
+    });
+    changed(set.await)
+}
+
+/// `DELETE /quota/ROLE`.
+pub(super) async fn delete_quota(door: &Door, role: &str) -> Response {
+    let role = role.to_owned();
+    let removed = door.handle.edit(move |draft| {
+        if draft.cluster().roles.get(role.as_str()).is_none_or(|role| !role.has_quota()) {
+            return Err(EditError::Role(format!("role {role} has no quota")));
+        }
+        draft.update_quota(vec![QuotaEdit { role, ..QuotaEdit::default() }], true)
+    });
+    changed(removed.await)
+}
+
 /// `PUT /weights`.
 pub(super) async fn put_weights(door: &Door, body: Body) -> Response {
     let bytes = match body::read(body).await {
