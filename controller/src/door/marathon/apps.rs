@@ -1,14 +1,16 @@
 //! `/v2/apps…`.
 
+use super::update::{Update, prepare};
 use super::{Call, deployed, failed, refused, tasks, with_deployment};
 use crate::door::body;
+use crate::surroundings::compute;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use orrery_api::marathon::app::{ReadContext, patch_app, read_app, rollback_version, write_app};
 use orrery_api::marathon::{
     AppPath, Embed, Selector, app_info, app_list, error, find_apps, name_absent_fields, parse_app_path, tasks_json,
 };
-use orrery_core::cluster::{AppEdit, Draft, EditError};
+use orrery_core::cluster::{AppEdit, Cluster, EditError};
 use orrery_core::deployment::Deployment;
 use orrery_core::{App, AppId, Fault, Timestamp};
 use serde_json::{Value, json};
@@ -119,21 +121,67 @@ async fn create(mut call: Call) -> Response {
     with_deployment(response, &deployment)
 }
 
-/// The edit that an update of one app amounts to.
-fn edit_of(draft: &Draft, id: &AppId, value: &Value, partial: bool, must_exist: bool) -> Result<AppEdit, EditError> {
-    let record = draft.cluster().apps.get(id);
-    if let Some(version) = rollback_version(value).map_err(|fault| EditError::Invalid(vec![fault]))? {
-        let record = record.ok_or_else(|| EditError::NoApp(id.clone()))?;
-        let old = record.version(version).ok_or_else(|| EditError::NoVersion(id.clone(), version))?;
-        return Ok(AppEdit::Restore((**old).clone()));
+/// The update of one app.
+struct OneApp {
+    id: AppId,
+    value: Value,
+    /// What is not named stays.
+    partial: bool,
+    must_exist: bool,
+}
+
+impl OneApp {
+    fn edit(&self, cluster: &Cluster) -> Result<AppEdit, EditError> {
+        let Self { id, value, partial, must_exist } = self;
+        let record = cluster.apps.get(id);
+        if let Some(version) = rollback_version(value).map_err(|fault| EditError::Invalid(vec![fault]))? {
+            let record = record.ok_or_else(|| EditError::NoApp(id.clone()))?;
+            let old = record.version(version).ok_or_else(|| EditError::NoVersion(id.clone(), version))?;
+            return Ok(AppEdit::Restore((**old).clone()));
+        }
+        let result = match record {
+            Some(record) if *partial => patch_app(&record.app, value),
+            None if *must_exist => return Err(EditError::NoApp(id.clone())),
+            _ => read_app(value, ReadContext { base_group: "/", path_id: Some(id) }),
+        };
+        result.map(AppEdit::Put).map_err(EditError::Invalid)
     }
-    let read = |value: &Value| read_app(value, ReadContext { base_group: "/", path_id: Some(id) });
-    let result = match record {
-        Some(record) if partial => patch_app(&record.app, value),
-        None if must_exist => return Err(EditError::NoApp(id.clone())),
-        _ => read(value),
-    };
-    result.map(AppEdit::Put).map_err(EditError::Invalid)
+}
+
+impl Update for OneApp {
+    fn looks_at(&self, cluster: &Cluster) -> Vec<Arc<App>> {
+        cluster.app(&self.id).cloned().into_iter().collect()
+    }
+
+    fn read(&self, cluster: &Cluster) -> Result<Vec<AppEdit>, EditError> {
+        Ok(vec![self.edit(cluster)?])
+    }
+}
+
+/// The update of many apps: their places in the request.
+struct ManyApps(Vec<(usize, OneApp)>);
+
+impl Update for ManyApps {
+    fn looks_at(&self, cluster: &Cluster) -> Vec<Arc<App>> {
+        self.0.iter().flat_map(|(_, app)| app.looks_at(cluster)).collect()
+    }
+
+    fn read(&self, cluster: &Cluster) -> Result<Vec<AppEdit>, EditError> {
+        let (mut edits, mut faults) = (Vec::new(), Vec::new());
+        for (index, app) in &self.0 {
+            match app.edit(cluster) {
+                Ok(edit) => edits.push(edit),
+                Err(EditError::Invalid(found)) => faults.extend(found.into_iter().map(|fault| below(*index, fault))),
+                Err(other) => return Err(other),
+            }
+        }
+        if faults.is_empty() { Ok(edits) } else { Err(EditError::Invalid(faults)) }
+    }
+}
+
+/// A fault of the entry at `index` of a list.
+fn below(index: usize, fault: Fault) -> Fault {
+    Fault { path: format!("/{index}{}", fault.path), ..fault }
 }
 
 async fn change(mut call: Call, id: AppId) -> Response {
@@ -143,12 +191,16 @@ async fn change(mut call: Call, id: AppId) -> Response {
     };
     let force = call.flag("force", false);
     let partial = call.method == Method::PATCH || call.flag("partialUpdate", true);
-    let must_exist = call.method == Method::PATCH;
+    let update = OneApp { id: id.clone(), value, partial, must_exist: call.method == Method::PATCH };
+    let prepared = match prepare(&call, update) {
+        Ok(prepared) => prepared,
+        Err(response) => return response,
+    };
     let target = id.clone();
     let result = call.door.handle.edit(move |draft| -> Result<Changed, EditError> {
-        let edit = edit_of(draft, &target, &value, partial, must_exist)?;
+        let edits = prepared.edits(draft)?;
         let is_new = !draft.cluster().apps.contains_key(&target);
-        let deployment = draft.edit(vec![edit], force, &format!("/v2/apps{target}"))?;
+        let deployment = draft.edit(edits, force, &format!("/v2/apps{target}"))?;
         let version = draft.cluster().app(&target).map_or(Timestamp::EPOCH, |app| app.version);
         Ok((deployment, version, is_new))
     });
@@ -175,23 +227,29 @@ async fn change_many(mut call: Call) -> Response {
     let force = call.flag("force", false);
     let partial = call.method == Method::PATCH || call.flag("partialUpdate", true);
     let must_exist = call.method == Method::PATCH;
-    let result = call.door.handle.edit(move |draft| {
-        let mut edits = Vec::new();
-        let mut faults: Vec<Fault> = Vec::new();
-        for (index, value) in values.iter().enumerate() {
-            let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
-            match AppId::parse(id) {
-                Ok(id) => match edit_of(draft, &id, value, partial, must_exist) {
-                    Ok(edit) => edits.push(edit),
-                    Err(EditError::Invalid(found)) => {
-                        faults.extend(found.into_iter().map(|fault| Fault { path: format!("/{index}{}", fault.path), ..fault }));
-                    }
-                    Err(other) => return Err(other),
-                },
-                Err(problem) => faults.push(Fault::new(format!("/{index}/id"), problem.to_string()).with_value(id)),
-            }
+    let (mut apps, mut unnamed): (Vec<(usize, OneApp)>, Vec<Fault>) = (Vec::new(), Vec::new());
+    for (index, value) in values.into_iter().enumerate() {
+        let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
+        match AppId::parse(id) {
+            Ok(id) => apps.push((index, OneApp { id, value, partial, must_exist })),
+            Err(problem) => unnamed.push(below(index, Fault::new("/id", problem.to_string()).with_value(id))),
         }
-        if faults.is_empty() { draft.edit(edits, force, "/v2/apps") } else { Err(EditError::Invalid(faults)) }
+    }
+    let update = ManyApps(apps);
+    if !unnamed.is_empty() {
+        // Those of the others are told with them.
+        if let Err(EditError::Invalid(faults)) = compute(|| update.read(&call.door.handle.cluster())) {
+            unnamed.extend(faults);
+        }
+        return failed(error::invalid_object(&unnamed));
+    }
+    let prepared = match prepare(&call, update) {
+        Ok(prepared) => prepared,
+        Err(response) => return response,
+    };
+    let result = call.door.handle.edit(move |draft| {
+        let edits = prepared.edits(draft)?;
+        draft.edit(edits, force, "/v2/apps")
     });
     match result.await {
         Ok(deployment) => deployed(StatusCode::OK, deployment.as_ref(), call.door.handle.now()),

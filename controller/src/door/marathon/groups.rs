@@ -1,5 +1,6 @@
 //! `/v2/groups…`: groups are views of the apps below a path.
 
+use super::update::{Update, prepare};
 use super::{Call, deployed, failed, refused};
 use crate::door::body;
 use axum::http::{Method, StatusCode};
@@ -7,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use orrery_api::marathon::{
     GroupEdit, GroupEmbed, GroupPath, error, group_exists, group_info, parse_group_id, parse_group_path, read_group,
 };
-use orrery_core::cluster::{AppEdit, Draft, EditError};
+use orrery_core::cluster::{AppEdit, Cluster, EditError};
 use orrery_core::{App, Fault};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -59,28 +60,40 @@ fn apps(call: &Call, group: &str) -> Response {
     )
 }
 
-fn edits_of(draft: &Draft, group: &str, value: &Value, create: bool) -> Result<Vec<AppEdit>, EditError> {
-    let below: Vec<&Arc<App>> =
-        draft.cluster().apps.iter().filter(|(id, _)| id.is_below(group)).map(|(_, record)| &record.app).collect();
-    if create && !below.is_empty() && group != "/" {
-        return Err(EditError::Invalid(vec![Fault::new(
-            "/id",
-            format!("Group {group} is already created. Use PUT to change this group."),
-        )]));
+/// The update of a group.
+struct OneGroup {
+    group: String,
+    value: Value,
+    create: bool,
+}
+
+impl Update for OneGroup {
+    fn looks_at(&self, cluster: &Cluster) -> Vec<Arc<App>> {
+        let below = cluster.apps.iter().filter(|(id, _)| id.is_below(&self.group));
+        below.map(|(_, record)| Arc::clone(&record.app)).collect()
     }
-    Ok(match read_group(value, group, &below).map_err(EditError::Invalid)? {
-        GroupEdit::Change(put, remove) => {
-            put.into_iter().map(AppEdit::Put).chain(remove.into_iter().map(AppEdit::Remove)).collect()
+
+    fn read(&self, cluster: &Cluster) -> Result<Vec<AppEdit>, EditError> {
+        let apps = self.looks_at(cluster);
+        let below: Vec<&Arc<App>> = apps.iter().collect();
+        if self.create && !below.is_empty() && self.group != "/" {
+            let message = format!("Group {} is already created. Use PUT to change this group.", self.group);
+            return Err(EditError::Invalid(vec![Fault::new("/id", message)]));
         }
-        GroupEdit::Scale(scales) => scales.into_iter().map(|(id, instances)| AppEdit::Scale(id, instances)).collect(),
-        GroupEdit::Rollback(version) => below
-            .iter()
-            .filter_map(|app| {
-                let versions = &draft.cluster().apps.get(&app.id)?.versions;
-                versions.iter().rev().find(|old| old.version <= version).map(|old| AppEdit::Restore((**old).clone()))
-            })
-            .collect(),
-    })
+        Ok(match read_group(&self.value, &self.group, &below).map_err(EditError::Invalid)? {
+            GroupEdit::Change(put, remove) => {
+                put.into_iter().map(AppEdit::Put).chain(remove.into_iter().map(AppEdit::Remove)).collect()
+            }
+            GroupEdit::Scale(scales) => scales.into_iter().map(|(id, instances)| AppEdit::Scale(id, instances)).collect(),
+            GroupEdit::Rollback(version) => below
+                .iter()
+                .filter_map(|app| {
+                    let versions = &cluster.apps.get(&app.id)?.versions;
+                    versions.iter().rev().find(|old| old.version <= version).map(|old| AppEdit::Restore((**old).clone()))
+                })
+                .collect(),
+        })
+    }
 }
 
 async fn change(call: Call, path: String, value: Value) -> Response {
@@ -99,11 +112,16 @@ async fn change(call: Call, path: String, value: Value) -> Response {
     if call.flag("dryRun", false) {
         return failed(error::bad_argument("dryRun of groups is not served; use `dcos diff`"));
     }
+    let enforced = value.get("enforceRole").and_then(Value::as_bool);
+    let prepared = match prepare(&call, OneGroup { group: group.clone(), value, create }) {
+        Ok(prepared) => prepared,
+        Err(response) => return response,
+    };
     let result = call.door.handle.edit(move |draft| {
-        if let Some(enforced) = value.get("enforceRole").and_then(Value::as_bool) {
+        if let Some(enforced) = enforced {
             draft.enforce_role(&group, enforced).map_err(enforce_fault)?;
         }
-        let edits = edits_of(draft, &group, &value, create)?;
+        let edits = prepared.edits(draft)?;
         draft.edit(edits, force, &format!("/v2/groups{group}"))
     });
     match result.await {

@@ -6,6 +6,7 @@ mod events;
 mod groups;
 mod others;
 mod tasks;
+mod update;
 
 use super::{Door, body};
 use crate::handle::ControlError;
