@@ -6,14 +6,14 @@ use orrery_store::Error as StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The file cannot be read or written.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] std::io::Error),
     /// It is no backup, or not whole.
     #[error("this is no whole backup: {0}")]
     Damaged(String),
     /// A store cannot be read or written.
     #[error("the store cannot be used: {0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// There is nothing to copy.
     #[error("there is no cluster in it: a store that no controller has led on has nothing to copy")]
     Nothing,
@@ -39,6 +39,13 @@ pub enum BackupError {
     /// What was read back is not what was written.
     #[error("what the target holds is not what was copied; it stays closed, try again")]
     Differs,
+}
+
+// Its message is a part of ours already: as a source it would be told twice.
+impl From<StoreError> for BackupError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl BackupError {
