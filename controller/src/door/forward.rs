@@ -15,7 +15,8 @@ use serde_json::json;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Generation of the leader when it answered a request that was handed on.
+/// Generation of the leader when it answered a change. A client that sends it along with a read, to whichever
+/// controller, sees at least that change.
 const GENERATION: HeaderName = HeaderName::from_static("orrery-generation");
 /// Milliseconds since something was heard of the leader, on answers that may be out of date.
 const STALE: HeaderName = HeaderName::from_static("orrery-stale");
@@ -59,8 +60,7 @@ fn needs_leader(method: &Method, path: &str) -> bool {
     if LEADERS_PATHS.iter().any(|prefix| path.starts_with(prefix)) || path.ends_with("/v2/events") {
         return true;
     }
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let reads = reads || (method == Method::POST && READING_POSTS.contains(&path.trim_end_matches('/')));
+    let reads = !changes(method) || (method == Method::POST && READING_POSTS.contains(&path.trim_end_matches('/')));
     !reads
 }
 
@@ -71,6 +71,12 @@ const DEPOSED_GRACE: Duration = Duration::from_millis(300);
 pub(crate) async fn to_leader(State(handle): State<Handle>, request: Request, next: Next) -> Response {
     let handed_on = request.headers().contains_key(FORWARDED_HEADER);
     if !needs_leader(request.method(), request.uri().path()) {
+        let named = request.headers().get(GENERATION).cloned();
+        if let Some(named) = named
+            && let Err(refused) = shows_what_was_written(&handle, &named).await
+        {
+            return refused;
+        }
         let mut response = next.run(request).await;
         if let Some(stale) = handle.stale_for() {
             response.headers_mut().insert(STALE, HeaderValue::from(u64::try_from(stale.as_millis()).unwrap_or(u64::MAX)));
@@ -84,12 +90,34 @@ pub(crate) async fn to_leader(State(handle): State<Handle>, request: Request, ne
         // Whoever handed it on knows an old leader; a request never goes round.
         return unavailable("this controller does not lead any more");
     }
+    let writes = changes(request.method());
     let mut response = next.run(request).await;
-    if handed_on {
+    if writes {
         let generation = *handle.generation().borrow();
         response.headers_mut().insert(GENERATION, HeaderValue::from(generation));
     }
     response
+}
+
+/// Waits until this controller shows the generation that a reader names.
+async fn shows_what_was_written(handle: &Handle, named: &HeaderValue) -> Result<(), Response> {
+    let Some(wanted) = number(named) else {
+        let message = "the header Orrery-Generation is no number: send it as an answer to a change had it";
+        return Err(body::answer(StatusCode::BAD_REQUEST, &json!({ "message": message })));
+    };
+    let mut shown = handle.generation();
+    match tokio::time::timeout(CATCH_UP_MAX, shown.wait_for(|shown| *shown >= wanted)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(unavailable("this controller does not show yet what was written through another")),
+    }
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+const fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
@@ -101,7 +129,7 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
     let Some(leader) = handle.leader().filter(|leader| known && leader.controller.id != handle.me().id) else {
         return unavailable("no controller leads at the moment: a new one is being elected");
     };
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let writes = changes(request.method());
     let peers = handle.peers();
     let mut answer = std::pin::pin!(peers.forward(&leader, request));
     let deposed = async { role.wait_for(|role| role.leader() != Some(&leader)).await.is_ok() };
@@ -112,7 +140,7 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
         // to find that out.
         _ = deposed => tokio::time::timeout(DEPOSED_GRACE, answer).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())),
     };
-    let mut response = match answered {
+    let response = match answered {
         Ok(response) => response,
         Err(error) => {
             tracing::info!(leader = leader.controller.url, %error, "a request could not be handed on");
@@ -120,9 +148,7 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
             return unavailable(&format!("the leader at {} cannot be reached{made}", leader.controller.url));
         }
     };
-    let generation = response.headers_mut().remove(GENERATION);
-    let generation = generation.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()).filter(|_| writes);
-    if let Some(generation) = generation {
+    if let Some(generation) = response.headers().get(GENERATION).filter(|_| writes).and_then(number) {
         // So that who has written through this controller reads it here.
         let mut shown = handle.generation();
         if tokio::time::timeout(CATCH_UP_MAX, shown.wait_for(|shown| *shown >= generation)).await.is_err() {

@@ -106,6 +106,21 @@ async fn what_was_written_through_one_is_read_through_another() {
         let (status, app) = lab.send(writer, "GET", &format!("/v2/apps{id}"), &json!(null)).await.expect("an answer");
         assert_eq!(status, 200, "read after write through controller {writer}: {app}");
     }
+    // Through another one with the generation that the change was answered with.
+    for round in 0..30 {
+        let (writer, reader, id) = (round % 3, (round + 1) % 3, format!("/theirs/{round}"));
+        let app = json!({ "id": id, "cmd": "true", "instances": 0 });
+        let token = format!("token={}", lab.token());
+        let put = lab.http.put(format!("{}/v2/apps{id}", lab.url(writer))).header("authorization", &token);
+        let put = put.header("content-type", "application/json").body(app.to_string()).send().await.expect("an answer");
+        let generation = put.headers()["orrery-generation"].clone();
+        let read = |generation: &[u8]| {
+            let get = lab.http.get(format!("{}/v2/apps{id}", lab.url(reader))).header("authorization", &token);
+            get.header("orrery-generation", generation).send()
+        };
+        assert_eq!(read(generation.as_bytes()).await.expect("an answer").status(), 200, "{writer} wrote, {reader} was asked");
+        assert_eq!(read(b"soon").await.expect("an answer").status(), 400);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
