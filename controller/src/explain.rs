@@ -28,7 +28,12 @@ pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
         because.push(format!("launches pause until {} because of failures", delay.until));
     }
     if let Some(refusals) = cluster.stranded.get(id) {
-        because.push(format!("it has to leave a draining node and there is no room elsewhere: {}", refusals.sentence()));
+        let why = if app.is_resident() {
+            "an instance of the previous version runs on, since the new one could not start where its data are"
+        } else {
+            "it has to leave a draining node and there is no room elsewhere"
+        };
+        because.push(format!("{why}: {}", refusals.sentence()));
     }
     let lost = |instance: &&Instance| instance.condition == Condition::Unreachable && !instance.inactive;
     if let Some(held) = cluster.brake.as_ref().filter(|_| instances.iter().copied().any(|instance| lost(&instance))) {

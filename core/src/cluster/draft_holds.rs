@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::keys;
 use crate::app::{App, PersistentVolume};
 use crate::assignment::Down;
-use crate::instance::Instance;
+use crate::instance::{Condition, Instance};
 use crate::node::{AfterDrain, Claims, Hold, Node, NodeId};
 use crate::placement::Refusals;
 use crate::{AppId, Fault, InstanceId};
@@ -177,6 +177,18 @@ impl Draft {
         }
         *waiting = fresh;
         relaunch
+    }
+
+    /// Why a running instance with data is not stopped for a newer configuration: its node could not take that up,
+    /// and the data would be without a task. One that must leave in any case does not stay.
+    pub(super) fn stays(&mut self, app: &Arc<App>, id: &InstanceId) -> Option<Refusals> {
+        let instance = self.cluster.instances.get(id).filter(|_| app.is_resident())?;
+        let around = self.cluster.around(&app.id, self.now);
+        if instance.condition != Condition::Running || around.is_overdue(instance) {
+            return None;
+        }
+        let (node, hold) = self.hold_of(id)?;
+        self.ledger_for(app).check_pinned(app, &hold, &node).err().map(|refusals| *refusals)
     }
 
     /// Instances with data that run since before holds were kept get theirs.

@@ -184,10 +184,37 @@ fn volumes_may_grow_and_nothing_else_of_them_changes() {
     world.run();
     assert_eq!(world.running("/db"), 1);
     large.container.as_mut().unwrap().volumes[0].persistent.as_mut().unwrap().size = Scalar::from_units(5000);
-    world.put(large).unwrap();
+    world.put(large.clone()).unwrap();
     world.run();
-    let hint = world.cluster.pending[&id()].refusals.as_ref().and_then(|refusals| refusals.hint.clone()).unwrap();
+    // What runs is not stopped for what cannot start.
+    assert_eq!((world.running("/db"), world.cluster.deployments.len()), (1, 1));
+    let hint = world.cluster.stranded[&id()].hint.clone().unwrap();
     assert!(hint.ends_with("with 904 more disk"), "{hint}");
+    let task = world.tasks();
+    large.container.as_mut().unwrap().volumes[0].persistent.as_mut().unwrap().size = Scalar::from_units(4096);
+    world.put(large.clone()).unwrap();
+    world.run();
+    assert_eq!((world.running("/db"), world.cluster.deployments.len(), world.cluster.stranded.len()), (1, 0, 0));
+    assert_ne!(world.tasks(), task);
+    // On a node that takes nothing it runs on as it is, until that has to be left.
+    let node = world.data()[0].1.clone();
+    world.step(|draft| draft.deactivate_node(&node)).unwrap();
+    large.cmd = Some("sleep 7".into());
+    let task = world.tasks();
+    world.put(large.clone()).unwrap();
+    world.run();
+    assert_eq!((world.running("/db"), world.tasks()), (1, task));
+    world.step(|draft| draft.reactivate_node(&node)).unwrap();
+    world.run();
+    assert_eq!((world.running("/db"), world.cluster.deployments.len()), (1, 0));
+    large.cmd = Some("sleep 8".into());
+    world.step(|draft| draft.deactivate_node(&node)).unwrap();
+    world.put(large).unwrap();
+    let deadline = world.now().plus_millis(5_000);
+    world.step(|draft| draft.drain_node(&node, Some(deadline), AfterDrain::Deactivate)).unwrap();
+    assert_eq!(world.running("/db"), 1);
+    world.run();
+    assert_eq!(world.running("/db"), 0, "the deadline holds");
 }
 
 #[test]

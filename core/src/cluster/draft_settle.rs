@@ -8,6 +8,7 @@ use super::instances::Calm;
 use super::page::NewIds;
 use crate::deployment::{Deployment, KillReason, plan};
 use crate::instance::{Condition, Goal, Instance};
+use crate::placement::Refusals;
 use crate::{App, AppId, InstanceId, Timestamp};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -133,8 +134,14 @@ impl Draft {
         let deadlines = references.iter().filter_map(|instance| around.drain_of(instance)?.deadline);
         next = earlier(next, deadlines.filter(|deadline| *deadline > self.now).min());
         let (mut more, mut again) = (false, false);
-        let mut killed = !plan.kill.is_empty();
+        let (mut killed, mut kept) = (false, None);
         for (instance, reason) in &plan.kill {
+            let stays = app.as_ref().filter(|_| *reason == KillReason::Outdated).and_then(|app| self.stays(app, instance));
+            if stays.is_some() {
+                kept = kept.or(stays);
+                continue;
+            }
+            killed = true;
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
         }
         if let Some(app) = &app {
@@ -154,7 +161,7 @@ impl Draft {
             let (seated, left) = self.seat(app, fresh, held_back, blocked, seats);
             again = left && seated > 0;
             more = held_back > 0 && seated > 0;
-            killed |= self.stop_if_room(app, &plan.kill_if_room);
+            killed |= self.stop_if_room(app, &plan.kill_if_room, kept);
         }
         if app.is_none() {
             self.cluster.stranded.remove(id);
@@ -186,10 +193,13 @@ impl Draft {
     }
 
     /// Stops instances that have to leave their nodes, as many as there are seats for elsewhere, which are kept
-    /// for their successors.
-    fn stop_if_room(&mut self, app: &Arc<App>, instances: &[InstanceId]) -> bool {
+    /// for their successors. `kept`: why another one stays where it is.
+    fn stop_if_room(&mut self, app: &Arc<App>, instances: &[InstanceId], kept: Option<Refusals>) -> bool {
         if instances.is_empty() {
-            self.cluster.stranded.remove(&app.id);
+            match kept {
+                Some(refusals) => self.cluster.stranded.insert(app.id.clone(), Arc::new(refusals)),
+                None => self.cluster.stranded.remove(&app.id),
+            };
             return false;
         }
         // Those that are stopping have their seats already.
@@ -200,7 +210,7 @@ impl Draft {
             self.keep_room(app, &seat.node);
             self.stop_instance(instance, Goal::Decommissioned, KillReason::Drained.sentence());
         }
-        match refusals {
+        match refusals.or(kept) {
             Some(refusals) => self.cluster.stranded.insert(app.id.clone(), Arc::new(refusals)),
             None => self.cluster.stranded.remove(&app.id),
         };

@@ -111,8 +111,8 @@ pub struct Cluster {
     pub brake: Option<Arc<Held>>,
     /// When the present leader began: it has heard no node before. Not stored.
     pub led_since: Timestamp,
-    /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them.
-    /// Not stored.
+    /// Apps of draining nodes that must stop before they start elsewhere, and why no node takes them; apps with data
+    /// whose new version could not start where the old one runs. Not stored.
     pub stranded: OrdMap<AppId, Arc<Refusals>>,
     /// Room on nodes that is kept for apps for which tasks are being stopped, or whose own are stopped to move
     /// there. Not stored.

@@ -66,7 +66,7 @@ impl Circumstances<'_> {
     }
 
     /// Whether the instance must be stopped now, come what may.
-    fn is_overdue(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_overdue(&self, instance: &Instance) -> bool {
         self.drain_of(instance).and_then(|drain| drain.deadline).is_some_and(|deadline| deadline <= self.now)
     }
 

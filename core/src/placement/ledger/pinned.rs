@@ -69,25 +69,51 @@ impl Ledger {
         self.lift(app);
         let found = self.ports_on(app, hold, node, salt);
         self.drop_lift();
-        let host_ports = found.map_err(|(reason, change)| {
-            let mut refusals = Refusals { nodes: self.rows.known, ..Refusals::default() };
-            if self.rows.known > 1 {
-                refusals.by_reason.insert(Reason::NoCorrespondingReservationFound, self.rows.known - 1);
-            }
-            refusals.count(reason, None);
-            refusals.hint = Some(format!("its data are on node {node}: it starts there {change}"));
-            Box::new(refusals)
-        })?;
+        let host_ports = found.map_err(|refused| self.refused_pinned(node, refused))?;
         Ok(Seat { node: node.clone(), host_ports: host_ports.into() })
     }
 
+    /// Whether a running instance could start again where it keeps its data, now as one of `app`; its ports are
+    /// its own.
+    ///
+    /// # Errors
+    /// Why the node could not take it now.
+    pub fn check_pinned(&mut self, app: &App, hold: &Hold, node: &NodeId) -> Result<(), Box<Refusals>> {
+        self.lift(app);
+        let found = self.room_on(app, hold, node);
+        self.drop_lift();
+        found.map(drop).map_err(|refused| self.refused_pinned(node, refused))
+    }
+
+    fn refused_pinned(&self, node: &NodeId, (reason, change): (Reason, String)) -> Box<Refusals> {
+        let mut refusals = Refusals { nodes: self.rows.known, ..Refusals::default() };
+        if self.rows.known > 1 {
+            refusals.by_reason.insert(Reason::NoCorrespondingReservationFound, self.rows.known - 1);
+        }
+        refusals.count(reason, None);
+        refusals.hint = Some(format!("its data are on node {node}: it starts there {change}"));
+        Box::new(refusals)
+    }
+
     fn ports_on(&self, app: &App, hold: &Hold, node: &NodeId, salt: u64) -> Result<Vec<u16>, (Reason, String)> {
+        let (slot, demand) = self.room_on(app, hold, node)?;
+        if self.rows.cold[slot as usize].tasks as usize >= NODE_TASKS_MAX {
+            return Err((Reason::TooManyTasks, "with fewer tasks on the node".into()));
+        }
+        self.rows.choose_ports(slot, &demand, salt).map_err(|refused| match demand.requests.get(refused) {
+            Some(Some(port)) if *port != 0 => (Reason::InsufficientPorts, format!("once port {port} is free there")),
+            _ => (Reason::InsufficientPorts, "once a host port is free there".to_owned()),
+        })
+    }
+
+    /// Whether a node is open and has the resources, and what is asked of it.
+    fn room_on(&self, app: &App, hold: &Hold, node: &NodeId) -> Result<(u32, Demand), (Reason, String)> {
         let away = || {
             let words = "once the node is back and open; when the machine is dead for good: dcos node decommission --gone";
             (Reason::AgentMaintenance, format!("{words} {node}"))
         };
         let slot = self.rows.slot(node).ok_or_else(away)?;
-        let (hot, cold) = (&self.rows.hot[slot as usize], &self.rows.cold[slot as usize]);
+        let hot = &self.rows.hot[slot as usize];
         if !hot.open {
             return Err(away());
         }
@@ -113,13 +139,7 @@ impl Ledger {
                 need.minus(&free.plus(&hold.resources)).amounts().map(|(name, amount)| format!("{amount} more {name}")).collect();
             return Err((reason, format!("with {}", parts.join(" and "))));
         }
-        if cold.tasks as usize >= NODE_TASKS_MAX {
-            return Err((Reason::TooManyTasks, "with fewer tasks on the node".into()));
-        }
-        self.rows.choose_ports(slot, &demand, salt).map_err(|refused| match demand.requests.get(refused) {
-            Some(Some(port)) if *port != 0 => (Reason::InsufficientPorts, format!("once port {port} is free there")),
-            _ => (Reason::InsufficientPorts, "once a host port is free there".to_owned()),
-        })
+        Ok((slot, demand))
     }
 
     /// Counts reservations for the role of `app` as free, when it takes from everyone's resources too.
