@@ -30,6 +30,8 @@ pub fn explain(cluster: &Cluster, id: &AppId, now: Timestamp) -> Option<Value> {
     if let Some(refusals) = cluster.stranded.get(id) {
         let why = if app.is_resident() {
             "an instance of the previous version runs on, since the new one could not start where its data are"
+        } else if instances.iter().any(|instance| cluster.moving.contains_key(&instance.id)) {
+            "it is to move to balance the cluster and there is no room for it elsewhere"
         } else {
             "it has to leave a draining node and there is no room elsewhere"
         };

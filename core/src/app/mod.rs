@@ -348,6 +348,12 @@ impl App {
         self.labels.get(SINGLE_INSTANCE_LABEL).is_some_and(|value| value == "true")
     }
 
+    /// Whether some rule of the app looks at where its own instances are.
+    pub fn has_own_rules(&self) -> bool {
+        let rules = self.placement.affinity.iter().chain(&self.placement.anti_affinity);
+        !self.constraints.is_empty() || self.placement.counts_own() || rules.into_iter().any(|rule| rule.selector.selects(self))
+    }
+
     /// Whether the app owns persistent volumes, so that instances are tied to their nodes.
     pub fn is_resident(&self) -> bool {
         self.container.as_ref().is_some_and(|container| container.volumes.iter().any(|volume| volume.persistent.is_some()))

@@ -115,6 +115,8 @@ pub struct Draft {
     pub(super) events: Vec<Event>,
     pub(super) touched: BTreeSet<InstanceId>,
     pub(super) dirty_apps: BTreeSet<AppId>,
+    /// Apps of which an instance got a seat: others may wait to be near them.
+    pub(super) started: BTreeSet<AppId>,
     /// Pages of instances to be written.
     dirty_pages: BTreeMap<AppId, BTreeSet<u32>>,
     /// Nodes whose claims changed.
@@ -138,6 +140,7 @@ impl Draft {
             epoch,
             entropy,
             writes: BTreeMap::new(),
+            started: BTreeSet::new(),
             orders: Vec::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
@@ -177,6 +180,8 @@ impl Draft {
             ledger.upsert_node(&node);
         }
         let before = self.cluster.put_node(Arc::clone(&node));
+        // A node that closes gives room as well: its value of a field is none any more that others have to wait for.
+        self.capacity_freed |= before.as_ref().is_some_and(|before| before.accepts_tasks() != node.accepts_tasks());
         self.nodes_moved |= before.is_none_or(|before| before.status != node.status);
         node
     }

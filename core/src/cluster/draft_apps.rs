@@ -361,6 +361,8 @@ impl Draft {
         for id in by_app.values().flatten() {
             if request.wipe {
                 self.wipe(id);
+            } else if request.scale {
+                self.spare_hold(id);
             }
             self.stop_instance(id, goal, "a user asked for it");
         }

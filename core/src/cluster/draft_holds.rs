@@ -68,7 +68,15 @@ impl Draft {
         let now = self.now;
         self.edit_claims(node, |claims| {
             let hold = claims.holds.get(instance).map_or_else(|| Hold::of(app, now), |hold| hold.renewed(app));
-            claims.holds.insert(instance.clone(), Arc::new(Hold { incarnation, ..hold }));
+            claims.holds.insert(instance.clone(), Arc::new(Hold { incarnation, spare: false, ..hold }));
+        });
+    }
+
+    /// Notes that an instance with data is stopped because fewer are wanted.
+    pub(super) fn spare_hold(&mut self, id: &InstanceId) {
+        let Some((node, hold)) = self.hold_of(id).filter(|(_, hold)| !hold.spare) else { return };
+        self.edit_claims(&node, |claims| {
+            drop(claims.holds.insert(id.clone(), Arc::new(Hold { spare: true, ..(*hold).clone() })))
         });
     }
 
@@ -125,20 +133,20 @@ impl Draft {
         }
     }
 
-    /// Up to `count` instances that left data behind when the app was scaled down: they are taken up
-    /// first, those whose nodes are there before the others. Nodes that are to leave for ever count
-    /// as gone.
+    /// Up to `count` instances that left data behind: they are taken up before new ones begin. First those that were
+    /// stopped for a newer version, wherever they are, then those of an app that was scaled down, those whose nodes
+    /// are there before the others. Nodes that are to leave for ever count as gone.
     pub(super) fn stopped_instances(&self, app: &App, count: usize) -> Vec<(InstanceId, u32)> {
         if count == 0 || !app.is_resident() {
             return Vec::new();
         }
-        let mut stopped: Vec<(bool, InstanceId, u32)> = Vec::new();
+        let mut stopped: Vec<((bool, bool), InstanceId, u32)> = Vec::new();
         for (id, node) in self.cluster.holds_of(&app.id) {
             let Some(node) = self.cluster.nodes.get(node) else { continue };
             let Some(hold) = node.claims.holds.get(id) else { continue };
             let leaves = node.administration.drain().is_some_and(|drain| drain.then == AfterDrain::Decommission);
             if !hold.wiped && !leaves && !self.cluster.instances.contains_key(id) {
-                stopped.push((!node.accepts_tasks(), id.clone(), hold.incarnation));
+                stopped.push(((hold.spare, hold.spare && !node.accepts_tasks()), id.clone(), hold.incarnation));
             }
         }
         stopped.sort();

@@ -114,6 +114,23 @@ fn data_stay_when_scaled_down_and_are_taken_up_first() {
 }
 
 #[test]
+fn a_new_version_takes_up_the_data_of_those_that_ran() {
+    for wanted in 1..3 {
+        let mut world = world_with(3, database(3));
+        world.scale(wanted);
+        let before: Vec<InstanceId> = world.tasks().iter().map(|task| task.instance().clone()).collect();
+        let mut next = database(wanted);
+        next.cmd = Some("sleep 7".into());
+        world.put(next).unwrap();
+        world.run();
+        let after: Vec<InstanceId> = world.tasks().iter().map(|task| task.instance().clone()).collect();
+        assert_eq!((world.running("/db"), after), (wanted as usize, before), "the others stay parked");
+        world.scale(3);
+        assert_eq!((world.running("/db"), world.data().len()), (3, 3));
+    }
+}
+
+#[test]
 fn data_outlive_controllers_and_wait_for_their_node() {
     let mut world = world_with(2, database(1));
     let (instance, node) = world.data().remove(0);

@@ -89,6 +89,17 @@ impl Draft {
         promises.map(|promise| promise.count as usize).sum()
     }
 
+    /// Instances of an app that have to leave their nodes, or have stopped there already for one that begins elsewhere.
+    pub(super) fn moving_off(&self, app: &AppId) -> usize {
+        if self.cluster.draining.is_empty() && self.cluster.moving.is_empty() && self.cluster.promises.is_empty() {
+            return 0;
+        }
+        let around = self.cluster.around(app, self.now);
+        let leaving =
+            self.cluster.instances_of(app).filter(|instance| instance.goal == Goal::Running && around.is_leaving(instance));
+        leaving.count() + self.moving_in(app)
+    }
+
     /// What it would take to make room on a node.
     fn offer(&mut self, app: &Arc<App>, node: NodeId, budgets: &mut Budgets) -> Option<Offer> {
         let room = self.ledger_for(app).free_for(app, &node);
@@ -113,7 +124,7 @@ impl Draft {
             }
             if dying {
                 want.room = want.room.plus(&counted(Bundle::of(&instance.app), taken));
-            } else if is_victim(instance, app) {
+            } else if is_victim(instance, app) && !is_company(&instance.app, app) {
                 if !budgets.contains_key(instance.app_id()) {
                     budgets.insert(instance.app_id().clone(), self.spare(instance.app_id()));
                 }
@@ -202,4 +213,9 @@ fn counted(mut amounts: Bundle, ports: u32) -> Bundle {
 fn is_victim(instance: &Instance, app: &App) -> bool {
     instance.app.placement.priority < app.placement.priority
         && matches!(instance.condition, Condition::Staging | Condition::Starting | Condition::Running)
+}
+
+/// Whether `app` demands to be near `other`: whose end would take from it what it is to be near to.
+fn is_company(other: &App, app: &App) -> bool {
+    app.placement.affinity.iter().any(|rule| rule.weight.is_none() && rule.selector.selects(other))
 }

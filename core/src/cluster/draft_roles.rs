@@ -188,7 +188,11 @@ impl Draft {
         let cluster = &self.cluster;
         let ledger = self.ledger.get_or_insert_with(|| Ledger::of(cluster).untraced());
         let nodes = cluster.nodes.len() as u64;
-        let (usage, free) = (ledger.usage(), ledger.open_free());
+        let (usage, mut free) = (ledger.usage(), ledger.open_free());
+        // What is kept for the app itself is no less there.
+        for promise in cluster.promises.values().filter(|promise| promise.app == app.id) {
+            free.add_bundle(&promise.each, promise.count);
+        }
         let held = usage.guaranteed(app, count, &free, &cluster.roles);
         let reached = usage.quota(app, count, &cluster.roles);
         if let Some(HeldBack { allowed, resource, amount, roles }) =

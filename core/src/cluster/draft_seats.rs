@@ -77,6 +77,8 @@ impl Draft {
         let most = if self.next_target(&app.id).is_some() { most.min(1) } else { most };
         let wanted = waiting.min(most);
         let (allowed, over_quota) = self.within_quota(app, wanted);
+        // Moving is no more than was there before: neither quotas nor guarantees hold it up.
+        let allowed = allowed.max(self.moving_off(&app.id).min(wanted));
         let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
         let found = seats.len();
         let mut launched = again;
@@ -110,6 +112,7 @@ impl Draft {
         self.take_hold(&instance.id, app, &node, incarnation);
         self.keep_promise(&app.id, &node);
         self.take_target(&app.id);
+        self.started.insert(app.id.clone());
         self.put_instance(Instance {
             app: Arc::clone(app),
             incarnation,

@@ -40,6 +40,7 @@ impl Draft {
                 self.capacity_freed = false;
                 self.wake_waiting();
             }
+            self.wake_company();
             let mut apps = std::mem::take(&mut self.dirty_apps);
             if apps.is_empty() {
                 break;
@@ -56,6 +57,7 @@ impl Draft {
         if self.capacity_freed {
             self.wake_waiting();
         }
+        self.wake_company();
         self.cluster.unsettled = std::mem::take(&mut self.dirty_apps).into_iter().collect();
         let pause = if full { 0 } else { UNSETTLED_PAUSE_MS };
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
@@ -113,6 +115,22 @@ impl Draft {
         self.dirty_apps.extend(self.cluster.stranded.keys().cloned());
     }
 
+    /// Looks again at apps that wait to be near one that has just started.
+    fn wake_company(&mut self) {
+        let started = std::mem::take(&mut self.started);
+        if started.is_empty() {
+            return;
+        }
+        let cluster = &self.cluster;
+        let apps: Vec<&App> = started.iter().filter_map(|id| cluster.app(id).map(AsRef::as_ref)).collect();
+        let waits = |id: &&AppId| {
+            let rules = cluster.app(id).map(|app| app.placement.affinity.iter().filter(|rule| rule.weight.is_none()));
+            rules.is_some_and(|mut rules| rules.any(|rule| apps.iter().any(|app| rule.selector.selects(app))))
+        };
+        let waiting: Vec<AppId> = cluster.pending.keys().filter(|id| !started.contains(*id)).filter(waits).cloned().collect();
+        self.dirty_apps.extend(waiting);
+    }
+
     /// Plans one app and gives it at most `seats` seats; returns when it must be looked at again, and
     /// whether it wants another turn now.
     fn settle_app(&mut self, id: &AppId, seats: usize) -> (Option<Timestamp>, bool) {
@@ -142,6 +160,9 @@ impl Draft {
                 continue;
             }
             killed = true;
+            if *reason == KillReason::Surplus {
+                self.spare_hold(instance);
+            }
             self.stop_instance(instance, Goal::Decommissioned, reason.sentence());
         }
         if let Some(app) = &app {
@@ -202,19 +223,34 @@ impl Draft {
             };
             return false;
         }
-        // Those that are stopping have their seats already.
-        let before = self.moving_in(&app.id);
-        let (seats, refusals) = self.find_seats(app, before + instances.len());
-        let seats = seats.get(before..).unwrap_or_default();
-        for (instance, seat) in instances.iter().zip(seats) {
-            self.keep_room(app, &seat.node);
-            self.stop_instance(instance, Goal::Decommissioned, KillReason::Drained.sentence());
+        let (mut stopped, mut refusals) = (false, None);
+        // Rules about the app's own instances look at those that stay: who moves is gone when its successor starts,
+        // and each makes place for its own only.
+        let at_once = if app.has_own_rules() { 1 } else { instances.len() };
+        for some in instances.chunks(at_once) {
+            let moving: Vec<Arc<Instance>> = some.iter().filter_map(|id| self.cluster.instances.get(id).cloned()).collect();
+            moving.iter().for_each(|instance| self.ledger().release(instance));
+            // Those that are stopping have their seats already.
+            let before = self.moving_in(&app.id);
+            let (seats, refused) = self.find_seats(app, before + moving.len());
+            moving.iter().for_each(|instance| self.ledger().allocate(instance));
+            let seats = moving.iter().zip(seats.get(before..).unwrap_or_default());
+            for (instance, seat) in seats.filter(|(instance, seat)| instance.node() != Some(&seat.node)) {
+                let reason = if self.cluster.moving.contains_key(&instance.id) { KillReason::Moved } else { KillReason::Drained };
+                self.keep_room(app, &seat.node);
+                self.stop_instance(&instance.id, Goal::Decommissioned, reason.sentence());
+                stopped = true;
+            }
+            if refused.is_some() {
+                refusals = refused;
+                break;
+            }
         }
         match refusals.or(kept) {
             Some(refusals) => self.cluster.stranded.insert(app.id.clone(), Arc::new(refusals)),
             None => self.cluster.stranded.remove(&app.id),
         };
-        !seats.is_empty()
+        stopped
     }
 
     /// Takes an app that has reached its goal out of its deployments.

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[path = "draft_holds_test.rs"]
 mod holds;
+#[path = "draft_moves_test.rs"]
+mod moves;
 
 /// A cluster with perfect agents and a perfect store.
 struct World {

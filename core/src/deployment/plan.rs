@@ -72,7 +72,7 @@ impl Circumstances<'_> {
 
     /// Whether the instance moves to another node. One with data on its node cannot, it stays to the
     /// deadline.
-    fn is_leaving(&self, instance: &Instance) -> bool {
+    pub(crate) fn is_leaving(&self, instance: &Instance) -> bool {
         let moves = !self.moving.is_empty() && self.moving.contains_key(&instance.id) && is_movable(instance);
         moves || self.drain_of(instance).is_some() && (!instance.app.is_resident() || self.is_overdue(instance))
     }

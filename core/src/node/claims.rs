@@ -34,6 +34,9 @@ pub struct Hold {
     /// The data go as soon as the task has ended: a user asked for it or the app is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub wiped: bool,
+    /// The instance was not wanted any more when it stopped: others start again before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spare: bool,
 }
 
 impl Hold {
@@ -46,6 +49,7 @@ impl Hold {
             incarnation: 0,
             since: now,
             wiped: false,
+            spare: false,
         }
     }
 

@@ -46,6 +46,11 @@ impl Amounts {
         self.add(&resources.custom, [resources.cpus, resources.mem, resources.disk], resources.gpus, 1);
     }
 
+    /// Adds `count` times a bundle.
+    pub fn add_bundle(&mut self, bundle: &Bundle, count: u32) {
+        (0..count).for_each(|_| self.add(&bundle.custom, [bundle.cpus, bundle.mem, bundle.disk], bundle.gpus, 1));
+    }
+
     fn merge(&mut self, other: &Self, sign: i128) {
         for (column, more) in self.columns.iter_mut().zip(other.columns) {
             *column += more * sign;
