@@ -1,7 +1,7 @@
 //! What wakes those that wait, and how instances leave nodes in spite of rules, quotas and guarantees.
 
 use super::*;
-use crate::app::{Affinity, Constraint, Operator, Selector, UpgradeStrategy};
+use crate::app::{Affinity, Constraint, Operator, Selector, SpreadRule, UpgradeStrategy};
 use crate::cluster::QuotaEdit;
 
 /// Nodes of 4 cpus, in these racks.
@@ -136,5 +136,52 @@ fn who_leaves_a_node_makes_place_for_its_own_successor() {
             drain(&mut world, used[0]);
             assert_eq!((world.running("/x"), world.cluster.nodes[&node(used[0])].state()), (3, "drained"), "{number}, {keep}");
         }
+    }
+}
+
+#[test]
+fn values_that_are_out_of_reach_keep_nobody_waiting() {
+    let group = |app| constrained(app, "rack", Operator::GroupBy, None);
+    let skew = |mut app: App| {
+        app.placement.spread.push(SpreadRule { field: "rack".into(), maximum_skew: 1, weight: None });
+        app
+    };
+    let apps: [App; 5] = [
+        group(constrained(app("/x", 6, 100), "rack", Operator::Like, Some("a|b"))),
+        group(constrained(app("/x", 6, 100), "rack", Operator::Unlike, Some("c"))),
+        group(constrained(app("/x", 6, 100), "hostname", Operator::Unlike, Some("h2"))),
+        skew(constrained(app("/x", 6, 100), "rack", Operator::Like, Some("a|b"))),
+        constrained(constrained(app("/x", 6, 100), "rack", Operator::Like, Some("a|b")), "hostname", Operator::GroupBy, None),
+    ];
+    for app in apps {
+        let mut world = racks(&["a", "b", "c"]);
+        let words = format!("{:?} {:?}", app.constraints, app.placement.spread);
+        create(&mut world, vec![app]);
+        assert_eq!(world.running("/x"), 6, "{words}");
+    }
+    // A node of another resource role, alone in its rack.
+    for rule in [group, skew] {
+        let mut world = racks(&["a", "b"]);
+        let mut public = facts(2);
+        (public.role, public.attributes) = ("slave_public".into(), BTreeMap::from([("rack".into(), "p".into())]));
+        world.agents.insert(public.id.clone(), BTreeMap::new());
+        world.step(|draft| draft.register(public, Vec::new()));
+        create(&mut world, vec![rule(app("/x", 6, 100))]);
+        assert_eq!(world.running("/x"), 6);
+    }
+}
+
+#[test]
+fn a_number_of_groups_is_kept_when_one_of_them_is_drained() {
+    for stops_first in [true, false] {
+        let mut world = racks(&["a", "b", "c"]);
+        let plain = constrained(app("/x", 4, 100), "rack", Operator::GroupBy, Some("2"));
+        create(&mut world, vec![if stops_first { stop_first(plain, 500) } else { plain }]);
+        let counts = |world: &World| -> Vec<usize> { (0..3).map(|number| world.agents[&node(number)].len()).collect() };
+        let used = counts(&world).iter().position(|count| *count == 2).unwrap() as u32;
+        drain(&mut world, used);
+        let mut left = counts(&world);
+        left.sort_unstable();
+        assert_eq!((world.running("/x"), left), (4, vec![0, 2, 2]), "{stops_first}");
     }
 }

@@ -4,7 +4,7 @@ use super::draft::{Draft, EditError};
 use super::keys;
 use crate::Scalar;
 use crate::placement::{Ledger, Reason, Refusals};
-use crate::role::{Amounts, HeldBack, QuotaReached, ROLES_MAX, Role, name_fault};
+use crate::role::{Amounts, Exceeded, HeldBack, QuotaReached, ROLES_MAX, Role, name_fault};
 use crate::{App, AppId, Fault, Timestamp};
 use imbl::OrdMap;
 use std::collections::BTreeMap;
@@ -207,12 +207,18 @@ impl Draft {
             };
             return (allowed, Some(refusals));
         }
-        let Some(QuotaReached { allowed, role, resource, limit, lack }) = reached else { return (count, None) };
+        let Some(QuotaReached { allowed, exceeded }) = reached else { return (count, None) };
+        let mut changes: Vec<String> = Vec::new();
+        for role in exceeded.chunk_by(|one, next| one.role == next.role) {
+            let more: Vec<String> = role.iter().map(|over| format!("{} more {}", over.lack, over.resource)).collect();
+            changes.extend(role.first().map(|first| format!("{} in the quota of role {}", more.join(" and "), first.role)));
+        }
+        let words = |Exceeded { role, resource, limit, .. }: &Exceeded| format!("quota of role {role}: {limit} {resource}");
         let refusals = Refusals {
             nodes,
             by_reason: BTreeMap::from([(Reason::QuotaReached, nodes)]),
-            details: BTreeMap::from([(format!("quota of role {role}: {limit} {resource}"), nodes)]),
-            hint: Some(format!("it would fit with {lack} more {resource} in the quota of role {role}")),
+            details: exceeded.iter().map(|over| (words(over), nodes)).collect(),
+            hint: Some(format!("it would fit with {}", changes.join(", and "))),
         };
         (allowed, Some(refusals))
     }

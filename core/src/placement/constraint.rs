@@ -15,7 +15,7 @@ struct Prepared<'a> {
     placed: BTreeMap<String, u32>,
     /// Value of the first placed instance, for CLUSTER.
     first: Option<String>,
-    /// All values on usable nodes, for GROUP_BY.
+    /// All values on eligible nodes, for GROUP_BY.
     groups: BTreeSet<String>,
     /// Fewest placed instances of the groups that are still open, for GROUP_BY.
     least: u32,
@@ -33,6 +33,8 @@ pub(crate) struct Constraints<'a> {
     /// Everything with a seat.
     seated: Vec<Seated<'a>>,
     usable: Vec<&'a Node>,
+    /// Usable nodes that neither the app's roles nor its constraints on values rule out for good.
+    eligible: Vec<&'a Node>,
 }
 
 impl<'a> Constraints<'a> {
@@ -50,17 +52,23 @@ impl<'a> Constraints<'a> {
                 Operator::Like | Operator::Unlike => constraint.value.as_deref(),
                 _ => None,
             };
-            let groups = match constraint.operator {
-                Operator::GroupBy => usable.iter().filter_map(|node| node.field(&constraint.field)).map(str::to_owned).collect(),
-                _ => BTreeSet::new(),
-            };
-            let mut prepared =
-                Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups, least: 0 };
-            prepared.find_least();
-            prepared
+            Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups: BTreeSet::new(), least: 0 }
         };
-        let prepared = app.constraints.iter().map(prepare).collect();
-        Self { app, prepared, own: placed.to_vec(), seated: seated.to_vec(), usable: usable.to_vec() }
+        let mut prepared: Vec<Prepared<'_>> = app.constraints.iter().map(prepare).collect();
+        let fixed = |prepared: &&Prepared<'_>| match prepared.constraint.operator {
+            Operator::Like | Operator::Unlike | Operator::Is => true,
+            Operator::Cluster => prepared.constraint.value.as_deref().is_some_and(|text| !text.is_empty()),
+            Operator::Unique | Operator::GroupBy | Operator::MaxPer => false,
+        };
+        let is_eligible =
+            |node: &&&Node| accepts_role(app, node) && prepared.iter().filter(fixed).all(|fixed| fixed.accepts(node));
+        let eligible: Vec<&Node> = usable.iter().filter(is_eligible).copied().collect();
+        for prepared in prepared.iter_mut().filter(|prepared| prepared.constraint.operator == Operator::GroupBy) {
+            let values = eligible.iter().filter_map(|node| node.field(&prepared.constraint.field));
+            prepared.groups = values.map(str::to_owned).collect();
+            prepared.find_least();
+        }
+        Self { app, prepared, own: placed.to_vec(), seated: seated.to_vec(), usable: usable.to_vec(), eligible }
     }
 
     /// Everything that refuses `node`: place among all demands, and words.
@@ -74,7 +82,8 @@ impl<'a> Constraints<'a> {
             words.push((100, "one instance per node".into()));
         }
         for (index, rule) in rules.spread.iter().enumerate().filter(|(_, rule)| rule.weight.is_none()) {
-            let open = node.field(&rule.field).is_some_and(|value| self.ahead(&rule.field, value) < rule.maximum_skew);
+            let open =
+                node.field(&rule.field).is_some_and(|value| self.ahead(&self.eligible, &rule.field, value) < rule.maximum_skew);
             if !open {
                 words.push((200 + index, format!("spread over {} with at most {} apart", rule.field, rule.maximum_skew)));
             }
@@ -136,17 +145,18 @@ impl<'a> Constraints<'a> {
             }
         }
         for rule in &rules.spread {
-            let excess =
-                node.field(&rule.field).map_or(0, |value| (self.ahead(&rule.field, value) + 1).saturating_sub(rule.maximum_skew));
+            let excess = node
+                .field(&rule.field)
+                .map_or(0, |value| (self.ahead(&self.usable, &rule.field, value) + 1).saturating_sub(rule.maximum_skew));
             sum += i64::from(rule.weight.unwrap_or(0)) * i64::from(excess);
         }
         sum
     }
 
-    /// By how many counted instances a value is ahead of the emptiest value of usable nodes.
-    fn ahead(&self, field: &str, value: &str) -> u32 {
+    /// By how many counted instances a value is ahead of the emptiest value of these nodes.
+    fn ahead(&self, nodes: &[&Node], field: &str, value: &str) -> u32 {
         let count = |value: &str| self.own.iter().filter(|node| node.field(field) == Some(value)).count() as u32;
-        let groups: BTreeSet<&str> = self.usable.iter().filter_map(|node| node.field(field)).collect();
+        let groups: BTreeSet<&str> = nodes.iter().filter_map(|node| node.field(field)).collect();
         count(value).saturating_sub(groups.into_iter().map(count).min().unwrap_or(0))
     }
 
@@ -170,15 +180,26 @@ impl<'a> Constraints<'a> {
     }
 }
 
+/// Whether an app takes nodes of a node's resource role.
+pub(crate) fn accepts_role(app: &App, node: &Node) -> bool {
+    let (accepted, role) = (&app.accepted_resource_roles, node.facts.role.as_str());
+    if accepted.is_empty() { role == "*" } else { accepted.iter().any(|accepted| accepted == role) }
+}
+
 impl Prepared<'_> {
     /// Most groups that GROUP_BY may use.
     fn group_limit(&self) -> usize {
         self.constraint.value.as_deref().and_then(|text| text.parse().ok()).unwrap_or(usize::MAX)
     }
 
+    /// Groups in use.
+    fn used(&self) -> usize {
+        self.placed.keys().filter(|value| self.groups.contains(*value)).count()
+    }
+
     /// Once for each placed instance, not for each node that is looked at.
     fn find_least(&mut self) {
-        let may_open = self.placed.len() < self.group_limit();
+        let may_open = self.used() < self.group_limit();
         let counts = self.groups.iter().filter_map(|group| match self.placed.get(group) {
             Some(count) => Some(*count),
             None => may_open.then_some(0),
@@ -198,7 +219,7 @@ impl Prepared<'_> {
                 None => true,
             },
             Operator::GroupBy => {
-                (self.placed.len() < self.group_limit() || self.placed.contains_key(value)) && placed(value) <= self.least
+                (self.used() < self.group_limit() || self.placed.contains_key(value)) && placed(value) <= self.least
             }
             Operator::MaxPer => operand.and_then(|text| text.parse::<u32>().ok()).is_some_and(|most| placed(value) < most),
             Operator::Like => self.regex.as_ref().is_some_and(|regex| regex.is_match(value)),

@@ -1,6 +1,6 @@
 //! Choosing seats for new instances of one app: slow and obviously right, to judge the engine by.
 
-use super::constraint::{Constraints, Seated};
+use super::constraint::{Constraints, Seated, accepts_role};
 use super::ledger::{Rating, Supply, aspect};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::InstanceId;
@@ -203,11 +203,8 @@ impl Refusal {
 /// Host ports for one more instance on the candidate, or everything against it.
 fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt: u64) -> Result<Vec<u16>, Vec<Refusal>> {
     let (node, load) = (candidate.node, &candidate.load);
-    let accepted: &[String] = &app.accepted_resource_roles;
-    let role = node.facts.role.as_str();
-    let fits_role = if accepted.is_empty() { role == "*" } else { accepted.iter().any(|accepted| accepted == role) };
     let mut all = Vec::new();
-    if !fits_role {
+    if !accepts_role(app, node) {
         all.push(Refusal::new(Reason::UnfulfilledRole, 2, "if it accepted their resource roles"));
     }
     for (place, words) in constraints.refusing(node) {

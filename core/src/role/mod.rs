@@ -5,7 +5,7 @@ mod usage;
 
 pub use guarantee::HeldBack;
 pub(crate) use guarantee::guaranteed_in_all;
-pub use usage::{Amounts, QuotaReached, Usage};
+pub use usage::{Amounts, Exceeded, QuotaReached, Usage};
 
 use crate::{App, AppId, Scalar};
 use imbl::OrdMap;

@@ -100,11 +100,18 @@ pub struct Usage {
 pub struct QuotaReached {
     /// Tasks that may start.
     pub allowed: usize,
-    /// The role whose quota is reached.
+    /// Everything that the next one would exceed.
+    pub exceeded: Vec<Exceeded>,
+}
+
+/// A limit that is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Whose.
     pub role: String,
-    /// The resource.
+    /// Of which resource.
     pub resource: String,
-    /// Its limit.
+    /// The limit.
     pub limit: Scalar,
     /// How much more of it the next task would need.
     pub lack: Scalar,
@@ -194,26 +201,25 @@ impl Usage {
     /// How many of `count` tasks the quotas of the app's role and of those above it allow, when not all.
     pub fn quota(&self, app: &App, count: usize, roles: &OrdMap<Arc<str>, Arc<Role>>) -> Option<QuotaReached> {
         let need = Amounts::of_task(app);
-        let mut reached: Option<QuotaReached> = None;
+        let mut limits: Vec<(&str, &String, Scalar, i128, i128)> = Vec::new();
         for name in lineage(role_of(app, roles)) {
             let Some(role) = roles.get(name).filter(|role| !role.limits.is_empty()) else { continue };
             let used = self.of_role(name, roles);
-            for (resource, limit) in &role.limits {
-                let each = need.get(resource);
-                if each <= 0 {
-                    continue;
-                }
-                let room = i128::from(limit.thousandths()) - used.get(resource);
-                let allowed = usize::try_from((room / each).max(0)).unwrap_or(usize::MAX);
-                if allowed < count && reached.as_ref().is_none_or(|reached| allowed < reached.allowed) {
-                    let lack = each.saturating_mul(allowed as i128 + 1) - room;
-                    let lack = Scalar::from_thousandths(i64::try_from(lack).unwrap_or(i64::MAX));
-                    let (role, resource) = (name.to_owned(), resource.clone());
-                    reached = Some(QuotaReached { allowed, role, resource, limit: *limit, lack });
-                }
+            let asked = role.limits.iter().map(|(resource, limit)| (resource, *limit, need.get(resource)));
+            for (resource, limit, each) in asked.filter(|(.., each)| *each > 0) {
+                limits.push((name, resource, limit, each, i128::from(limit.thousandths()) - used.get(resource)));
             }
         }
-        reached
+        let most =
+            |(.., each, room): &(&str, &String, Scalar, i128, i128)| usize::try_from((room / each).max(0)).unwrap_or(usize::MAX);
+        let allowed = limits.iter().map(most).min().filter(|allowed| *allowed < count)?;
+        let next = allowed as i128 + 1;
+        let exceeded = limits.into_iter().filter(|(.., each, room)| each.saturating_mul(next) > *room);
+        let exceeded = exceeded.map(|(role, resource, limit, each, room)| {
+            let lack = Scalar::from_thousandths(i64::try_from(each.saturating_mul(next) - room).unwrap_or(i64::MAX));
+            Exceeded { role: role.to_owned(), resource: resource.clone(), limit, lack }
+        });
+        Some(QuotaReached { allowed, exceeded: exceeded.collect() })
     }
 }
 
@@ -252,11 +258,18 @@ mod tests {
         // Four cpus are left in eng, two in eng/prod.
         assert_eq!(usage.quota(&app("/c", Some("eng"), 2), 2, &roles), None);
         let reached = usage.quota(&prod, 5, &roles).unwrap();
-        assert_eq!((reached.allowed, reached.role.as_str(), reached.lack), (1, "eng/prod", Scalar::from_units(2)));
+        let over = |reached: &QuotaReached| {
+            reached.exceeded.iter().map(|over| (over.role.clone(), over.lack)).collect::<Vec<(String, Scalar)>>()
+        };
+        assert_eq!((reached.allowed, over(&reached)), (1, vec![("eng/prod".into(), Scalar::from_units(2))]));
         // An app in the group of the same name is charged once the role has a quota.
         usage.seat(&app("/eng/web", None, 4), true);
         let reached = usage.quota(&app("/eng/web", None, 1), 1, &roles).unwrap();
-        assert_eq!((reached.allowed, reached.role.as_str(), reached.lack), (0, "eng", Scalar::ONE));
+        assert_eq!((reached.allowed, over(&reached)), (0, vec![("eng".into(), Scalar::ONE)]));
+        // Who is beyond several limits is told of all.
+        let reached = usage.quota(&app("/p", Some("eng/prod"), 4), 1, &roles).unwrap();
+        let both = vec![("eng/prod".into(), Scalar::from_units(2)), ("eng".into(), Scalar::from_units(4))];
+        assert_eq!((reached.allowed, over(&reached)), (0, both));
         (0..3).for_each(|_| usage.seat(&prod, false));
         assert_eq!(usage.of_role("eng/prod", &roles), Amounts::default());
     }

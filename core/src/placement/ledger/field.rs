@@ -103,6 +103,12 @@ impl Field {
         self.usable.get(value as usize).is_some_and(|count| *count > 0)
     }
 
+    /// Slots of the usable nodes that have the value.
+    pub(crate) fn usable_members(&self, value: u32) -> impl Iterator<Item = u32> {
+        let members = self.members.get(value as usize).into_iter().flatten().copied();
+        members.filter(|slot| self.counted.get(*slot as usize).copied().unwrap_or(false))
+    }
+
     /// Notes what `node` says, or that the slot is empty. Returns whether the value changed.
     pub(crate) fn note(&mut self, slot: u32, node: Option<&Node>) -> bool {
         let text = node.and_then(|node| self.reading.value(node));

@@ -46,13 +46,39 @@ enum Rule<'a> {
     /// At most so many instances with the value.
     AtMost { counter: usize, most: u32 },
     /// At most `slack` more instances than any open value has.
-    Level { counter: usize, limit: usize, slack: u32, min: u32, at_min: u64 },
+    Level(Level),
     /// No other instance of the configuration on the node.
     Alone,
     /// One of these values, in order; any while the app looks for company that is only itself.
     Near { values: Vec<u32>, any: bool },
     /// A value that nobody of these has: which census, and its counter.
     Away { of: Vec<(usize, usize)> },
+}
+
+/// A GROUP_BY or a spread.
+#[derive(Debug)]
+struct Level {
+    counter: usize,
+    /// Most values that may be in use.
+    limit: usize,
+    slack: u32,
+    /// The lowest count of the open values, and how many have it.
+    min: u32,
+    at_min: u64,
+    /// Open values in use.
+    used: usize,
+    /// The values that are open to the app, in order; all that usable nodes have when there is none.
+    only: Option<Vec<u32>>,
+}
+
+impl Level {
+    const fn new(counter: usize, limit: usize, slack: u32) -> Self {
+        Self { counter, limit, slack, min: 0, at_min: 0, used: 0, only: None }
+    }
+
+    fn is_group(&self, field: &Field, value: u32) -> bool {
+        self.only.as_ref().map_or_else(|| field.is_group(value), |only| only.binary_search(&value).is_ok())
+    }
 }
 
 #[derive(Debug)]
@@ -85,26 +111,45 @@ pub(crate) struct Filter<'a> {
     pub(crate) wishes: Wishes<'a>,
 }
 
-/// The lowest count among the open values of a field, and how many have it. With `limit` values in
-/// use no further one is open.
-pub(crate) fn lowest(field: &Field, counter: &Counter, limit: usize, cost: &mut Cost) -> (u32, u64) {
-    let (mut used, mut lowest, mut at_lowest) = (0, u32::MAX, 0);
-    for (value, count) in &counter.counts {
-        cost.scans += 1;
-        if field.is_group(*value) {
-            used += 1;
-            if *count < lowest {
-                (lowest, at_lowest) = (*count, 0);
+/// The lowest count among the values of usable nodes, and how many have it.
+pub(crate) fn lowest(field: &Field, counter: &Counter, cost: &mut Cost) -> (u32, u64) {
+    let mut level = Level::new(0, usize::MAX, 0);
+    level.look(field, counter, cost);
+    (level.min, level.at_min)
+}
+
+impl Level {
+    /// Finds the lowest count of the open values. With `limit` of them in use no further one is open.
+    fn look(&mut self, field: &Field, counter: &Counter, cost: &mut Cost) {
+        let (mut used, mut lowest, mut at_lowest) = (0, u32::MAX, 0);
+        for (value, count) in &counter.counts {
+            cost.scans += 1;
+            if self.is_group(field, *value) {
+                used += 1;
+                if *count < lowest {
+                    (lowest, at_lowest) = (*count, 0);
+                }
+                at_lowest += u64::from(*count == lowest);
             }
-            at_lowest += u64::from(*count == lowest);
         }
+        let groups = self.only.as_ref().map_or(field.groups as usize, Vec::len);
+        let fresh = groups.saturating_sub(used);
+        self.used = used;
+        (self.min, self.at_min) = match (used < self.limit && fresh > 0, used > 0) {
+            (true, _) => (0, fresh as u64),
+            (false, true) => (lowest, at_lowest),
+            (false, false) => (0, 0),
+        };
     }
-    let fresh = u64::from(field.groups) - used;
-    match (counter.counts.len() < limit && fresh > 0, used > 0) {
-        (true, _) => (0, fresh),
-        (false, true) => (lowest, at_lowest),
-        (false, false) => (0, 0),
-    }
+}
+
+/// Which nodes an app may ever run on, as far as its rules about itself do not matter: who is to be spread
+/// evenly need not wait for a value that none of them has.
+pub(crate) struct Eligible<'r> {
+    /// Resource roles that the app accepts; none when all nodes have the same one.
+    pub(crate) roles: Option<&'r [u32]>,
+    /// Role of a slot.
+    pub(crate) role: &'r dyn Fn(u32) -> u32,
 }
 
 impl<'a> Filter<'a> {
@@ -116,6 +161,7 @@ impl<'a> Filter<'a> {
         known: u64,
         mut config: Option<&mut Config>,
         involved: &mut [Involved],
+        eligible: &Eligible<'_>,
         cost: &mut Cost,
     ) -> Self {
         let mut checks = Vec::with_capacity(asks.constraints.len());
@@ -135,7 +181,7 @@ impl<'a> Filter<'a> {
                 },
                 Operator::GroupBy => {
                     let limit = operand.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
-                    Rule::Level { counter: counter(), limit, slack: 0, min: 0, at_min: 0 }
+                    Rule::Level(Level::new(counter(), limit, 0))
                 }
                 Operator::Like | Operator::Unlike | Operator::Is => {
                     let found = operand.and_then(|operand| fields.get(*number).pattern(constraint.operator, operand));
@@ -150,10 +196,41 @@ impl<'a> Filter<'a> {
         filter.add_own_rules(app, asks, config.as_deref_mut(), cost);
         filter.add_rules_about_others(app, asks, involved, cost);
         filter.wishes = Wishes::of(app, fields, asks, config.as_deref_mut(), involved, cost);
+        filter.open_values(app, eligible, cost);
         for index in 0..filter.checks.len() {
             filter.level(index, config.as_deref(), cost);
         }
         filter
+    }
+
+    /// Finds out which values are open to the app where instances are to be spread evenly: those of nodes that its
+    /// other constraints and its resource roles do not rule out for good. One node of each is enough to know.
+    fn open_values(&mut self, app: &App, eligible: &Eligible<'_>, cost: &mut Cost) {
+        let is_fixed = |constraint: &&crate::app::Constraint| match constraint.operator {
+            Operator::Like | Operator::Unlike | Operator::Is => true,
+            Operator::Cluster => constraint.value.as_deref().is_some_and(|text| !text.is_empty()),
+            Operator::Unique | Operator::GroupBy | Operator::MaxPer => false,
+        };
+        let fixed: Vec<usize> = (0..).zip(&app.constraints).filter(|(_, one)| is_fixed(one)).map(|(index, _)| index).collect();
+        if fixed.is_empty() && eligible.roles.is_none() {
+            return;
+        }
+        for index in (0..self.checks.len()).filter(|index| self.is_level(*index)).collect::<Vec<_>>() {
+            let field = self.fields.get(self.checks[index].field);
+            let counts = Counts { config: None, involved: &[] };
+            let is_open = |slot: u32, cost: &mut Cost| {
+                cost.scans += 1;
+                eligible.roles.is_none_or(|roles| roles.contains(&(eligible.role)(slot)))
+                    && fixed.iter().all(|fixed| !self.refuses(counts, *fixed, slot))
+            };
+            let values = 0..field.len() as u32;
+            let only =
+                values.filter(|value| field.is_group(*value) && field.usable_members(*value).any(|slot| is_open(slot, cost)));
+            let only = only.collect();
+            if let Rule::Level(level) = &mut self.checks[index].rule {
+                level.only = Some(only);
+            }
+        }
     }
 
     fn push(&mut self, about: About, field: u32, missing: bool, rule: Rule<'a>) {
@@ -169,7 +246,7 @@ impl<'a> Filter<'a> {
             if rule.weight.is_none() {
                 let counter = config.counted.counter(*number, self.fields, cost);
                 let slack = rule.maximum_skew.saturating_sub(1);
-                let rule = Rule::Level { counter, limit: usize::MAX, slack, min: 0, at_min: 0 };
+                let rule = Rule::Level(Level::new(counter, usize::MAX, slack));
                 self.push(About::Spread(index), *number, false, rule);
             }
         }
@@ -216,9 +293,9 @@ impl<'a> Filter<'a> {
     /// Works out the lowest count among the open values of a GROUP_BY, and how many have it.
     fn level(&mut self, index: usize, config: Option<&Config>, cost: &mut Cost) {
         let check = &mut self.checks[index];
-        let Rule::Level { counter, limit, min, at_min, .. } = &mut check.rule else { return };
+        let Rule::Level(level) = &mut check.rule else { return };
         let Some(config) = config else { return };
-        (*min, *at_min) = lowest(self.fields.get(check.field), config.counted.counter_at(*counter), *limit, cost);
+        level.look(self.fields.get(check.field), config.counted.counter_at(level.counter), cost);
     }
 
     /// What a check is about, in words.
@@ -286,14 +363,13 @@ impl<'a> Filter<'a> {
             Rule::AtMost { counter, most } => {
                 counts.config.is_some_and(|config| config.counted.counter_at(*counter).placed(value) < *most)
             }
-            Rule::Level { counter, limit, slack, min, .. } => {
+            Rule::Level(level) => {
                 let Some(config) = counts.config else { return Door::Shut };
-                let counter = config.counted.counter_at(*counter);
-                let placed = counter.placed(value);
-                if placed == 0 && counter.counts.len() >= *limit {
+                let placed = config.counted.counter_at(level.counter).placed(value);
+                if placed == 0 && level.used >= level.limit {
                     return Door::Shut;
                 }
-                return if placed <= min.saturating_add(*slack) { Door::Open } else { Door::Waits };
+                return if placed <= level.min.saturating_add(level.slack) { Door::Open } else { Door::Waits };
             }
             Rule::Alone => true,
             Rule::Near { values, any } => *any || values.binary_search(&value).is_ok(),
@@ -315,7 +391,7 @@ impl<'a> Filter<'a> {
             Rule::Near { values, any: false } => Some(values),
             Rule::AsFirst(None)
             | Rule::AtMost { .. }
-            | Rule::Level { .. }
+            | Rule::Level(_)
             | Rule::Alone
             | Rule::Near { any: true, .. }
             | Rule::Away { .. } => None,
@@ -329,7 +405,7 @@ impl<'a> Filter<'a> {
 
     /// Whether a demand is a GROUP_BY or a spread.
     pub(crate) fn is_level(&self, index: usize) -> bool {
-        matches!(self.checks[index].rule, Rule::Level { .. })
+        matches!(self.checks[index].rule, Rule::Level(_))
     }
 
     /// Whether a batch may follow the values this demand lets in: it is a UNIQUE or a MAX_PER, or
@@ -361,16 +437,17 @@ impl<'a> Filter<'a> {
                     *values = vec![value];
                     turned = true;
                 }
-                (Rule::Level { counter, limit, min, at_min, .. }, Some(config)) => {
-                    let counter = config.counted.counter_at(*counter);
-                    let before = *min;
-                    if counter.placed(value) == *min + 1 {
-                        *at_min = at_min.saturating_sub(1);
+                (Rule::Level(level), Some(config)) => {
+                    let placed = config.counted.counter_at(level.counter).placed(value);
+                    let before = level.min;
+                    if placed == level.min + 1 {
+                        level.at_min = level.at_min.saturating_sub(1);
                     }
-                    let fills = counter.placed(value) == 1 && counter.counts.len() >= *limit;
-                    if *at_min == 0 || fills {
-                        self.level(index, Some(config), cost);
-                        turned |= matches!(self.checks[index].rule, Rule::Level { min, .. } if min != before);
+                    let is_fresh = placed == 1 && level.is_group(self.fields.get(check.field), value);
+                    level.used += usize::from(is_fresh);
+                    if level.at_min == 0 || is_fresh && level.used >= level.limit {
+                        level.look(self.fields.get(check.field), config.counted.counter_at(level.counter), cost);
+                        turned |= level.min != before;
                     }
                 }
                 _ => {}

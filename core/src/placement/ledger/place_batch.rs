@@ -5,7 +5,7 @@ use super::batch::{self, Trees};
 use super::census::Censuses;
 use super::demand::Demand;
 use super::explain::{Memo, Question};
-use super::filter::Filter;
+use super::filter::{Eligible, Filter};
 use super::trial::{ALL, Trial};
 use super::view::Kind;
 use super::{Ledger, Strategy, counts_own, follows_first};
@@ -71,7 +71,6 @@ impl Ledger {
         };
         let config = counts_own(app).then(|| tally.config(question.config, follows_first(app)));
         let placed = config.map(|index| &mut tally.configs[index]);
-        let filter = Filter::new(app, &self.fields, &asks, self.rows.known, placed, &mut involved, &mut self.cost);
         let mut roles: Vec<u32> = if app.accepted_resource_roles.is_empty() {
             self.rows.role("*").into_iter().collect()
         } else {
@@ -79,6 +78,10 @@ impl Ledger {
         };
         roles.sort_unstable();
         roles.dedup();
+        let eligible =
+            Eligible { roles: (self.rows.roles_met() > 1).then_some(&roles), role: &|slot| self.rows.hot[slot as usize].role };
+        let (fields, known) = (&self.fields, self.rows.known);
+        let filter = Filter::new(app, fields, &asks, known, placed, &mut involved, &eligible, &mut self.cost);
 
         let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
         if memo.is_none() && self.rows.promised.is_empty() {

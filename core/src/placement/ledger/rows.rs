@@ -174,6 +174,11 @@ impl Rows {
         self.ranking += 1;
     }
 
+    /// How many resource roles nodes have, or had.
+    pub(crate) fn roles_met(&self) -> usize {
+        self.roles.len()
+    }
+
     /// Number of a role, if a node ever had it.
     pub(crate) fn role(&self, name: &str) -> Option<u32> {
         self.roles.get(name).copied()

@@ -62,7 +62,7 @@ impl<'a> Wishes<'a> {
             for (rule, number) in rules.spread.iter().zip(&asks.spread) {
                 let Some(weight) = rule.weight else { continue };
                 let counter = config.counted.counter(*number, fields, cost);
-                let (min, at_min) = lowest(fields.get(*number), config.counted.counter_at(counter), usize::MAX, cost);
+                let (min, at_min) = lowest(fields.get(*number), config.counted.counter_at(counter), cost);
                 let kind = Kind::Even { counter, slack: rule.maximum_skew.saturating_sub(1), min, at_min };
                 wishes.push(Wish { field: *number, weight: i64::from(weight), kind });
             }
@@ -119,7 +119,7 @@ impl<'a> Wishes<'a> {
                     }
                     if *at_min == 0 {
                         let before = *min;
-                        (*min, *at_min) = lowest(fields.get(wish.field), counter, usize::MAX, cost);
+                        (*min, *at_min) = lowest(fields.get(wish.field), counter, cost);
                         better |= *min != before;
                     }
                 }
