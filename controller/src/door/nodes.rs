@@ -109,7 +109,13 @@ fn not_found(error: &FindNodeError) -> Response {
 /// A node as `/v1/nodes` shows it.
 fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
     let facts = &node.facts;
-    let load = cluster.loads.get(&facts.id).cloned().unwrap_or_default();
+    let mut load = cluster.loads.get(&facts.id).cloned().unwrap_or_default();
+    // Instances with data take what they hold, whether they run or not.
+    let held = node.claims.held();
+    load.cpus += held.cpus;
+    load.mem += held.mem;
+    load.disk += held.disk;
+    load.gpus = load.gpus.saturating_add(held.gpus);
     let drain = node.administration.drain().map(|drain| {
         let waiting = cluster.drain_progress(&facts.id, now);
         let waiting = waiting.into_iter().map(|one| json!({ "app": one.app, "instances": one.instances, "reason": one.reason }));

@@ -206,6 +206,8 @@ impl Outlook {
             });
             let stranded =
                 || self.cluster.stranded.get(id).map(|refusals| format!("it would stay where it is: {}", refusals.sentence()));
+            // Of an app to which nothing happens as many serve as before.
+            let serving = || before.instances_of(id).filter(|instance| instance.is_serving()).count();
             AppForecast {
                 app: id.clone(),
                 before: running(before),
@@ -213,7 +215,7 @@ impl Outlook {
                 nodes,
                 starts: self.starts.get(id).copied().unwrap_or(0),
                 stops: self.stops.get(id).copied().unwrap_or(0),
-                least_serving: self.least.get(id).copied().unwrap_or(0),
+                least_serving: self.least.get(id).copied().unwrap_or_else(serving),
                 waits: waits.or_else(stranded),
             }
         });
