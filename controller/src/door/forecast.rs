@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
+use orrery_api::marathon::app::patch_app;
 use orrery_core::cluster::{AppEdit, BalanceGoal, Decommission, Draft, EditError, MOVES_MAX, Move, QuotaEdit};
 use orrery_core::node::AfterDrain;
 use orrery_core::{App, AppId, NodeId};
@@ -57,7 +58,13 @@ impl Acts {
         let scales = request.scale.iter().map(|(id, instances)| (id, Some(*instances)));
         for (text, instances) in scales.chain(request.remove.iter().map(|id| (id, None))) {
             match (AppId::parse(text), instances) {
-                (Ok(id), Some(instances)) => edits.push(AppEdit::Scale(id, instances)),
+                (Ok(id), Some(instances)) => {
+                    // What the real change would refuse.
+                    let patched = cluster.app(&id).map(|app| patch_app(app, &json!({ "instances": instances })));
+                    let refused = patched.and_then(Result::err).into_iter().flatten();
+                    faults.extend(refused.map(|fault| format!("{id}: {}: {}", fault.path.trim_start_matches('/'), fault.message)));
+                    edits.push(AppEdit::Scale(id, instances));
+                }
                 (Ok(id), None) => edits.push(AppEdit::Remove(id)),
                 (Err(error), _) => faults.push(error.to_string()),
             }
