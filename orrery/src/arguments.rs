@@ -300,7 +300,7 @@ pub(crate) enum BackupCommand {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
   orrery agent --join https://c1:8080,https://c2:8080 --token-file token --data-dir /var/lib/orrery-agent
-  orrery agent --data-dir /var/lib/orrery-agent           later starts need neither URL nor token
+  orrery agent --data-dir /var/lib/orrery-agent           later starts need neither URL nor token, but the other flags again
   orrery agent … --attributes 'rack:r1;disk:ssd' --region eu --zone eu-a --role slave_public")]
 pub(crate) struct AgentOptions {
     #[command(flatten)]
