@@ -1,5 +1,6 @@
 use super::*;
 use orrery_core::Timestamp;
+use orrery_core::cluster::LEADER_KEY;
 use orrery_store::{Embedded, Store, Transaction};
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -95,6 +96,13 @@ async fn cluster() -> Embedded {
     store
 }
 
+/// A cluster whose controllers are stopped.
+async fn stopped() -> Embedded {
+    let store = cluster().await;
+    store.transact(Transaction::new().delete(LEADER_KEY)).await.unwrap();
+    store
+}
+
 async fn contents(store: &Embedded) -> BTreeMap<String, Vec<u8>> {
     let range = orrery_store::list(store, ROOT).await.unwrap();
     range.entries.into_iter().filter(|entry| is_state(&entry.key)).map(|entry| (entry.key, entry.value.to_vec())).collect()
@@ -155,7 +163,7 @@ async fn a_move_that_is_interrupted_anywhere_is_made_again() {
 
 #[tokio::test]
 async fn refusals_leave_everything_as_it_is() {
-    let origin = cluster().await;
+    let origin = stopped().await;
     let other = store_with(&[("/orrery/v1/cluster/id", "\"c-2\""), (EPOCH_KEY, "1")]).await;
     let nothing = Embedded::in_memory().unwrap();
     let before = contents(&other).await;
@@ -186,13 +194,45 @@ async fn refusals_leave_everything_as_it_is() {
 
 #[tokio::test]
 async fn a_leader_of_the_target_is_fenced_off_and_of_the_origin_too() {
-    let (origin, target) = (cluster().await, cluster().await);
+    let (origin, target) = (cluster().await, stopped().await);
     let fences = [origin.get(EPOCH_KEY).await.unwrap().unwrap(), target.get(EPOCH_KEY).await.unwrap().unwrap()];
     migrate(&origin, &Target { store: &target, force: Some(CLUSTER) }, "there", 1).await.unwrap();
     for (store, fence) in [&origin, &target].into_iter().zip(fences) {
         let late = Transaction::new().expect_revision(EPOCH_KEY, fence.mod_revision).put("/orrery/v1/late", "x");
         assert!(store.transact(late).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_target_with_a_leader_is_refused() {
+    let leads = r#"{"id":"c1","url":"https://c1:8443","address":"10.0.0.1:8443","epoch":5}"#;
+    for (record, told) in [(leads, "leads on the target now, at https://c1:8443; stop all"), ("{}", "target now; stop all")] {
+        let (origin, target) = (cluster().await, stopped().await);
+        target.transact(Transaction::new().put(LEADER_KEY, record)).await.unwrap();
+        let before = (contents(&target).await, epoch(&target).await);
+        let goal = Target { store: &target, force: Some(CLUSTER) };
+        let moved = migrate(&origin, &goal, "there", 1).await.unwrap_err().to_string();
+        let restored = copy(&mut StoreSource::new(&origin, origin.revision().await.unwrap()), CLUSTER, 5, &goal, 1).await;
+        assert!(moved.contains(told), "{moved}");
+        assert!(matches!(restored, Err(BackupError::Led(_))), "{restored:?}");
+        assert_eq!((contents(&target).await, epoch(&target).await), before);
+        assert_eq!((closed(&origin).await.unwrap(), closed(&target).await.unwrap()), (None, None));
+    }
+}
+
+#[tokio::test]
+async fn a_store_on_which_a_controller_led_alone_is_replaced() {
+    let (origin, target) = (cluster().await, stopped().await);
+    let me = crate::ControllerRecord {
+        id: "alone".into(),
+        url: "http://127.0.0.1:8080".into(),
+        address: ([127, 0, 0, 1], 8080).into(),
+        protocol: orrery_link::protocol::Versions::spoken(),
+    };
+    let candidacy = crate::election::Candidacy { me: &me, ttl: None, over: None, steadfast: false };
+    assert!(crate::election::campaign(&target, candidacy).await.unwrap().is_some());
+    migrate(&origin, &Target { store: &target, force: Some(CLUSTER) }, "there", 1).await.unwrap();
+    assert_eq!(contents(&target).await, contents(&origin).await);
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use super::export::cluster_id;
 use super::file::Entries;
 use super::migrate::Closed;
 use super::{BackupError, CLOSED_KEY, epoch_of, is_state, next_epoch};
+use crate::election::LeaderRecord;
 use async_trait::async_trait;
 use bytes::Bytes;
-use orrery_core::cluster::{EPOCH_KEY, ROOT};
+use orrery_core::cluster::{EPOCH_KEY, LEADER_KEY, ROOT};
 use orrery_store::{Error, Key, MAX_OPERATIONS, Operation, Revision, Store, Transaction};
 use sha2::{Digest as _, Sha256};
 
@@ -125,9 +126,13 @@ pub async fn copy(
     Ok(Copied { entries: state.entries, epoch })
 }
 
-/// Whether the target is empty, or holds what may be replaced.
+/// Whether nobody leads on the target, and it is empty or holds what may be replaced.
 pub(super) async fn may_replace(cluster: &str, target: &Target<'_>) -> Result<(), BackupError> {
     let store = target.store;
+    // The key goes with the leader's lease. A controller that is alone has neither: it locks its store.
+    if let Some(leader) = store.get(LEADER_KEY).await? {
+        return Err(BackupError::Led(LeaderRecord::parse(&leader.value).map(|leader| leader.controller.url)));
+    }
     let other = |what, other: &str| Err(BackupError::OtherCluster { origin: cluster.to_owned(), what, other: other.to_owned() });
     if let Some(Closed::Copying { cluster: begun }) = super::closed(store).await? {
         // Half of a copy. Of another cluster it may be somebody's only one.
@@ -156,14 +161,18 @@ async fn transact(store: &dyn Store, transaction: Transaction) -> Result<Revisio
     })
 }
 
-/// Closes the target and raises its epoch, so that whoever leads there can write no more.
+/// Closes the target and raises its epoch, so that whoever led there can write no more. One that has come
+/// to lead since [`may_replace`] looked stays the leader.
 async fn close(store: &dyn Store, cluster: &str) -> Result<(Revision, u64), BackupError> {
     let current = store.get(EPOCH_KEY).await?;
     let epoch = epoch_of(current.as_ref().map(|entry| &*entry.value));
     let revision = current.map_or(Revision::NONE, |entry| entry.mod_revision);
     let closed = Closed::Copying { cluster: cluster.to_owned() }.to_bytes();
-    let transaction =
-        Transaction::new().expect_revision(EPOCH_KEY, revision).put(CLOSED_KEY, closed).put(EPOCH_KEY, (epoch + 1).to_string());
+    let transaction = Transaction::new()
+        .expect_revision(EPOCH_KEY, revision)
+        .expect_absent(LEADER_KEY)
+        .put(CLOSED_KEY, closed)
+        .put(EPOCH_KEY, (epoch + 1).to_string());
     Ok((transact(store, transaction).await?, epoch + 1))
 }
 

@@ -30,6 +30,9 @@ pub enum BackupError {
         /// The other id.
         other: String,
     },
+    /// Somebody leads on the target.
+    #[error("a controller leads on the target now{}; stop all controllers first and try again (one that was killed counts as leading for some seconds more)", at(.0.as_deref()))]
+    Led(Option<String>),
     /// Somebody writes to a store that is being copied to.
     #[error("somebody else writes to the target; stop its controllers and try again")]
     Busy,
@@ -39,6 +42,11 @@ pub enum BackupError {
     /// What was read back is not what was written.
     #[error("what the target holds is not what was copied; it stays closed, try again")]
     Differs,
+}
+
+/// Where the leader is, for the sentence.
+fn at(url: Option<&str>) -> String {
+    url.map(|url| format!(", at {url}")).unwrap_or_default()
 }
 
 // Its message is a part of ours already: as a source it would be told twice.
