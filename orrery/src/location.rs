@@ -1,6 +1,7 @@
 //! Where a cluster's store is: in a data directory, or an etcd.
 
 use crate::arguments::{DataDirectory, EtcdArguments};
+use crate::controller::identity;
 use crate::instance_file::InstanceFile;
 use crate::store_command::STORE_FILE;
 use anyhow::Context as _;
@@ -46,6 +47,9 @@ impl Location {
                 if let Some(running) = InstanceFile::read(data) {
                     anyhow::bail!("a cluster runs on {} at {}; stop it with `orrery down` first", data.display(), running.url);
                 }
+                if Credentials::path(data).exists() {
+                    anyhow::bail!("{}", storeless(data, AGENT));
+                }
                 crate::create_private(data)?;
                 let path = data.join(STORE_FILE);
                 let store = Embedded::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -66,6 +70,16 @@ impl Location {
         self.open().await
     }
 
+    /// Refuses a data directory whose daemon keeps its decisions elsewhere: a store that lies there is one
+    /// that nobody uses.
+    pub(crate) fn must_be_used(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Directory(data) if Credentials::path(data).exists() => anyhow::bail!("{}", storeless(data, AGENT)),
+            Self::Directory(data) if identity::is_controller(data) => anyhow::bail!("{}", storeless(data, CONTROLLER)),
+            _ => Ok(()),
+        }
+    }
+
     /// What people call it.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -73,6 +87,18 @@ impl Location {
             Self::Etcd { endpoints, .. } => format!("etcd {}", endpoints.join(", ")),
         }
     }
+}
+
+/// Whose directory it may be.
+const AGENT: &str = "an agent";
+const CONTROLLER: &str = "a controller on an etcd";
+
+fn storeless(data: &Path, whose: &str) -> String {
+    format!(
+        "{} is the data directory of {whose}, which has no store there; name the etcd that the controllers share with --store, \
+         or another --data-dir",
+        data.display()
+    )
 }
 
 /// Refuses a data directory without a store: one that is none, an agent's, or that of a controller on an
@@ -83,6 +109,8 @@ pub(crate) fn must_have_store(data: &Path) -> anyhow::Result<()> {
     }
     let what = if Credentials::path(data).exists() {
         "is the data directory of an agent, which has no store"
+    } else if identity::is_controller(data) {
+        "is the data directory of a controller on an etcd, which has no store"
     } else if data.exists() {
         "has no store"
     } else {
@@ -160,6 +188,33 @@ mod tests {
         assert!(told(data.path()).contains("of an agent"));
         std::fs::write(data.path().join(STORE_FILE), "").unwrap();
         assert_eq!(told(data.path()), "");
+    }
+
+    #[tokio::test]
+    async fn a_store_is_not_made_where_nobody_uses_it() {
+        let told = |error: anyhow::Error| error.to_string();
+        let agent = tempfile::tempdir().unwrap();
+        std::fs::write(Credentials::path(agent.path()), "").unwrap();
+        let location = Location::Directory(agent.path().to_owned());
+        let refusals = [location.must_be_used().map_err(told), location.open().await.map(drop).map_err(told)];
+        for refusal in refusals {
+            let text = refusal.unwrap_err();
+            assert!(text.contains("of an agent, which has no store there; name the etcd"), "{text}");
+        }
+        assert!(!agent.path().join(STORE_FILE).exists());
+        let controller = tempfile::tempdir().unwrap();
+        let location = Location::Directory(controller.path().to_owned());
+        assert!(location.must_be_used().is_ok());
+        drop(identity::Identity::open(controller.path()).unwrap());
+        // One that lies there from an earlier restore is as little used.
+        for _ in 0..2 {
+            let text = location.must_be_used().map_err(told).unwrap_err();
+            assert!(text.contains("of a controller on an etcd, which has no store there; name the etcd"), "{text}");
+            std::fs::write(controller.path().join(STORE_FILE), "").unwrap();
+        }
+        // After a move back from the etcd it is.
+        identity::forget(controller.path()).unwrap();
+        assert!(location.must_be_used().is_ok());
     }
 
     #[test]

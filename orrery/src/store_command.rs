@@ -1,6 +1,7 @@
 //! `orrery store …`.
 
 use crate::arguments::{StoreCommand, StoreOptions};
+use crate::controller::identity;
 use crate::location::{self, Location, seconds};
 use crate::output::Output;
 use anyhow::Context as _;
@@ -37,6 +38,9 @@ pub(crate) fn run(options: &StoreOptions) -> anyhow::Result<ExitCode> {
                 let into = target.open().await?.store;
                 let goal = Target { store: &*into, force: force.as_deref() };
                 let copied = migrate(&*store, &goal, &target.name(), seconds()).await?;
+                if let Location::Directory(data) = &target {
+                    identity::forget(data)?;
+                }
                 // A cluster has its id at least.
                 if copied.entries == 0 {
                     writeln!(out, "Moved 0 entries: the cluster has moved from {} to {} before.", origin.name(), target.name())?;
@@ -48,6 +52,9 @@ pub(crate) fn run(options: &StoreOptions) -> anyhow::Result<ExitCode> {
             StoreCommand::Reopen { store, force } => {
                 let location = Location::of(&options.data, store.as_deref(), &options.etcd)?;
                 reopen(&*location.open_existing().await?.store, force, seconds()).await?;
+                if let Location::Directory(data) = &location {
+                    identity::forget(data)?;
+                }
                 writeln!(out, "{} is open: a controller may lead on it.", location.name())?;
             }
         }

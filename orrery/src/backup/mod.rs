@@ -61,7 +61,10 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
     let running = match location {
         Location::Directory(data) => match InstanceFile::read(data) {
             Some(running) if running.kind != Kind::Agent => Some(data),
-            _ => must_have_store(data).map(|()| None)?,
+            _ => {
+                location.must_be_used()?;
+                must_have_store(data).map(|()| None)?
+            }
         },
         Location::Etcd { .. } => None,
     };
@@ -124,6 +127,7 @@ fn check(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn restore(file: &Path, location: &Location, force: Option<&str>) -> anyhow::Result<ExitCode> {
+    location.must_be_used()?;
     let backup = open(file)?;
     for entry in backup.entries()? {
         entry?;

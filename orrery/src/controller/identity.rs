@@ -52,6 +52,24 @@ impl Identity {
     }
 }
 
+/// Whether a data directory is that of a controller on an etcd.
+pub(crate) fn is_controller(data: &Path) -> bool {
+    data.join(ID_FILE).exists()
+}
+
+/// Makes a data directory that of no controller any more: the cluster has moved into it.
+pub(crate) fn forget(data: &Path) -> anyhow::Result<()> {
+    for path in [data.join(ID_FILE), data.join(CLUSTER_FILE)] {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> anyhow::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),

@@ -1,6 +1,6 @@
 //! `orrery controller`: one of several controllers on a shared etcd.
 
-mod identity;
+pub(crate) mod identity;
 mod store;
 
 use crate::arguments::ControllerArguments;
