@@ -49,9 +49,8 @@ impl Plan {
             None
         });
         let mut resources = detect_resources(&data);
-        for part in options.resources.as_deref().unwrap_or_default().split(';').filter(|part| !part.trim().is_empty()) {
-            faults.extend(override_resources(&mut resources, part, 0, 1).err().map(|error| error.to_string()));
-        }
+        let wrong = override_resources(&mut resources, options.resources.as_deref().unwrap_or_default(), 0, 1);
+        faults.extend(wrong.into_iter().map(|fault| format!("--resources: {}", fault.message)));
         let mut attributes = BTreeMap::new();
         for pair in pairs(options.attributes.as_deref().unwrap_or_default()) {
             match pair {
@@ -178,7 +177,7 @@ mod tests {
         let flags = [
             "--join=http://10.0.0.1,https://ok:1,ftp://x",
             "--token=eyJ",
-            "--resources=cpus:-1;memory:3;ports:[9-1]",
+            "--resources=cpus:-1;memory:3;ports:[9-1];mem:1;mem:2",
             "--attributes=rack;disk:ssd;disk:hdd",
             "--zone=a b",
             "--role=",
@@ -192,6 +191,7 @@ mod tests {
             "cpus",
             "memory",
             "[9-1]",
+            "--resources: \"mem\" is there twice",
             "rack",
             "disk",
             "--zone: write",
@@ -202,14 +202,14 @@ mod tests {
         for part in parts {
             assert!(text.contains(part), "{text} lacks {part}");
         }
-        assert!(text.starts_with("12 flags"), "{text}");
+        assert!(text.starts_with("13 flags"), "{text}");
     }
 
     #[test]
     fn facts_follow_the_flags() {
         let flags = [
             "--join=https://127.0.0.1:1",
-            "--resources=cpus:4;mem:2048;ports:[31000-31001]",
+            "--resources=cpus:8;cpus(eng):4;mem:2048;ports:[31000-31001]",
             "--attributes=rack:r1",
             "--region=eu",
             "--zone=a",
@@ -225,6 +225,7 @@ mod tests {
         };
         let facts = plan(&flags).unwrap().facts(&credentials).unwrap();
         assert_eq!((facts.hostname.as_str(), facts.address), ("127.0.0.1", IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(facts.resources.cpus, orrery_core::Scalar::from_units(12));
         assert_eq!((facts.resources.ports.len(), facts.attributes["rack"].as_str()), (2, "r1"));
         assert_eq!(
             (facts.region.as_deref(), facts.zone.as_deref(), facts.role.as_str()),

@@ -194,15 +194,8 @@ impl Reader {
             self.fault(&path, message, value.get("resources"));
             return resources;
         };
-        if override_resources(&mut resources, text, 0, 1).is_err() {
-            // Part by part, so that every fault is told.
-            for part in text.split(';') {
-                if let Err(error) = override_resources(&mut Resources::default(), part, 0, 1) {
-                    let message = error.to_string();
-                    let message = message.strip_prefix("--resources: ").unwrap_or(&message);
-                    self.fault(&path, message, Some(&Value::String(part.to_owned())));
-                }
-            }
+        for fault in override_resources(&mut resources, text, 0, 1) {
+            self.fault(&path, &fault.message, Some(&Value::String(fault.part)));
         }
         resources
     }

@@ -24,8 +24,10 @@ pub(crate) fn facts(options: &UpOptions, index: u16, id: NodeId, detected: &Reso
     // All of 127.0.0.0/8 is this machine, so that every node has an address and a name of its own.
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8));
     let mut resources = share(detected, index, options.agents);
-    if let Some(text) = &options.resources {
-        override_resources(&mut resources, text, index, options.agents)?;
+    if let Some(text) = &options.resources
+        && let Some(fault) = override_resources(&mut resources, text, index, options.agents).first()
+    {
+        anyhow::bail!("--resources: {}", fault.message);
     }
     Ok(NodeFacts {
         port: 5051,
@@ -75,59 +77,85 @@ fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String
 const TYPING_ERRORS: [&str; 12] =
     ["cpu", "CPU", "CPUS", "core", "cores", "memory", "ram", "MEM", "disks", "storage", "gpu", "port"];
 
+/// What is wrong with a part of `NAME:AMOUNT;…`.
+#[derive(Debug)]
+pub(crate) struct ResourceFault {
+    /// The part.
+    pub(crate) part: String,
+    /// What is wrong with it.
+    pub(crate) message: String,
+}
+
 /// `cpus(role):4`: for one role only (Mesos' static reservations). It comes on top of what is `given`
 /// for everyone, and is a part of what was detected otherwise.
 fn reserve(resources: &mut Resources, name: &str, role: &str, amount: Scalar, given: bool) -> anyhow::Result<()> {
     if role == "*" {
-        anyhow::bail!("--resources: {name}({role}) is for everyone; write {name}");
+        anyhow::bail!("{name}({role}) is for everyone; write {name}");
     }
     if let Some(fault) = orrery_core::role::name_fault(role) {
-        anyhow::bail!("--resources: {fault}");
+        anyhow::bail!("{fault}");
     }
     let total = match name {
         "cpus" => &mut resources.cpus,
         "mem" => &mut resources.mem,
         "disk" => &mut resources.disk,
-        _ => anyhow::bail!("--resources: \"{name}({role})\" cannot be reserved; use cpus, mem and disk"),
+        _ => anyhow::bail!("\"{name}({role})\" cannot be reserved; use cpus, mem and disk"),
     };
     *total = if given { *total + amount } else { (*total).max(amount) };
     resources.reserved.entry(role.to_owned()).or_default().add(name, amount);
     Ok(())
 }
 
-/// Takes over what `text` says of resources; `cpus:8;cpus(eng):4` are 12 cpus, 4 of them for eng; ports are those of node `index` of `count`.
-pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> anyhow::Result<()> {
-    let (mut reserved, mut given) = (Vec::new(), Vec::new());
-    for pair in pairs(text) {
-        let (name, value) = pair.map_err(|error| anyhow::anyhow!("--resources: {error}"))?;
-        if name == "ports" {
-            resources.ports = split(&value.parse().map_err(|error| anyhow::anyhow!("--resources: {error}"))?, index, count);
-            continue;
-        }
-        let amount = value.parse().ok().and_then(Scalar::from_f64).filter(|amount| *amount >= Scalar::ZERO);
-        let amount = amount.ok_or_else(|| anyhow::anyhow!("--resources: \"{value}\" is no amount of {name}"))?;
-        if let Some((name, role)) = name.strip_suffix(')').and_then(|name| name.split_once('(')) {
-            reserved.push((name.trim(), role.trim(), amount));
-            continue;
-        }
-        given.push(name);
-        match name {
-            "cpus" => resources.cpus = amount,
-            "mem" => resources.mem = amount,
-            "disk" => resources.disk = amount,
-            "gpus" => resources.gpus = (amount.thousandths() / 1000) as u32,
-            name if TYPING_ERRORS.contains(&name) || name.is_empty() => {
-                anyhow::bail!(
-                    "--resources: \"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus, ports, or a name of your own"
-                )
-            }
-            name => drop(resources.custom.insert(name.to_owned(), amount)),
-        }
+/// `cpus:4`: for everyone.
+fn offer(resources: &mut Resources, name: &str, value: &str, index: u16, count: u16) -> anyhow::Result<()> {
+    if name == "ports" {
+        resources.ports = split(&value.parse().map_err(|error| anyhow::anyhow!("{error}"))?, index, count);
+        return Ok(());
     }
-    for (name, role, amount) in reserved {
-        reserve(resources, name, role, amount, given.contains(&name))?;
+    let amount = amount_of(name, value)?;
+    match name {
+        "cpus" => resources.cpus = amount,
+        "mem" => resources.mem = amount,
+        "disk" => resources.disk = amount,
+        "gpus" => resources.gpus = (amount.thousandths() / 1000) as u32,
+        name if TYPING_ERRORS.contains(&name) || name.is_empty() => {
+            anyhow::bail!("\"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus, ports, or a name of your own")
+        }
+        name => drop(resources.custom.insert(name.to_owned(), amount)),
     }
     Ok(())
+}
+
+fn amount_of(name: &str, value: &str) -> anyhow::Result<Scalar> {
+    let amount = value.parse().ok().and_then(Scalar::from_f64).filter(|amount| *amount >= Scalar::ZERO);
+    amount.ok_or_else(|| anyhow::anyhow!("\"{value}\" is no amount of {name}"))
+}
+
+/// Takes over what `text` says of resources, as far as it can; `cpus:8;cpus(eng):4` are 12 cpus, 4 of them for eng;
+/// ports are those of node `index` of `count`. Returns all that is wrong.
+pub(crate) fn override_resources(resources: &mut Resources, text: &str, index: u16, count: u16) -> Vec<ResourceFault> {
+    let (mut reserved, mut given, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let taken = (|| {
+            let (name, value) = part.split_once(':').ok_or_else(|| anyhow::anyhow!("\"{part}\" is not NAME:VALUE"))?;
+            let (name, value) = (name.trim(), value.trim());
+            if let Some((name, role)) = name.strip_suffix(')').and_then(|name| name.split_once('(')) {
+                reserved.push((part, name.trim(), role.trim(), amount_of(name, value)?));
+                return Ok(());
+            }
+            // Which of the two was meant nobody knows.
+            anyhow::ensure!(!given.contains(&name), "\"{name}\" is there twice");
+            given.push(name);
+            offer(resources, name, value, index, count)
+        })();
+        faults.extend(taken.err().map(|error| ResourceFault { part: part.to_owned(), message: error.to_string() }));
+    }
+    // What is for everyone may stand behind it.
+    for (part, name, role, amount) in reserved {
+        let taken = reserve(resources, name, role, amount, given.contains(&name));
+        faults.extend(taken.err().map(|error| ResourceFault { part: part.to_owned(), message: error.to_string() }));
+    }
+    faults
 }
 
 #[cfg(test)]
@@ -151,16 +179,44 @@ mod tests {
     #[test]
     fn resources_are_overridden_or_refused() {
         let mut resources = Resources::default();
-        override_resources(&mut resources, "cpus:4;mem:2048.5;ports:[1000-1003]", 0, 1).unwrap();
-        assert_eq!(
-            (resources.cpus, resources.mem.to_string(), resources.ports.len()),
-            (Scalar::from_units(4), "2048.5".into(), 4)
-        );
-        override_resources(&mut resources, "cpus:8;cpus(eng):3;mem(eng):64;tapes:2", 0, 1).unwrap();
-        assert_eq!((resources.cpus, resources.reserved["eng"].cpus), (Scalar::from_units(11), Scalar::from_units(3)));
-        assert_eq!(resources.custom["tapes"], Scalar::from_units(2));
-        for text in ["cpus:-1", "cpus:nan", "cpu:1", "cpus", "ports:[9-1]", "cpus(*):1", "cpus(a b):1", "ports(eng):1"] {
-            assert!(override_resources(&mut resources, text, 0, 1).is_err(), "{text}");
+        let mut told = |text: &str| -> Vec<String> {
+            override_resources(&mut resources, text, 0, 1).into_iter().map(|fault| fault.message).collect()
+        };
+        assert_eq!(told("cpus:4;mem:2048.5;ports:[1000-1003]"), [""; 0]);
+        assert_eq!(told("cpus(eng):3; cpus:8 ;mem(eng):64;tapes:2"), [""; 0]);
+        for (text, fault) in [
+            ("cpus:-1", "\"-1\" is no amount of cpus"),
+            ("cpus:nan", "\"nan\" is no amount of cpus"),
+            ("cpu:1", "\"cpu\" is unknown"),
+            ("cpus", "\"cpus\" is not NAME:VALUE"),
+            ("ports:[9-1]", "9-1"),
+            ("cpus(*):1", "cpus(*) is for everyone; write cpus"),
+            ("cpus(a b):1", "a b"),
+            ("ports(eng):1", "\"ports(eng)\" cannot be reserved"),
+            ("cpus:8;cpus(eng):1;cpus:8", "\"cpus\" is there twice"),
+            ("tapes:2;tapes:2", "\"tapes\" is there twice"),
+            ("ports:[1-2];ports:[3-4]", "\"ports\" is there twice"),
+        ] {
+            let faults = told(text);
+            assert!(faults.len() == 1 && faults[0].contains(fault), "{text}: {faults:?}");
+        }
+        assert_eq!(told("cpus:-1;memory:3;x").len(), 3);
+    }
+
+    #[test]
+    fn what_is_reserved_comes_on_top_of_what_is_given() {
+        let units = Scalar::from_units;
+        // With 16 cpus detected.
+        for (text, total, eng) in [
+            ("cpus:8;cpus(eng):4", units(12), units(4)),
+            ("cpus(eng):4;cpus:8", units(12), units(4)),
+            ("cpus(eng):4", units(16), units(4)),
+            ("cpus(eng):20", units(20), units(20)),
+            ("cpus(eng):4;cpus(eng):1;cpus:8", units(13), units(5)),
+        ] {
+            let mut resources = Resources { cpus: units(16), ..Resources::default() };
+            assert!(override_resources(&mut resources, text, 0, 1).is_empty(), "{text}");
+            assert_eq!((resources.cpus, resources.reserved["eng"].cpus), (total, eng), "{text}");
         }
     }
 }
