@@ -4,6 +4,7 @@ mod checks;
 mod connect;
 mod controllers;
 mod join;
+mod only_here;
 mod rotate;
 
 use crate::arguments::AgentOptions;
@@ -13,10 +14,7 @@ use crate::{announce, create_private, logging, resident};
 use anyhow::Context as _;
 use checks::Plan;
 use orrery_agent::{Agent, AgentConfig, Limits};
-use orrery_core::NodeId;
 use orrery_link::credentials::Credentials;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,15 +37,6 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
     runtime.block_on(serve(options, plan))
 }
 
-/// Holds the node on this machine: a second agent from a copied directory would take the first one's
-/// tasks for orphans. The name lies in no file system and goes with the process.
-fn only_here(node: &NodeId) -> anyhow::Result<UnixListener> {
-    let name = SocketAddr::from_abstract_name(format!("orrery-agent-{node}"))?;
-    UnixListener::bind_addr(&name).with_context(|| {
-        format!("an agent of node {node} runs on this machine already, on another data directory; a copied directory is no second node: join with a new token and an empty one")
-    })
-}
-
 async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
     crate::up::raise_open_files();
     let data = plan.data.clone();
@@ -61,7 +50,7 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         _ = signals.wait() => return Ok(ExitCode::SUCCESS),
     };
     let facts = plan.facts(&credentials)?;
-    let _only = only_here(&facts.id)?;
+    let _only = only_here::hold(&facts.id)?;
     let node = facts.id.clone();
     let config = AgentConfig {
         data_dir: data.clone(),
