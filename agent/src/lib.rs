@@ -20,7 +20,7 @@ mod spawner;
 mod state;
 mod volume;
 
-pub use agent::{Agent, Link};
+pub use agent::{Agent, Link, NODE_ID_FILE, become_node, node_of};
 pub use config::{AgentConfig, Limits};
 pub use error::Error;
 pub use resources::detect_resources;

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, EditError};
 use crate::NodeId;
+use crate::node::NodeStatus;
 use crate::trust::{
     AuthorityRecord, JoinToken, NodeCertificate, NodeCredential, SigningKey, TOKENS_MAX, TokenUse, TrustError, USERS_MAX, User,
     document,
@@ -53,7 +54,7 @@ impl Draft {
     }
 
     /// Which node a machine may become by a token: a new one, or `node`, which it was before, when
-    /// `key` proves that. Changes nothing. `matches` compares the token's digest.
+    /// `key` proves that, or when `node` never had a key and nobody is connected as it. Changes nothing. `matches` compares the token's digest.
     ///
     /// # Errors
     /// [`TrustError`].
@@ -76,9 +77,16 @@ impl Draft {
         }
         match node {
             None => Ok(self.next_node_id()),
-            Some(node) if had_key(node) => Ok(node.clone()),
+            Some(node) if had_key(node) || self.is_keyless(node) => Ok(node.clone()),
             Some(node) => Err(TrustError::KeyUnknown(node.clone()).into()),
         }
+    }
+
+    /// Whether a node that is away has no key to show: one that `orrery up` ran before the cluster moved to
+    /// an etcd. Its tasks run on, so that its machine must be able to come back as the same node.
+    fn is_keyless(&self, node: &NodeId) -> bool {
+        let is_away = self.cluster.nodes.get(node).is_some_and(|node| node.status != NodeStatus::Active);
+        is_away && !self.cluster.trust.credentials.contains_key(node)
     }
 
     /// Uses up a token and records the certificate of the node that joins by it; others of that node

@@ -1,4 +1,5 @@
 use super::{Cluster, Draft, EditError, Entropy};
+use crate::node::NodeFacts;
 use crate::trust::{AuthorityRecord, JoinToken, NodeCertificate, Secret, SigningKey, TrustError, User};
 use crate::{NodeId, Timestamp};
 
@@ -99,6 +100,28 @@ fn a_node_comes_back_by_its_key_alone() {
     assert!(draft.cluster().trust.admits(&node, "1").is_err(), "the lost certificate still counts");
     draft.revoke_node(&node);
     assert_eq!(refused(draft.check_join("c", |_| true, "mine", Some(&node))), TrustError::KeyUnknown(node));
+}
+
+#[test]
+fn a_node_without_a_key_comes_back_by_its_name() {
+    let mut draft = draft(&named(), 0);
+    let [keyless, next, unknown] = [0, 1, 7].map(|number| NodeId::parse(&format!("{}-S{number}", draft.cluster().id)).unwrap());
+    for id in ["a", "b", "c"] {
+        draft.create_token(token(id, HOUR)).unwrap();
+    }
+    let asked = |draft: &Draft, node: &NodeId| draft.check_join("a", |_| true, "new", Some(node));
+    assert_eq!(refused(asked(&draft, &unknown)), TrustError::KeyUnknown(unknown.clone()));
+    draft.register(NodeFacts::new(keyless.clone(), "a".into(), [10, 0, 0, 1].into()), Vec::new());
+    assert_eq!(refused(asked(&draft, &keyless)), TrustError::KeyUnknown(keyless.clone()), "it is connected");
+    draft.disconnect_node(&keyless);
+    assert_eq!(asked(&draft, &keyless).unwrap(), keyless);
+    draft.lose_node(&keyless);
+    assert_eq!(join(&mut draft, "a", "1", "new", Some(&keyless)), keyless);
+    // From now on it has a key.
+    let stranger = draft.check_join("b", |_| true, "other", Some(&keyless));
+    assert_eq!(refused(stranger), TrustError::KeyUnknown(keyless.clone()));
+    assert_eq!(join(&mut draft, "b", "2", "new", Some(&keyless)), keyless);
+    assert_eq!(join(&mut draft, "c", "3", "third", None), next, "its number stays its own");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use super::checks::Plan;
 use super::controllers;
 use anyhow::Context as _;
+use orrery_core::NodeId;
 use orrery_link::address::ControllerAddress;
 use orrery_link::authority::{Key, certificate_der, fingerprint_of_certificate};
 use orrery_link::client::{DialError, Dialer, JOIN_PATH};
 use orrery_link::credentials::Credentials;
-use orrery_link::join::{JoinAnswer, JoinRequest};
+use orrery_link::join::{JoinAnswer, JoinRequest, refusal};
 use orrery_link::tls::{Trust, client_config};
 use orrery_link::token::Token;
 use std::path::Path;
@@ -17,6 +18,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds over all controllers before joining is given up.
 const ROUNDS_MAX: u32 = 30;
+/// Rounds in which a machine without a key asks for the node it was: after a start controllers take every
+/// node for connected for a while, and whoever becomes another node stops its tasks.
+const NAMED_ROUNDS_MAX: u32 = 10;
 
 /// The credentials to run with: those that are there while they hold, else new ones by the token.
 pub(crate) async fn credentials(plan: &Plan, present: Option<Credentials>) -> anyhow::Result<Credentials> {
@@ -79,38 +83,34 @@ async fn join(
         Some(before) => Key::from_pem(&before.key)?,
         None => Key::generate()?,
     };
-    let question = JoinRequest {
+    let mut question = JoinRequest {
         token: token.id().to_owned(),
         secret: token.secret(),
         request: key.request()?,
-        node: before.map(|before| before.node.clone()),
+        node: node_to_be(before, &plan.data),
         hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     let mut round = 0;
-    let answer: JoinAnswer = loop {
-        let mut last = None;
-        let mut answer = None;
-        for controller in controllers {
-            match ask(&dialer, controller, &question).await {
-                Ok(joined) => {
-                    answer = Some(joined);
-                    break;
-                }
-                // A controller that knows says no for all of them.
-                Err(error @ DialError::Refused { .. }) if !error.is_passing() => anyhow::bail!("cannot join: {error}"),
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    last = Some(last.filter(|last: &DialError| last.is_passing()).unwrap_or(error));
-                }
+    let answer = loop {
+        round += 1;
+        match ask_all(&dialer, controllers, &question).await {
+            Ok(answer) => break answer,
+            // It is connected still, as far as the controllers know, or is none of this cluster.
+            Err(Some(DialError::Refused { code, message, .. })) if code == refusal::KEY_UNKNOWN && before.is_none() => {
+                let Some(node) = question.node.take_if(|_| round >= NAMED_ROUNDS_MAX) else {
+                    let node = question.node.as_ref().with_context(|| format!("cannot join: {message}"))?;
+                    tracing::info!(%node, "the controllers do not let this machine come back as the node it was; asking again");
+                    tokio::time::sleep(ROUND_PAUSE).await;
+                    continue;
+                };
+                tracing::warn!(%node, "this machine cannot come back as the node it was; joining as a new one");
+            }
+            Err(last) => {
+                let last = last.context("there is no controller to join: give --join URL")?;
+                anyhow::ensure!(last.is_passing() && round < ROUNDS_MAX, "cannot join: {last}");
+                tokio::time::sleep(ROUND_PAUSE).await;
             }
         }
-        if let Some(answer) = answer {
-            break answer;
-        }
-        round += 1;
-        let last = last.context("there is no controller to join: give --join URL")?;
-        anyhow::ensure!(last.is_passing() && round < ROUNDS_MAX, "cannot join: {last}");
-        tokio::time::sleep(ROUND_PAUSE).await;
     };
     let asked: Vec<String> = controllers.iter().map(ToString::to_string).collect();
     let credentials = Credentials {
@@ -126,6 +126,33 @@ async fn join(
     Ok(credentials)
 }
 
+/// The node to ask for: that of the credentials, else the one that the tasks of the data directory belong to.
+/// A node of `orrery up` has no credentials, and comes back as an agent after its cluster has moved to an etcd.
+fn node_to_be(before: Option<&Credentials>, data: &Path) -> Option<NodeId> {
+    before.map(|before| before.node.clone()).or_else(|| orrery_agent::node_of(data))
+}
+
+/// Asks one controller after the other; of failures the one that may pass is told.
+async fn ask_all(
+    dialer: &Dialer,
+    controllers: &[ControllerAddress],
+    question: &JoinRequest,
+) -> Result<JoinAnswer, Option<DialError>> {
+    let mut last = None;
+    for controller in controllers {
+        match ask(dialer, controller, question).await {
+            Ok(joined) => return Ok(joined),
+            // A controller that knows says no for all of them.
+            Err(error @ DialError::Refused { .. }) if !error.is_passing() => return Err(Some(error)),
+            Err(error) => {
+                tracing::warn!("{error}");
+                last = Some(last.filter(|last: &DialError| last.is_passing()).unwrap_or(error));
+            }
+        }
+    }
+    Err(last)
+}
+
 async fn ask(dialer: &Dialer, controller: &ControllerAddress, question: &JoinRequest) -> Result<JoinAnswer, DialError> {
     dialer.connect(controller).await?.call(JOIN_PATH, question).await
 }
@@ -137,9 +164,30 @@ pub(crate) fn now_seconds() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use orrery_core::{NodeId, Timestamp};
+    use orrery_core::Timestamp;
     use orrery_link::authority::Authority;
     use orrery_link::fingerprint::Fingerprint;
+
+    #[test]
+    fn the_node_of_the_credentials_is_asked_for_else_that_of_the_tasks() {
+        let data = tempfile::tempdir().unwrap();
+        let node = |name| NodeId::parse(name).unwrap();
+        let credentials = Credentials {
+            cluster: "c".into(),
+            node: node("c-S3"),
+            certificate: String::new(),
+            key: String::new(),
+            authority: String::new(),
+            controllers: Vec::new(),
+        };
+        assert_eq!(node_to_be(None, data.path()), None);
+        assert_eq!(node_to_be(Some(&credentials), data.path()), Some(node("c-S3")));
+        std::fs::write(data.path().join(orrery_agent::NODE_ID_FILE), "no node").unwrap();
+        assert_eq!(node_to_be(None, data.path()), None);
+        orrery_agent::become_node(data.path(), &node("c-S0")).unwrap();
+        assert_eq!(node_to_be(None, data.path()), Some(node("c-S0")));
+        assert_eq!(node_to_be(Some(&credentials), data.path()), Some(node("c-S3")));
+    }
 
     #[test]
     fn a_token_of_another_cluster_is_refused() {

@@ -10,11 +10,13 @@ mod rotate;
 use crate::arguments::AgentOptions;
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use crate::signals::{Signals, Wish};
+use crate::store_command::STORE_FILE;
 use crate::{announce, create_private, logging, resident};
 use anyhow::Context as _;
 use checks::Plan;
 use orrery_agent::{Agent, AgentConfig, Limits};
 use orrery_link::credentials::Credentials;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,30 @@ pub(crate) fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(WORKER_THREADS_MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(serve(options, plan))
+}
+
+/// Ends what runs in the data directory for another node than the certificate is for: whose tasks they are
+/// nobody would know any more, and the controllers let nobody in who says to be another than his certificate.
+async fn leave_before(config: &AgentConfig) -> anyhow::Result<()> {
+    let (data, node) = (&config.data_dir, &config.facts.id);
+    let Some(before) = orrery_agent::node_of(data).filter(|before| before != node) else { return Ok(()) };
+    tracing::warn!(
+        "this machine was node {before} and is node {node} now: the tasks of {before} are stopped; when {before} holds tasks or \
+         data, let it go with `dcos node decommission --gone {before}`"
+    );
+    let _only = only_here::hold(&before)?;
+    let agent = Agent::start(config.clone()).await.with_context(|| format!("the tasks of node {before} cannot be stopped"))?;
+    agent.stop_all("its machine is another node now").await;
+    drop(agent);
+    orrery_agent::become_node(data, node)?;
+    Ok(())
+}
+
+/// The data directory of the `orrery up` whose node this was, if it was one: the store that was left there
+/// holds what every app had been told, secrets among it.
+fn stores_above(data: &Path) -> Vec<PathBuf> {
+    let above = data.parent().and_then(Path::parent).filter(|above| above.join(STORE_FILE).exists());
+    above.map(Path::to_owned).into_iter().collect()
 }
 
 async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
@@ -59,9 +85,13 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         docker: crate::docker_socket(options.docker_socket.as_deref()),
         spawner_program: std::env::current_exe()?,
         // The data directory, with the credentials, is hidden anyway.
-        hidden: Vec::new(),
+        hidden: stores_above(&data),
         limits: Limits::default(),
     };
+    tokio::select! {
+        left = leave_before(&config) => left?,
+        _ = signals.wait() => return Ok(ExitCode::SUCCESS),
+    }
     let agent = Arc::new(Agent::start(config).await.with_context(|| format!("the agent of node {node} cannot start"))?);
     let (registered, mut registration) = watch::channel(None);
     let mut staying = tokio::spawn(connect::stay_joined(Arc::clone(&agent), data.clone(), credentials.clone(), registered));
@@ -116,4 +146,19 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
     staying.abort();
     InstanceFile::remove(&data);
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_that_a_node_was_beside_is_hidden() {
+        let above = tempfile::tempdir().unwrap();
+        let data = above.path().join("agents/0");
+        assert!(stores_above(&data).is_empty());
+        std::fs::write(above.path().join(STORE_FILE), "").unwrap();
+        assert_eq!(stores_above(&data), [above.path()]);
+        assert!(stores_above(Path::new("/")).is_empty());
+    }
 }

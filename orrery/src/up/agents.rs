@@ -2,6 +2,7 @@
 
 use super::nodes;
 use crate::arguments::UpOptions;
+use crate::store_command::AGENTS_DIRECTORY;
 use anyhow::Context as _;
 use orrery_agent::{Agent, AgentConfig, Limits, Link, detect_resources};
 use orrery_controller::door::AgentDirectory;
@@ -42,7 +43,7 @@ pub(crate) async fn start(
         let id = nodes::node_id(cluster_id, index, is_taken)?;
         let facts = nodes::facts(options, index, id.clone(), &detected)?;
         let config = AgentConfig {
-            data_dir: data.join(format!("agents/{index}")),
+            data_dir: data.join(AGENTS_DIRECTORY).join(index.to_string()),
             facts,
             framework_id: format!("{cluster_id}-0001"),
             docker: docker.clone(),
@@ -52,7 +53,8 @@ pub(crate) async fn start(
             limits: Limits::default(),
         };
         let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);
-        directory.insert(&id, agent.routes());
+        // The data directory may be of a node that was an agent in between, and keeps its id then.
+        directory.insert(&agent.facts().id, agent.routes());
         started.joins.push(tokio::spawn(stay_joined(Arc::clone(&agent), handle.clone())));
         started.agents.push(agent);
     }
