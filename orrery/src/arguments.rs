@@ -395,7 +395,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(help()),
     };
     match number.checked_mul(seconds).map(Duration::from_secs) {
-        Some(ttl) if ttl.is_zero() => Err(help()),
+        Some(ttl) if ttl.is_zero() => Err("it must be above zero: a token that has expired lets nobody in".into()),
         Some(ttl) if ttl <= TTL_MAX => Ok(ttl),
         _ => Err("at most 30d".into()),
     }
@@ -463,6 +463,29 @@ pub(crate) enum StrategyName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lives_of_tokens() {
+        let seconds = |text: &str| duration(text).map(|ttl| ttl.as_secs());
+        for (text, wanted) in [
+            ("5", Ok(5)),
+            ("90s", Ok(90)),
+            ("30m", Ok(1_800)),
+            ("30d", Ok(2_592_000)),
+            ("0s", Err("above zero")),
+            ("0", Err("above zero")),
+            ("31d", Err("at most 30d")),
+            ("99999999999999999999d", Err("write a number and a unit")),
+            ("s", Err("write a number and a unit")),
+            ("1w", Err("write a number and a unit")),
+        ] {
+            match (seconds(text), wanted) {
+                (Ok(given), Ok(wanted)) => assert_eq!(given, wanted, "{text}"),
+                (Err(given), Err(wanted)) => assert!(given.contains(wanted), "{text}: {given}"),
+                (given, wanted) => panic!("{text}: {given:?}, not {wanted:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_file_is_no_data_directory() {
