@@ -6,6 +6,7 @@ use crate::instance_file::InstanceFile;
 use crate::store_command::STORE_FILE;
 use anyhow::Context as _;
 use orrery_core::Timestamp;
+use orrery_link::authority::{certificate_der, key_der};
 use orrery_link::credentials::Credentials;
 use orrery_store::{Embedded, Etcd, EtcdOptions, EtcdTls, Store};
 use std::path::{Path, PathBuf};
@@ -125,11 +126,13 @@ pub(crate) fn etcd(store: &str, arguments: &EtcdArguments, timeout: Duration) ->
         (None, None, None) => None,
         (Some(authority), certificate, key) => {
             let identity = match (certificate, key) {
-                (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+                (Some(certificate), Some(key)) => {
+                    Some((pem("--store-certificate", certificate, is_certificate)?, pem("--store-key", key, is_key)?))
+                }
                 (None, None) => None,
                 _ => anyhow::bail!("--store-certificate and --store-key belong together"),
             };
-            Some(EtcdTls { authority: read(authority)?, identity, server_name: None })
+            Some(EtcdTls { authority: pem("--store-ca", authority, is_certificate)?, identity, server_name: None })
         }
         _ => anyhow::bail!("--store-certificate needs --store-ca, the authority that signed the store's own certificate"),
     };
@@ -146,9 +149,36 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
+/// Reads a file of PEM. What is in none would show as a connection that cannot be made, again and again.
+fn pem(flag: &str, path: &Path, holds: fn(&str) -> Result<(), &'static str>) -> anyhow::Result<Vec<u8>> {
+    let content = read(path)?;
+    holds(&String::from_utf8_lossy(&content)).map_err(|what| {
+        anyhow::anyhow!(
+            "{flag}: {} holds no {what}; name a file in PEM format, with a line like -----BEGIN {}-----",
+            path.display(),
+            what.to_uppercase()
+        )
+    })?;
+    Ok(content)
+}
+
+fn is_certificate(pem: &str) -> Result<(), &'static str> {
+    certificate_der(pem).map(drop).map_err(|_| "certificate")
+}
+
+fn is_key(pem: &str) -> Result<(), &'static str> {
+    key_der(pem).map(drop).map_err(|_| "private key")
+}
+
 /// `etcd://HOST:PORT,HOST:PORT` as addresses of its members.
 fn endpoints(store: &str, tls: bool) -> anyhow::Result<Vec<String>> {
     let scheme = if tls { "https" } else { "http" };
+    // Not repeated: it may hold a password.
+    anyhow::ensure!(
+        !store.contains('@'),
+        "the address of the store names a user, and everybody on this machine can read a password there; give \
+         etcd://HOST:PORT with --store-user NAME and --store-password-file FILE"
+    );
     let members = store.strip_prefix("etcd://");
     let members = members
         .ok_or_else(|| anyhow::anyhow!("{store}: only etcd://HOST:PORT[,HOST:PORT…] can be shared by several controllers"))?;
@@ -177,6 +207,7 @@ pub(crate) fn seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use orrery_link::authority::Authority;
 
     #[test]
     fn what_has_no_store_is_named() {
@@ -223,6 +254,47 @@ mod tests {
         assert_eq!(endpoints("etcd://a:2379", true).unwrap(), ["https://a:2379"]);
         for wrong in ["a:2379", "etcd://", "etcd://a", "etcd://a:x", "etcd://:1", "etcd://a:1,,b:1"] {
             assert!(endpoints(wrong, false).is_err(), "{wrong}");
+        }
+        for store in ["etcd://root:secret@a:2379", "http://root:secret@a:2379", "etcd://b:1,root:secret@a:1"] {
+            let text = endpoints(store, false).unwrap_err().to_string();
+            assert!(
+                text.contains("--store-user") && text.contains("--store-password-file") && !text.contains("secret"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_pem_is_named_with_its_flag() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            Some(path)
+        };
+        let authority = Authority::create("c", now()).unwrap();
+        let certificate = file("good.pem", authority.certificate_pem().as_bytes());
+        let key = file("good.key", authority.key_pem().as_bytes());
+        let garbage = file("garbage.pem", b"\xff no PEM");
+        for (store_ca, store_certificate, store_key, told) in [
+            (&certificate, &certificate, &key, None),
+            (&garbage, &certificate, &key, Some("--store-ca: ")),
+            (&key, &certificate, &key, Some("--store-ca: ")),
+            (&certificate, &garbage, &key, Some("--store-certificate: ")),
+            (&certificate, &certificate, &certificate, Some("--store-key: ")),
+        ] {
+            let arguments = EtcdArguments {
+                store_user: None,
+                store_password_file: None,
+                store_ca: store_ca.clone(),
+                store_certificate: store_certificate.clone(),
+                store_key: store_key.clone(),
+            };
+            match (etcd("etcd://a:1", &arguments, CALL_TIMEOUT).map_err(|error| error.to_string()), told) {
+                (Ok(_), None) => {}
+                (Err(text), Some(told)) => assert!(text.starts_with(told) && text.contains(" holds no "), "{text}"),
+                (given, told) => panic!("{given:?}, not {told:?}"),
+            }
         }
     }
 }

@@ -71,7 +71,7 @@ impl Etcd {
         let silent = || Error::unavailable(format!("etcd at {names} does not answer; is it running?"));
         let connecting = etcd_client::Client::connect(&endpoints, Some(options.connect_options()));
         let client = tokio::time::timeout(options.timeout, connecting).await.map_err(|_| silent())?;
-        let client = client.map_err(|error| fault(error, About::default()))?;
+        let client = client.map_err(|error| place(fault(error, About::default()), &names))?;
         let etcd = Self {
             kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
             lease: client.lease_client(),
@@ -103,19 +103,8 @@ impl Etcd {
     /// Makes one call with the time limit.
     async fn call<T>(&self, about: About, call: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T> {
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer.map_err(|error| self.place(fault(error, about))),
+            Ok(answer) => answer.map_err(|error| place(fault(error, about), &self.endpoints)),
             Err(_) => Err(self.late()),
-        }
-    }
-
-    /// Says where to look: the client's own words name no address.
-    fn place(&self, error: Error) -> Error {
-        match error {
-            Error::Unavailable { reason } => Error::unavailable(format!(
-                "{reason} (etcd at {}; check that it runs and that address, scheme and certificates are right)",
-                self.endpoints
-            )),
-            other => other,
         }
     }
 
@@ -135,7 +124,7 @@ impl Etcd {
         loop {
             let error = match tokio::time::timeout_at(deadline, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => self.place(fault(error, about)),
+                Ok(Err(error)) => place(fault(error, about), &self.endpoints),
                 Err(_) => return Err(self.late()),
             };
             if !error.is_retryable() || Instant::now() + pause >= deadline {
@@ -305,6 +294,16 @@ impl Store for Etcd {
     }
 }
 
+/// Says where to look: the client's own words name no address.
+fn place(error: Error, endpoints: &str) -> Error {
+    match error {
+        Error::Unavailable { reason } => Error::unavailable(format!(
+            "{reason} (etcd at {endpoints}; check that it runs and that address, scheme and certificates are right)"
+        )),
+        other => other,
+    }
+}
+
 /// A revision as etcd takes it; one beyond its numbers is a future one all the same.
 fn wire(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
@@ -318,4 +317,22 @@ fn entry(stored: KeyValue) -> Result<Entry> {
     let (key, value) = stored.into_key_value();
     let key = String::from_utf8(key).map_err(|error| Error::corrupt(format!("a key in etcd is not UTF-8: {error}")))?;
     Ok(Entry { key, value: value.into(), create_revision, mod_revision, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_reached_is_named_with_a_user_and_without() {
+        // Bound and not listened on: nobody else gets the port, and nobody answers.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let endpoint = format!("http://{}", socket.local_addr().unwrap());
+        for user in [None, Some(("root".to_owned(), "secret".to_owned()))] {
+            let options = EtcdOptions { user, timeout: Duration::from_millis(500), ..EtcdOptions::default() };
+            let text = Etcd::connect(&[&endpoint], &options).await.unwrap_err().to_string();
+            assert!(text.contains(&format!("etcd at {endpoint}")) && !text.contains("secret"), "{text}");
+        }
+    }
 }
