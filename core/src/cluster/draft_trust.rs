@@ -54,7 +54,8 @@ impl Draft {
     }
 
     /// Which node a machine may become by a token: a new one, or `node`, which it was before, when
-    /// `key` proves that, or when `node` never had a key and nobody is connected as it. Changes nothing. `matches` compares the token's digest.
+    /// `key` proves that, or when `node` never had a key and nobody is connected as it. Changes nothing.
+    /// `matches` compares the token's digest.
     ///
     /// # Errors
     /// [`TrustError`].
