@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, watch};
 const REPORT_BATCH_MAX: usize = 512;
 /// Pause between signs of life on an idle link.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest wait for a controller that takes the last reports and the goodbye: there may be none.
+const PARTING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection with a controller. Both channels are bounded by whoever creates them.
 #[derive(Debug)]
@@ -167,15 +169,28 @@ impl Agent {
         if self.shared.docker.as_ref().is_some_and(Engine::is_available) {
             facts.executors.push("docker".into());
         }
+        facts.leaving = self.shared.leaving.is_cancelled();
         facts
     }
 
     /// Returns when the facts are no longer `told`.
     async fn facts_other_than(&self, told: &NodeFacts) {
-        let Some(engine) = &self.shared.docker else { return std::future::pending().await };
-        let mut state = engine.state.subscribe();
-        let offered = told.executors.iter().any(|executor| executor == "docker");
-        let _ = state.wait_for(|state| state.is_ok() != offered).await;
+        let leaving = async {
+            if told.leaving {
+                return std::future::pending().await;
+            }
+            self.shared.leaving.cancelled().await;
+        };
+        let executors = async {
+            let Some(engine) = &self.shared.docker else { return std::future::pending().await };
+            let mut state = engine.state.subscribe();
+            let offered = told.executors.iter().any(|executor| executor == "docker");
+            let _ = state.wait_for(|state| state.is_ok() != offered).await;
+        };
+        tokio::select! {
+            () = leaving => {}
+            () = executors => {}
+        }
     }
 
     /// Serves one connection until it ends: registers, then reports what changes and carries out
@@ -205,24 +220,41 @@ impl Agent {
             }
             Err(Error::Disconnected)
         };
-        // Orders are read while reports wait for room, so that neither side can block the other.
+        // Orders are read while reports wait for room, so that neither side can block the other. Facts come
+        // before reports: whoever hears of tasks that end must know by then that the node takes no new ones.
         let ended = tokio::select! {
-            ended = receive => ended,
+            biased;
             () = self.facts_other_than(&facts) => Err(Error::FactsChanged),
-            ended = self.send_reports(&up) => ended,
+            ended = receive => ended,
+            ended = self.send_reports(&up, facts.leaving) => ended,
         };
-        if let Err(Error::Dismissed(because)) = &ended {
-            // The ends are told as long as anybody listens.
-            let _ = tokio::join!(self.stop_all(because), self.send_reports(&up));
+        match &ended {
+            Ok(()) => {
+                drop(up);
+                // The other end closes the link when it has taken the goodbye.
+                let taken = async { while down.recv().await.is_some() {} };
+                let _ = tokio::time::timeout(PARTING_TIMEOUT, taken).await;
+                self.shared.parted.cancel();
+            }
+            Err(Error::Dismissed(because)) => {
+                // The ends are told as long as anybody listens; nothing is placed on a node that has left.
+                let _ = tokio::join!(self.stop_all(because), self.send_reports(&up, true));
+            }
+            Err(_) => {}
         }
         ended
     }
 
-    async fn send_reports(&self, up: &mpsc::Sender<Up>) -> Result<(), Error> {
+    /// Sends what is new until the link ends or all has been said. `leaving` is what the controller knows.
+    async fn send_reports(&self, up: &mpsc::Sender<Up>, leaving: bool) -> Result<(), Error> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let tasks = self.shared.take_unsent(REPORT_BATCH_MAX);
+            if self.shared.leaving.is_cancelled() && !leaving {
+                // The next registration tells of them.
+                return Err(Error::FactsChanged);
+            }
             let destroyed = std::mem::take(&mut self.shared.board().destroyed);
             if !destroyed.is_empty() {
                 up.send(Up::Destroyed { instances: destroyed.into_iter().collect() }).await.map_err(|_| Error::Disconnected)?;
@@ -432,7 +464,8 @@ impl Agent {
     }
 
     /// Stops all tasks and waits until they have ended, then ends the spawner. A link that is being
-    /// served says goodbye. No new tasks are taken from then on.
+    /// served ends with [`Error::FactsChanged`]; the next one tells that the node takes no new tasks, and
+    /// says goodbye.
     pub async fn stop_all(&self, because: &str) {
         self.shared.leaving.cancel();
         let tasks: Vec<TaskId> = self.shared.board().tasks.keys().cloned().collect();
@@ -452,6 +485,14 @@ impl Agent {
         self.shared.process.spawner.quit().await;
         self.shared.process.cgroups.remove_node();
         self.shared.abandon.cancel();
+    }
+
+    /// Waits after [`Agent::stop_all`] until a controller has taken the ends and the goodbye, for a few seconds
+    /// at most. Connections have to be served meanwhile.
+    pub async fn part(&self) {
+        if tokio::time::timeout(PARTING_TIMEOUT, self.shared.parted.cancelled()).await.is_err() {
+            tracing::warn!("no controller has taken the ends of the tasks; the next start of the agent tells them");
+        }
     }
 
     /// Leaves without touching the tasks: they run on, and the next agent in the same directory

@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) abandon: CancellationToken,
     /// Set when all tasks are being stopped for good: no new ones are taken.
     pub(crate) leaving: CancellationToken,
+    /// Set when a controller has taken the goodbye, or had its time for it.
+    pub(crate) parted: CancellationToken,
 }
 
 /// The time now.
@@ -102,6 +104,7 @@ impl Shared {
             epoch: AtomicU64::new(epoch),
             abandon: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            parted: CancellationToken::new(),
         }
     }
 

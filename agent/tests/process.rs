@@ -307,6 +307,26 @@ fn spawner_of(directory: &Path) -> nix::unistd::Pid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_its_tasks_says_so_before_their_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let task = cluster.run(&assignment(spec("sleep 1000"))).await;
+    cluster.running(&task).await;
+    let agent = cluster.agent.clone();
+    let stopping = tokio::spawn(async move {
+        agent.stop_all("the node is stopping").await;
+        agent.part().await;
+    });
+    let mut cluster = cluster.reconnected().await;
+    assert!(cluster.agent.facts().leaving);
+    assert_eq!(cluster.ended(&task).await.condition, Condition::Killed);
+    while !matches!(cluster.receive().await, Up::Goodbye) {}
+    assert!(!stopping.is_finished(), "the controller has not closed the link yet");
+    drop(cluster);
+    tokio::time::timeout(PATIENCE, stopping).await.expect("the agent parts in time").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_spawner_is_replaced_and_a_killed_init_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start(directory.path()).await;

@@ -540,6 +540,27 @@ fn a_lost_node_is_replaced_and_its_return_kills_the_duplicate() {
 }
 
 #[test]
+fn a_node_that_stops_its_tasks_gets_no_new_ones() {
+    let mut world = World::new(2);
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 4, 100))], false, "")).unwrap();
+    world.run();
+    let mut leaving = facts(0);
+    leaving.leaving = true;
+    let id = leaving.id.clone();
+    let ended: Vec<_> = world.agents[&id].keys().cloned().collect();
+    assert!(!ended.is_empty());
+    let reports = ended.iter().map(|task| world.tell(task, Condition::Killed, Some(FailureReason::Stopped))).collect();
+    world.agents.get_mut(&id).unwrap().clear();
+    world.step(|draft| draft.register(leaving, reports));
+    world.run();
+    assert!(!world.cluster.nodes[&id].accepts_tasks());
+    assert_eq!(world.running("/a"), 4);
+    assert!(world.cluster.instances.values().all(|instance| instance.node() != Some(&id)));
+    world.come_back(0);
+    assert!(world.cluster.nodes[&id].accepts_tasks(), "the next start of its agent opens it");
+}
+
+#[test]
 fn a_deployment_whose_removed_app_is_gone_ends_after_a_restart() {
     let mut world = World::new(1);
     world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 1, 100))], false, "")).unwrap();

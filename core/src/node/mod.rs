@@ -57,6 +57,9 @@ pub struct NodeFacts {
     /// Version of the agent.
     #[serde(default)]
     pub version: String,
+    /// Its agent is stopping its tasks and takes no new ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 impl NodeFacts {
@@ -74,6 +77,7 @@ impl NodeFacts {
             role: any_role(),
             executors: Vec::new(),
             version: String::new(),
+            leaving: false,
         }
     }
 }
@@ -168,6 +172,6 @@ impl Node {
 
     /// Whether new tasks may be placed here.
     pub fn accepts_tasks(&self) -> bool {
-        matches!(self.status, NodeStatus::Active) && self.administration.accepts_tasks()
+        matches!(self.status, NodeStatus::Active) && self.administration.accepts_tasks() && !self.facts.leaving
     }
 }

@@ -165,8 +165,8 @@ async fn establish(
 }
 
 /// Serves connections until one ends by itself; a new certificate brings a new connection, which
-/// takes over from the one before. Returns the
-/// credentials to go on with, and the URL of the connection that ended.
+/// takes over from the one before, and so do facts that have changed. Returns the
+/// credentials to go on with, and the URL of the connection that ended; never after the goodbye.
 ///
 /// # Errors
 /// The node was dismissed.
@@ -191,11 +191,17 @@ async fn serve(
                         return Err(dismissed);
                     } else if ended.is_ok() {
                         tracing::info!("the agent said goodbye");
+                        // Whoever stopped the tasks ends the process.
+                        std::future::pending().await
+                    } else if matches!(ended, Err(orrery_agent::Error::FactsChanged)) {
+                        tracing::info!(url = connection.url(), "the node registers anew: what it offers has changed");
+                        // At once and here: others are tried when this controller does not answer.
+                        again(agent, &credentials, &connection, machine, registered).await.map(|joined| (credentials.clone(), joined))
                     } else {
                         let why = tokio::time::timeout(PAUSE_MIN, state.ended()).await.map(|why| why.to_string());
                         tracing::warn!(url = connection.url(), "the link has ended: {}", why.unwrap_or_else(|_| "closed".into()));
+                        None
                     }
-                    None
                 }
                 Ok(()) = controllers.changed() => continue,
                 next = next_connection(agent, data, &credentials, &connection, machine, registered) => Some(next),
@@ -212,6 +218,18 @@ async fn serve(
             drop(connection);
         });
     }
+}
+
+/// Connects once more to the controller of `connection`.
+async fn again(
+    agent: &Arc<Agent>,
+    credentials: &Credentials,
+    connection: &Connection,
+    machine: &str,
+    registered: &watch::Sender<Option<String>>,
+) -> Option<Joined> {
+    let address = connection.url().parse().ok()?;
+    establish(agent, credentials, &address, machine, registered).await.inspect_err(|error| tracing::warn!("{error}")).ok()
 }
 
 /// When nothing is heard for a while, looks for a controller that can be reached, before this node

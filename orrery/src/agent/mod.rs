@@ -135,6 +135,8 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
                 if wish == Wish::StopTasks {
                     tracing::info!("stopping the tasks");
                     agent.stop_all("the node is stopping").await;
+                    // The ends must be known before the node is silent: its tasks would count as lost.
+                    agent.part().await;
                 } else {
                     tracing::info!("leaving; the tasks run on");
                     agent.shutdown().await;

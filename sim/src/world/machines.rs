@@ -221,5 +221,6 @@ pub(crate) fn facts(number: usize) -> NodeFacts {
         role: "*".into(),
         executors: vec!["process".into()],
         version: String::new(),
+        leaving: false,
     }
 }
