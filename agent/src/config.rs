@@ -1,5 +1,6 @@
 //! What an agent is told when it starts.
 
+use crate::hidden::Hidden;
 use orrery_core::node::NodeFacts;
 use std::path::PathBuf;
 
@@ -21,6 +22,9 @@ pub struct AgentConfig {
     /// Further files and directories that tasks must not see, such as those of a controller on the
     /// same machine. The data directory and the engine's socket are hidden anyway.
     pub hidden: Vec<PathBuf>,
+    /// Directory whose files name one further such path each. It is read whenever a task starts, since other
+    /// daemons of the machine come and go.
+    pub hidden_list: Option<PathBuf>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -72,8 +76,9 @@ impl AgentConfig {
     }
 
     /// All that tasks must not see.
-    pub(crate) fn all_hidden(&self) -> Vec<PathBuf> {
-        self.hidden.iter().chain([&self.data_dir]).chain(&self.docker).cloned().collect()
+    pub(crate) fn all_hidden(&self) -> Hidden {
+        let always = self.hidden.iter().chain([&self.data_dir]).chain(&self.docker).cloned();
+        Hidden { always: always.collect(), list: self.hidden_list.clone() }
     }
 
     pub(crate) fn records_dir(&self) -> PathBuf {

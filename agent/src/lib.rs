@@ -12,6 +12,7 @@ mod docker;
 mod error;
 mod fetch;
 mod health;
+mod hidden;
 mod http;
 mod lifecycle;
 mod process;

@@ -199,7 +199,7 @@ async fn prepare(shared: &Arc<Shared>, record: &Record, spec: &ContainerSpec) ->
         let instance = &first.assignment.instance;
         volume::adopt(&container.volumes, &volumes_dir, &first.assignment.run_spec, instance)
             .map_err(|error| explain("take over its volumes", &error))?;
-        let volumes = volume::resolve(&container.volumes, &volumes_dir, instance, &first.run.sandbox, &hidden)?;
+        let volumes = volume::resolve(&container.volumes, &volumes_dir, instance, &first.run.sandbox, &hidden.paths())?;
         volume::create(&volumes, &first.run.sandbox, identity.as_ref())?;
         // With artifacts only after they have been unpacked: other tasks of the same user could
         // exchange files for links while they are.

@@ -1,5 +1,6 @@
 //! What a running cluster leaves in its data directory for `down` and `status`.
 
+use crate::data_list;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -41,12 +42,15 @@ impl InstanceFile {
     pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
         let partial = data.join("running.json.partial");
         std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(partial, Self::path(data))
+        std::fs::rename(partial, Self::path(data))?;
+        data_list::note(data);
+        Ok(())
     }
 
     pub(crate) fn remove(data: &Path) {
         // Nothing is lost when it stays: readers check the process.
         let _ = std::fs::remove_file(Self::path(data));
+        data_list::forget(data);
     }
 
     /// The daemon of `data`, if it is alive.

@@ -7,6 +7,7 @@ mod attach;
 mod backup;
 mod controller;
 mod daemon;
+mod data_list;
 mod down;
 mod front;
 mod instance_file;

@@ -89,7 +89,7 @@ fn place() -> Place {
         cache: Arc::new(Cache::open(cache_dir, 1 << 20).unwrap()),
         permits: Semaphore::new(2),
         bounds: Arc::default(),
-        hidden: Arc::default(),
+        hidden: Hidden::default(),
     };
     Place { directory, sandbox, fetcher }
 }

@@ -5,6 +5,7 @@ mod download;
 mod extract;
 mod readable;
 
+use crate::hidden::Hidden;
 use crate::spawner::Identity;
 use cache::Cache;
 use extract::{Bounds, kind};
@@ -26,7 +27,7 @@ pub(crate) struct Fetcher {
     cache: Arc<Cache>,
     permits: Semaphore,
     bounds: Arc<Bounds>,
-    hidden: Arc<[PathBuf]>,
+    hidden: Hidden,
 }
 
 /// Where an artifact comes from.
@@ -89,7 +90,7 @@ impl Fetcher {
             cache: Arc::new(cache),
             permits: Semaphore::new(config.limits.fetches),
             bounds: Arc::new(Bounds::default()),
-            hidden: config.all_hidden().into(),
+            hidden: config.all_hidden(),
         })
     }
 
@@ -119,8 +120,8 @@ impl Fetcher {
         match &source {
             Source::File(path) => {
                 let (path, target, identity) = (path.clone(), target.clone(), identity.cloned());
-                let hidden = Arc::clone(&self.hidden);
-                blocking(move || copy(&readable(&path, identity.as_ref(), &hidden)?, &target)).await?;
+                let hidden = self.hidden.clone();
+                blocking(move || copy(&readable(&path, identity.as_ref(), &hidden.paths())?, &target)).await?;
             }
             Source::Web(url) if artifact.cache => {
                 let lock = self.cache.lock(&artifact.uri);

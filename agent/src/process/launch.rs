@@ -5,6 +5,7 @@ use super::environment::environment;
 use super::watch::Process;
 use crate::cgroup::Cgroups;
 use crate::checkpoint::Run;
+use crate::hidden::Hidden;
 use crate::spawner::{END_NOW, ExitRecord, Helper, HelperResult, Identity, Launch, MountSetup, PidRecord, operation};
 use crate::volume::Resolved;
 use nix::sys::signal::Signal;
@@ -12,7 +13,7 @@ use orrery_core::Timestamp;
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{CommandSpec, ContainerSpec};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub(crate) struct Executor {
     pub(crate) cgroups: Cgroups,
     pub(crate) address: IpAddr,
     /// What no task may see of this node, beside what no task of any node may see.
-    pub(crate) hidden: Vec<PathBuf>,
+    pub(crate) hidden: Hidden,
 }
 
 /// A running process task.
@@ -88,7 +89,7 @@ impl Executor {
             identity,
             cgroups: self.cgroups.setups(&run.container, spec),
             mounts: mounts.collect(),
-            hidden: self.hidden.clone(),
+            hidden: self.hidden.paths(),
             kill_grace_ms,
             tty: spec.tty,
         };

@@ -22,18 +22,20 @@ const ATTRIBUTE_NO_DEVICES: u64 = 4;
 
 /// Sockets by which root gets the whole node, what engines keep of other containers, and secrets of
 /// the node's own users.
-const HIDDEN: [&str; 16] = [
+const HIDDEN: [&str; 18] = [
     "/run/docker.sock",
     "/run/docker",
     "/run/containerd",
     "/run/crio",
     "/run/podman",
     "/run/dbus",
+    "/run/orrery",
     "/run/systemd/private",
     "/run/udev/control",
     "/var/lib/docker",
     "/var/lib/containerd",
     "/var/spool/cron",
+    "/root/.dcos",
     "/root/.ssh",
     "/etc/shadow",
     "/etc/shadow-",

@@ -35,6 +35,7 @@ pub fn config(directory: &Path) -> AgentConfig {
         docker: None,
         spawner_program: PathBuf::from(env!("CARGO_BIN_EXE_orrery-spawner")),
         hidden: Vec::new(),
+        hidden_list: None,
         limits: Limits::default(),
     }
 }

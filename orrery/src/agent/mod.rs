@@ -8,6 +8,7 @@ mod only_here;
 mod rotate;
 
 use crate::arguments::AgentOptions;
+use crate::data_list::DATA_LIST;
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use crate::signals::{Signals, Wish};
 use crate::store_command::STORE_FILE;
@@ -86,6 +87,7 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         spawner_program: std::env::current_exe()?,
         // The data directory, with the credentials, is hidden anyway.
         hidden: stores_above(&data),
+        hidden_list: Some(DATA_LIST.into()),
         limits: Limits::default(),
     };
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use super::nodes;
 use crate::arguments::UpOptions;
+use crate::data_list::DATA_LIST;
 use crate::store_command::AGENTS_DIRECTORY;
 use anyhow::Context as _;
 use orrery_agent::{Agent, AgentConfig, Limits, Link, detect_resources};
@@ -50,6 +51,7 @@ pub(crate) async fn start(
             spawner_program: std::env::current_exe()?,
             // The store holds what every app has been told, secrets among it.
             hidden: vec![data.to_owned()],
+            hidden_list: Some(DATA_LIST.into()),
             limits: Limits::default(),
         };
         let agent = Arc::new(Agent::start(config).await.with_context(|| format!("agent {id} cannot start"))?);
