@@ -1,10 +1,13 @@
 //! Whether a user may read a file of the node. The agent fetches as itself, usually root; a task's
 //! user must not get through it what the system denies them.
 
-use crate::spawner::Identity;
+use crate::spawner::{HIDDEN, Identity};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+/// What every task has of its own; the node's tells of all processes and opens all disks.
+const REPLACED: [&str; 2] = ["/dev", "/proc"];
 
 /// The file that `path` leads to, if `identity` may read it (`None`: the agent's own user) and it is
 /// not among what no task may see.
@@ -15,6 +18,9 @@ pub(super) fn readable(path: &Path, identity: Option<&Identity>, hidden: &[PathB
     let file = path.canonicalize().map_err(|error| error.to_string())?;
     if lies_in(&file, hidden) {
         return Err("it belongs to the agent or another task, and tasks may not see it".into());
+    }
+    if lies_in(&file, &HIDDEN) || lies_in(&file, &REPLACED) {
+        return Err("it is a secret or a control of the node, and tasks may not see it".into());
     }
     let Some(identity) = identity else { return Ok(file) };
     for (step, wanted) in file.ancestors().zip(std::iter::once(READ).chain(std::iter::repeat(SEARCH))) {
@@ -27,8 +33,8 @@ pub(super) fn readable(path: &Path, identity: Option<&Identity>, hidden: &[PathB
 }
 
 /// Whether `real`, a path without links, is one of `hidden` or lies below one.
-pub(crate) fn lies_in(real: &Path, hidden: &[PathBuf]) -> bool {
-    hidden.iter().filter_map(|path| path.canonicalize().ok()).any(|outer| real.starts_with(outer))
+pub(crate) fn lies_in(real: &Path, hidden: &[impl AsRef<Path>]) -> bool {
+    hidden.iter().filter_map(|path| path.as_ref().canonicalize().ok()).any(|outer| real.starts_with(outer))
 }
 
 const READ: u32 = 0o4;
@@ -50,6 +56,20 @@ fn permits(metadata: &Metadata, identity: &Identity, wanted: u32) -> bool {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_no_task_sees_is_fetched_for_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/proc/self/environ", &link).unwrap();
+        for path in [Path::new("/etc/shadow"), Path::new("/proc/self/environ"), Path::new("/dev/null"), &link] {
+            // Not every machine has digests.
+            if path.exists() {
+                assert!(readable(path, None, &[]).unwrap_err().contains("may not see"), "{}", path.display());
+            }
+        }
+        assert!(readable(Path::new("/etc/passwd"), None, &[]).is_ok());
+    }
 
     #[test]
     fn what_the_system_denies_a_user_is_not_fetched_for_them() {

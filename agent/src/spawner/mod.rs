@@ -24,6 +24,7 @@ pub(crate) use launch::{
     SpawnerFacts, operation, process_start_time,
 };
 pub(crate) use logfile::{LOG_KEEP_FILES, LOG_MAX_BYTES};
+pub(crate) use view::HIDDEN;
 
 use template::Template;
 

@@ -22,7 +22,7 @@ const ATTRIBUTE_NO_DEVICES: u64 = 4;
 
 /// Sockets by which root gets the whole node, what engines keep of other containers, and secrets of
 /// the node's own users.
-const HIDDEN: [&str; 18] = [
+pub(crate) const HIDDEN: [&str; 18] = [
     "/run/docker.sock",
     "/run/docker",
     "/run/containerd",
