@@ -4,7 +4,8 @@ mod common;
 
 use common::{Cluster, assignment, config, is_root, log, spec};
 use nix::mount::{MsFlags, mount, umount};
-use orrery_core::app::{Volume, VolumeMode};
+use orrery_core::Scalar;
+use orrery_core::app::{PersistentVolume, Volume, VolumeMode};
 use orrery_core::instance::Condition;
 use std::os::unix::net::UnixListener;
 
@@ -41,6 +42,31 @@ async fn what_is_mounted_between_two_tasks_is_protected_too() {
     umount(disk.0.path()).unwrap();
     let gone = cluster.run(&assignment(spec(&command))).await;
     assert_eq!(log(&cluster.ended(&gone).await, "stdout"), "");
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_a_tasks_own_can_be_written_below_the_home_of_root() {
+    if !is_root() {
+        eprintln!("SKIPPED only_what_is_a_tasks_own_can_be_written_below_the_home_of_root: namespaces need root");
+        return;
+    }
+    let directory = tempfile::tempdir_in("/root").unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let probe = format!("orrery-test-{}", std::process::id());
+    let command = format!(
+        "echo x > mine && echo x > data/mine && \
+         for at in /root /run/systemd /run/udev; do if echo x > $at/{probe}; then echo $at; fi; done 2>/dev/null"
+    );
+    let mut writes = spec(&command);
+    let size = Scalar::ONE;
+    let persistent = PersistentVolume { kind: None, size, max_size: None, profile_name: None, constraints: Vec::new() };
+    writes.volumes = vec![Volume { container_path: "data".into(), persistent: Some(persistent), ..Volume::default() }];
+    let task = cluster.run(&assignment(writes)).await;
+    let report = cluster.ended(&task).await;
+    assert_eq!(report.condition, Condition::Finished, "{report:#?} {}", log(&report, "stderr"));
+    assert_eq!(log(&report, "stdout"), "");
+    assert_eq!(log(&report, "mine"), "x\n");
     cluster.finish().await;
 }
 

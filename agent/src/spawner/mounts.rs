@@ -70,6 +70,9 @@ fn bind(sandbox: &Path, volume: &MountSetup, held: Option<&Held>) -> Result<(), 
     if volume.read_only {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(NONE, &target, NONE, flags, NONE).map_err(|error| fail("make it read-only", &error.desc()))?;
+    } else if volume.own {
+        // The agent's directory may lie where tasks must not write.
+        view::open_up(&target).map_err(|error| fail("make it writable", &error.desc()))?;
     }
     Ok(())
 }

@@ -43,8 +43,10 @@ pub(crate) const HIDDEN: [&str; 18] = [
     "/etc/gshadow-",
 ];
 
-/// Programs and settings of the node. Links among them lead to others of them.
-const READ_ONLY: [&str; 10] = ["/bin", "/boot", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/sbin", "/sys", "/usr"];
+/// Programs and settings of the node, and what root's shells and the node's services read and carry out. Links
+/// among them lead to others of them.
+const READ_ONLY: [&str; 13] =
+    ["/bin", "/boot", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/root", "/run/systemd", "/run/udev", "/sbin", "/sys", "/usr"];
 
 /// What Docker hides and protects below `/proc`.
 const PROC_HIDDEN: [&str; 9] = [
@@ -74,8 +76,11 @@ struct Attributes {
 }
 
 fn set_attributes(path: &Path, set: u64) -> Result<(), Errno> {
+    change_attributes(path, Attributes { set, clear: 0, propagation: 0, user_namespace: 0 })
+}
+
+fn change_attributes(path: &Path, attributes: Attributes) -> Result<(), Errno> {
     let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
-    let attributes = Attributes { set, clear: 0, propagation: 0, user_namespace: 0 };
     let size = size_of::<Attributes>();
     // SAFETY: the path is a C string and the attributes have the size that is told; both are alive.
     let result = unsafe {
@@ -130,6 +135,16 @@ fn protect(path: &Path, mounts: &[Mounted]) -> Result<(), Errno> {
         mount(NONE, point, NONE, flags, NONE)?;
     }
     Ok(())
+}
+
+/// Makes a mount writable that is a task's own, and all below it: made of a place within [`READ_ONLY`], it is
+/// read-only as that is.
+pub(super) fn open_up(path: &Path) -> Result<(), Errno> {
+    match change_attributes(path, Attributes { set: 0, clear: ATTRIBUTE_READ_ONLY, propagation: 0, user_namespace: 0 }) {
+        Err(Errno::ENOSYS) => {}
+        done => return done,
+    }
+    mount(NONE, path, NONE, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV, NONE)
 }
 
 /// Puts an empty directory, or the null device, where `path` is. What is not there needs no hiding.
@@ -244,6 +259,7 @@ pub(super) fn complete(sandbox: &Path, hidden: &[PathBuf]) -> Result<(), String>
     if !sandbox.exists() {
         fs::create_dir_all(sandbox).map_err(|error| format!("cannot keep the sandbox in sight: {error}"))?;
         mount(Some(&own.path()), sandbox, NONE, MsFlags::MS_BIND, NONE).map_err(cannot("keep the sandbox in sight"))?;
+        open_up(sandbox).map_err(cannot("make the sandbox writable"))?;
     }
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     for path in hidden.iter().filter(|path| path.is_dir()) {
