@@ -29,6 +29,17 @@ pub(crate) fn status_error(reply: &Reply) -> Error {
     if faults.is_empty() { error } else { error.faults(faults) }
 }
 
+/// The same for files of a task: the node refuses some that no login opens.
+pub(crate) fn file_error(reply: &Reply) -> Error {
+    // The cluster says with a message that a login may not do this; nodes have no messages.
+    if reply.status != StatusCode::FORBIDDEN || server_message(&reply.body).is_some() {
+        return status_error(reply);
+    }
+    Error::general("the node does not show this file")
+        .cause("a link that leads out of the sandbox is not followed")
+        .fix("name the file itself; `dcos task ls --long TASK` shows what is a link")
+}
+
 fn plain_status_error(reply: &Reply) -> Error {
     let message = server_message(&reply.body);
     let status = reply.status;
@@ -189,6 +200,15 @@ mod tests {
             assert_eq!(error.kind, kind, "{status}");
             assert!(error.summary.contains(text), "{status}: {}", error.summary);
         }
+    }
+
+    #[test]
+    fn a_file_that_the_node_refuses_is_no_matter_of_logins() {
+        let refused = file_error(&reply(403, "text/plain", "permission denied\n"));
+        assert!(refused.cause.unwrap().contains("out of the sandbox"));
+        assert!(!refused.fix.iter().any(|fix| fix.contains("login")), "{:?}", refused.fix);
+        assert_eq!(file_error(&reply(403, "application/json", r#"{"message":"no"}"#)).kind, Kind::Auth);
+        assert_eq!(file_error(&reply(404, "text/plain", "")).kind, Kind::NotFound);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::task_log;
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
-use crate::failure::status_error;
+use crate::failure::file_error;
 use crate::marathon::text;
 use crate::mesos::{self, Task, Which, fault_domain};
 use crate::output::{Align, EMPTY, Table, cell, print_line, print_note};
@@ -214,8 +214,11 @@ fn join(directory: &str, path: &str) -> String {
 
 async fn browse(client: &Client, task: &Task, path: &str) -> Result<Vec<Value>, Error> {
     let url = format!("/agent/{}/files/browse?path={}", encode(task.node_id()), encode(path));
-    let answer = client.get(&url).await?;
-    Ok(answer.as_array().cloned().unwrap_or_default())
+    let reply = client.send(Method::GET, &url, &[("accept", "application/json")], None).await?;
+    if !reply.status.is_success() {
+        return Err(file_error(&reply));
+    }
+    Ok(reply.json()?.as_array().cloned().unwrap_or_default())
 }
 
 fn base_name(path: &str) -> &str {
@@ -302,22 +305,64 @@ async fn download(context: &Context, which: WhichArgs, task: &str, path: Option<
         // Not a directory, so a file, or nothing at all, as the download will tell.
         waiting.push(json!({"path": start, "mode": "-"}));
     }
-    let mut count = 0;
+    let (mut count, mut left_out) = (0, 0);
     while let Some(file) = waiting.pop() {
         let path = text(&file, "path").to_owned();
-        if text(&file, "mode").starts_with('d') {
-            waiting.extend(browse(&client, &task, &path).await?);
-            continue;
+        let reason = if text(&file, "mode").starts_with('d') {
+            match browse(&client, &task, &path).await {
+                Ok(files) => {
+                    waiting.extend(files);
+                    None
+                }
+                Err(error) => Some(refused(error)?),
+            }
+        } else {
+            count += 1;
+            if count > MAX_DOWNLOAD_FILES {
+                return Err(Error::general(format!("the task has more than {MAX_DOWNLOAD_FILES} files")));
+            }
+            match local_path(&root, &path) {
+                Ok(relative) => {
+                    let place = target.join(relative);
+                    let reason = fetch(&client, &task, &path, &place).await?;
+                    if reason.is_none() {
+                        print_note(&place.display().to_string());
+                    }
+                    reason
+                }
+                Err(error) => Some(error),
+            }
+        };
+        match reason {
+            // What was asked for by its name.
+            Some(error) if path == start => return Err(error),
+            Some(error) => {
+                left_out += 1;
+                let name = path.strip_prefix(&root).unwrap_or(&path).trim_start_matches('/');
+                print_note(&format!("left out {name}: {}", reason_of(&error)));
+            }
+            None => {}
         }
-        count += 1;
-        if count > MAX_DOWNLOAD_FILES {
-            return Err(Error::general(format!("the task has more than {MAX_DOWNLOAD_FILES} files")));
-        }
-        let place = target.join(local_path(&root, &path)?);
-        fetch(&client, &task, &path, &place).await?;
-        print_note(&place.display().to_string());
     }
-    Ok(0)
+    match left_out {
+        0 => Ok(0),
+        1 => Err(Error::new(Kind::Partial, "1 file was left out; the reason is above")),
+        _ => Err(Error::new(Kind::Partial, format!("{left_out} files were left out; the reasons are above"))),
+    }
+}
+
+/// An answer about one file, which says nothing of the others.
+///
+/// # Errors
+/// The failure ends the download: it is about the cluster or the login.
+fn refused(error: Error) -> Result<Error, Error> {
+    if matches!(error.kind, Kind::Auth | Kind::Unreachable) { Err(error) } else { Ok(error) }
+}
+
+/// Why a file was left out, on one line.
+fn reason_of(error: &Error) -> String {
+    let why = error.cause.as_deref().filter(|_| error.kind == Kind::General);
+    why.map_or_else(|| error.summary.clone(), |why| format!("{} ({why})", error.summary))
 }
 
 /// Where a file of the sandbox goes, below the target: a node cannot name a place outside.
@@ -331,11 +376,15 @@ fn local_path(root: &str, path: &str) -> Result<PathBuf, Error> {
     Err(Error::general(format!("the node gave the unusable file name {path}")))
 }
 
-async fn fetch(client: &Client, task: &Task, path: &str, place: &Path) -> Result<(), Error> {
+/// Copies one file; the error inside says why the node does not give it.
+async fn fetch(client: &Client, task: &Task, path: &str, place: &Path) -> Result<Option<Error>, Error> {
     let url = format!("/agent/{}/files/download?path={}", encode(task.node_id()), encode(path));
     let mut response = client.open(Method::GET, &url, &[], None).await?;
-    if !response.status().is_success() {
-        return Err(status_error(&crate::client::read_whole(response).await?));
+    match response.status() {
+        status if status.is_success() => {}
+        StatusCode::BAD_REQUEST => return Ok(Some(Error::general("it is a directory, or a link to one"))),
+        StatusCode::NOT_FOUND => return Ok(Some(Error::not_found("it is gone, or a link that leads nowhere"))),
+        _ => return refused(file_error(&crate::client::read_whole(response).await?)).map(Some),
     }
     let failed = |error: std::io::Error| Error::general(format!("cannot write {}: {error}", place.display()));
     if let Some(parent) = place.parent() {
@@ -345,7 +394,7 @@ async fn fetch(client: &Client, task: &Task, path: &str, place: &Path) -> Result
     while let Some(chunk) = response.chunk().await.map_err(|error| crate::failure::transport_error(&url, &error))? {
         std::io::Write::write_all(&mut file, &chunk).map_err(failed)?;
     }
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -368,6 +417,17 @@ mod tests {
                 "web   10.0.0.1  root    R    web.1   S1          r      z",
             ]
         );
+    }
+
+    #[test]
+    fn only_what_is_about_one_file_is_left_out() {
+        for (kind, goes_on) in
+            [(Kind::General, true), (Kind::NotFound, true), (Kind::Usage, true), (Kind::Auth, false), (Kind::Unreachable, false)]
+        {
+            assert_eq!(refused(Error::new(kind, "x")).is_ok(), goes_on, "{kind:?}");
+        }
+        assert_eq!(reason_of(&Error::general("refused").cause("a link")), "refused (a link)");
+        assert_eq!(reason_of(&Error::not_found("gone")), "gone");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::client::{Client, encode, read_whole};
 use crate::context::Context;
 use crate::error::{Error, Outcome};
 use crate::event::{Decoder, Event};
-use crate::failure::{status_error, transport_error};
+use crate::failure::{file_error, transport_error};
 use crate::mesos;
 use crate::output::{print_bytes, print_line, print_note};
 
@@ -57,7 +57,7 @@ async fn print_range(client: &Client, path: &str) -> Result<(), Error> {
     let reply = client.send(Method::GET, path, &[("accept", "text/plain")], None).await?;
     match reply.status {
         StatusCode::NO_CONTENT => print_note("No logs for this task"),
-        status if !status.is_success() => return Err(status_error(&reply)),
+        status if !status.is_success() => return Err(file_error(&reply)),
         _ if reply.body.is_empty() => print_note("No logs for this task"),
         _ => {
             print_bytes(&reply.body)?;
@@ -72,7 +72,7 @@ async fn print_range(client: &Client, path: &str) -> Result<(), Error> {
 async fn follow(client: &Client, path: &str) -> Result<(), Error> {
     let response = client.open(Method::GET, path, &[("accept", "text/event-stream")], None).await?;
     if !response.status().is_success() {
-        return Err(status_error(&read_whole(response).await?));
+        return Err(file_error(&read_whole(response).await?));
     }
     let mut decoder = Decoder::default();
     let mut stream = response.bytes_stream();
