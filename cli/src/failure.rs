@@ -115,9 +115,15 @@ pub(crate) fn transport_error(url: &str, error: &reqwest::Error) -> Error {
     let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let unreachable = |summary: String| Error::new(Kind::Unreachable, summary).cause(why.clone());
     if io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused) {
-        return unreachable(format!("nothing listens at {url}"))
-            .fix("start the cluster, for example: orrery up")
-            .fix("check the URL: dcos config show core.dcos_url");
+        let nothing = unreachable(format!("nothing listens at {url}"));
+        let nothing = if is_elsewhere(url) {
+            nothing
+                .fix(format!("check that a controller runs there: orrery status, on {host}"))
+                .fix("attach to another controller of the cluster: dcos cluster setup https://HOST:PORT")
+        } else {
+            nothing.fix("start the cluster, for example: orrery up")
+        };
+        return nothing.fix("check the URL: dcos config show core.dcos_url");
     }
     if lower.contains("dns error") || lower.contains("failed to lookup address") {
         return unreachable(format!("the name {host} cannot be resolved")).fix("check the URL: dcos config show core.dcos_url");
@@ -140,6 +146,18 @@ pub(crate) fn transport_error(url: &str, error: &reqwest::Error) -> Error {
         return Error::general(format!("{url} redirects without end")).cause(why);
     }
     unreachable(format!("{url} is unreachable")).fix("check the network and the URL: dcos config show core.dcos_url")
+}
+
+/// Whether a URL is that of a controller which others started: not on this machine, or for more than this machine.
+fn is_elsewhere(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    let is_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    !is_loopback || url.scheme() == "https"
 }
 
 fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
@@ -209,6 +227,20 @@ mod tests {
         assert!(!refused.fix.iter().any(|fix| fix.contains("login")), "{:?}", refused.fix);
         assert_eq!(file_error(&reply(403, "application/json", r#"{"message":"no"}"#)).kind, Kind::Auth);
         assert_eq!(file_error(&reply(404, "text/plain", "")).kind, Kind::NotFound);
+    }
+
+    #[test]
+    fn only_a_cluster_of_this_machine_can_be_started_here() {
+        for (url, elsewhere) in [
+            ("http://127.0.0.1:8080/v2", false),
+            ("http://localhost:8080", false),
+            ("http://[::1]:8080", false),
+            ("http://10.0.0.11:8080", true),
+            ("https://127.0.0.1:8443", true),
+            ("https://master.example:8443/", true),
+        ] {
+            assert_eq!(is_elsewhere(url), elsewhere, "{url}");
+        }
     }
 
     #[test]
