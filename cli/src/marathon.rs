@@ -72,14 +72,16 @@ pub(crate) fn count(value: &Value, key: &str) -> u64 {
 /// What a refusal reason of the launch queue means to a person.
 pub(crate) fn refusal_meaning(reason: &str) -> &'static str {
     match reason {
+        "QuotaReached" => "the quota of its role, or what is guaranteed to other roles, leaves no room",
         "UnfulfilledRole" => "resources are reserved for another role",
         "UnfulfilledConstraint" => "a placement constraint excludes the node",
         "NoCorrespondingReservationFound" => "the node has no reservation for this app",
-        "AgentMaintenance" => "the node is in maintenance or draining",
+        "AgentMaintenance" => "the node is lost, closed or draining",
         "InsufficientCpus" => "not enough free CPUs",
         "InsufficientMemory" => "not enough free memory",
         "InsufficientDisk" => "not enough free disk",
         "InsufficientGpus" => "not enough free GPUs",
+        "InsufficientResources" => "not enough free of a resource with a name of its own",
         "InsufficientPorts" => "a wanted port is taken or not offered",
         "MissingExecutor" => "the node has no Docker Engine, which images need",
         "TooManyTasks" => "the node runs as many tasks as one node may",

@@ -6,8 +6,13 @@ use serde_json::{Value, json};
 use crate::client::{Client, encode};
 use crate::context::Context;
 use crate::error::{Error, Kind, Outcome};
-use crate::marathon::{V2, app_path, count, failure_reason, list, normalize_id, queued_id, refusal_meaning, refusals, text};
+use crate::marathon::{
+    V2, app_path, count, failure_reason, list, normalize_id, path_of, queued_id, refusal_meaning, refusals, text,
+};
 use crate::output::print_line;
+
+/// Most apps of a group that are named.
+const APPS_NAMED_MAX: usize = 20;
 
 /// Arguments of `dcos explain`.
 #[derive(Debug, Args)]
@@ -21,12 +26,9 @@ pub(crate) struct ExplainArgs {
 
 /// Runs `dcos explain`.
 pub(crate) async fn run(context: &Context, args: ExplainArgs) -> Outcome {
+    let id = app_id(&args.app)?;
     let client = context.client()?;
-    let id = normalize_id(&args.app);
-    let answer = client.get(&app_path(&id)).await.map_err(|error| match error.kind {
-        Kind::NotFound => error.fix("dcos marathon app list"),
-        _ => error,
-    })?;
+    let Some(answer) = client.find(&app_path(&id)).await? else { return Err(no_app(&client, &args.app, &id).await) };
     let app = answer.get("app").unwrap_or(&answer);
     let queue = client.get(&format!("{V2}/queue")).await?;
     let entry = list(&queue, "queue").iter().find(|entry| queued_id(entry) == id);
@@ -39,6 +41,54 @@ pub(crate) async fn run(context: &Context, args: ExplainArgs) -> Outcome {
         print_line(&line)?;
     }
     Ok(0)
+}
+
+/// The id that `typed` means, when it can be that of one app.
+fn app_id(typed: &str) -> Result<String, Error> {
+    let id = normalize_id(typed);
+    // Both would be answered with lists of apps.
+    if id == "/" || id.split('/').any(|segment| segment == "*") {
+        return Err(
+            Error::usage(format!("'{typed}' names no app: give the id of one app, such as /web")).fix("dcos marathon app list")
+        );
+    }
+    Ok(id)
+}
+
+/// Why there is no app `id`: it is a group, or was never one.
+async fn no_app(client: &Client, typed: &str, id: &str) -> Error {
+    // Whatever the answer is, there is no such app.
+    let group = client.find(&path_of("groups", id)).await.ok().flatten();
+    group.and_then(|group| not_an_app(id, &group)).unwrap_or_else(|| unknown_app(typed))
+}
+
+fn unknown_app(typed: &str) -> Error {
+    let error = Error::not_found(format!("App '{typed}' does not exist"));
+    let lower = typed.to_lowercase();
+    if lower == typed {
+        return error.fix("dcos marathon app list");
+    }
+    error.cause("ids of apps are lower case").fix(format!("dcos explain {lower}")).fix("dcos marathon app list")
+}
+
+/// That `id` is a group, with its apps; nothing when the group is empty.
+fn not_an_app(id: &str, group: &Value) -> Option<Error> {
+    let mut apps: Vec<&str> = Vec::new();
+    let mut groups = vec![group];
+    while let Some(group) = groups.pop() {
+        apps.extend(list(group, "apps").iter().map(|app| text(app, "id")));
+        groups.extend(list(group, "groups"));
+    }
+    apps.sort_unstable();
+    let first = apps.first()?;
+    let mut names = apps.iter().take(APPS_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = apps.len().saturating_sub(APPS_NAMED_MAX);
+    if more > 0 {
+        names += &format!(" and {more} more");
+    }
+    let error =
+        Error::usage(format!("'{id}' is a group and no app: explain one of its apps")).cause(format!("its apps: {names}"));
+    Some(error.fix(format!("dcos explain {first}")))
 }
 
 /// The cluster's own explanation, when it gives one.
@@ -227,6 +277,30 @@ mod tests {
             json!({"portDefinitions": [{"port": 0}], "container": {"portMappings": [{"hostPort": 80}, {"containerPort": 1}]}});
         assert_eq!(wanted(&app, "InsufficientPorts").unwrap(), "ports 80");
         assert_eq!(wanted(&json!({"portDefinitions": [{"port": 0}]}), "InsufficientPorts"), None);
+    }
+
+    #[test]
+    fn what_is_no_app_is_told_as_typed() {
+        for typed in ["/", "", "*", "/dev/*", "//"] {
+            let error = app_id(typed).unwrap_err();
+            assert!(error.kind == Kind::Usage && error.summary.contains(&format!("'{typed}' names no app")), "{}", error.summary);
+        }
+        assert_eq!(app_id("web").unwrap(), "/web");
+        let error = unknown_app("/UP");
+        assert_eq!(error.summary, "App '/UP' does not exist");
+        assert!(error.cause.unwrap().contains("lower case") && error.fix[0] == "dcos explain /up");
+        assert_eq!(unknown_app("/up").cause, None);
+    }
+
+    #[test]
+    fn a_group_is_told_with_its_apps() {
+        let apps = |ids: std::ops::Range<u32>| ids.map(|number| json!({"id": format!("/shop/a{number:02}")})).collect::<Vec<_>>();
+        let group = json!({"id": "/shop", "apps": apps(0..15), "groups": [{"id": "/shop/b", "apps": apps(15..23)}]});
+        let error = not_an_app("/shop", &group).unwrap();
+        let cause = error.cause.unwrap();
+        assert!(error.summary.contains("'/shop' is a group"), "{}", error.summary);
+        assert!(cause.contains("/shop/a00") && cause.contains("/shop/a19 and 3 more") && !cause.contains("a20"), "{cause}");
+        assert!(not_an_app("/empty", &json!({"id": "/empty", "apps": [], "groups": []})).is_none());
     }
 
     #[test]

@@ -211,7 +211,7 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         all.push(Refusal::new(Reason::UnfulfilledConstraint, 1_000 + place, format!("without {words}")).about(words));
     }
     if !node.accepts_tasks() {
-        all.push(Refusal::new(Reason::AgentMaintenance, 3, "that are lost or closed, once they are back"));
+        all.push(Refusal::new(Reason::AgentMaintenance, 3, "that are lost, closed or draining, once they take tasks again"));
     }
     if let Some(executor) = executor(app).filter(|name| !node.facts.executors.iter().any(|have| have == name)) {
         let refusal = Refusal::new(Reason::MissingExecutor, 4, "with the docker executor");

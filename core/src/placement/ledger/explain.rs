@@ -260,7 +260,7 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
     let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
     match (code, describe(code, app, trial).1) {
         (ROLE, _) => format!("it would fit on {nodes} if it accepted their resource roles"),
-        (MAINTENANCE, _) => format!("it would fit on {nodes} that are lost or closed, once they are back"),
+        (MAINTENANCE, _) => format!("it would fit on {nodes} that are lost, closed or draining, once they take tasks again"),
         (EXECUTOR, _) => format!("it would fit on {nodes} with the docker executor"),
         (GPUS, _) => format!("it would fit on {nodes} with more free gpus"),
         (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
