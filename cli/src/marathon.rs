@@ -82,7 +82,7 @@ pub(crate) fn refusal_meaning(reason: &str) -> &'static str {
         "InsufficientDisk" => "not enough free disk",
         "InsufficientGpus" => "not enough free GPUs",
         "InsufficientResources" => "not enough free of a resource with a name of its own",
-        "InsufficientPorts" => "a wanted port is taken or not offered",
+        "InsufficientPorts" => "a wanted port is taken or not offered, or none is free",
         "MissingExecutor" => "the node has no Docker Engine, which images need",
         "TooManyTasks" => "the node runs as many tasks as one node may",
         "DeclinedScarceResources" => "the node is kept for apps that need its GPUs",

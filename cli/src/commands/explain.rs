@@ -166,15 +166,41 @@ fn wanted(app: &Value, reason: &str) -> Option<String> {
             return (!demands.is_empty()).then(|| demands.join(", "));
         }
         "InsufficientPorts" => {
-            let mappings = app.get("container").map_or(&[][..], |container| list(container, "portMappings"));
-            let fixed = list(app, "portDefinitions").iter().map(|port| count(port, "port"));
-            let fixed = fixed.chain(mappings.iter().map(|mapping| count(mapping, "hostPort")));
-            let ports: Vec<String> = fixed.filter(|port| *port != 0).map(|port| port.to_string()).collect();
-            return (!ports.is_empty()).then(|| format!("ports {}", ports.join(", ")));
+            let ports = wanted_ports(app);
+            return (!ports.is_empty()).then(|| ports.join(" and "));
         }
         _ => return None,
     };
     app.get(field).map(|amount| format!("{amount} {unit}"))
+}
+
+/// Host ports that an app wants: those it fixes, and how many it takes as they come.
+fn wanted_ports(app: &Value) -> Vec<String> {
+    let mappings = app.get("container").map_or(&[][..], |container| list(container, "portMappings"));
+    let requests: Vec<u64> = if mappings.is_empty() {
+        // Without `requirePorts` a port is that of the service, on which nothing listens.
+        let is_fixed = app.get("requirePorts").and_then(Value::as_bool) == Some(true);
+        list(app, "portDefinitions").iter().map(|port| if is_fixed { count(port, "port") } else { 0 }).collect()
+    } else {
+        mappings
+            .iter()
+            .filter(|mapping| mapping.get("hostPort").is_some_and(Value::is_number))
+            .map(|m| count(m, "hostPort"))
+            .collect()
+    };
+    let fixed: Vec<String> = requests.iter().filter(|port| **port != 0).map(u64::to_string).collect();
+    let mut wanted = Vec::new();
+    match fixed.as_slice() {
+        [] => {}
+        [port] => wanted.push(format!("port {port}")),
+        ports => wanted.push(format!("ports {}", ports.join(", "))),
+    }
+    match requests.len() - fixed.len() {
+        0 => {}
+        1 => wanted.push("1 free host port".to_owned()),
+        free => wanted.push(format!("{free} free host ports")),
+    }
+    wanted
 }
 
 /// Disk and what persistent volumes take of it: a node must have room for both.
@@ -272,11 +298,19 @@ mod tests {
     }
 
     #[test]
-    fn only_ports_that_are_given_are_wanted() {
-        let app =
-            json!({"portDefinitions": [{"port": 0}], "container": {"portMappings": [{"hostPort": 80}, {"containerPort": 1}]}});
-        assert_eq!(wanted(&app, "InsufficientPorts").unwrap(), "ports 80");
-        assert_eq!(wanted(&json!({"portDefinitions": [{"port": 0}]}), "InsufficientPorts"), None);
+    fn only_ports_that_are_fixed_are_wanted_by_number() {
+        let mapped = |mappings: Value| json!({"portDefinitions": [{"port": 9}], "container": {"portMappings": mappings}});
+        let service = json!([{"port": 10000}, {"port": 10001}]);
+        for (app, wants) in [
+            (mapped(json!([{"hostPort": 80}, {"containerPort": 1}])), Some("port 80")),
+            (mapped(json!([{"hostPort": 80}, {"hostPort": 81}, {"hostPort": 0}])), Some("ports 80, 81 and 1 free host port")),
+            (json!({"portDefinitions": service, "requirePorts": false}), Some("2 free host ports")),
+            (json!({"portDefinitions": service, "requirePorts": true}), Some("ports 10000, 10001")),
+            (json!({"portDefinitions": [{"port": 0}], "requirePorts": true}), Some("1 free host port")),
+            (json!({"portDefinitions": []}), None),
+        ] {
+            assert_eq!(wanted(&app, "InsufficientPorts").as_deref(), wants, "{app}");
+        }
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16
                 .ok_or_else(|| Refusal::new(Reason::InsufficientPorts, 9, "with a free host port").about("no free host port"))?,
             Some(port) if offered.contains(port) && !candidate.load.ports.contains(&port) => port,
             Some(port) => {
-                let change = format!("where port {port} is taken or not offered");
+                let change = format!("once port {port} is free there, or with another port");
                 let refusal = Refusal::new(Reason::InsufficientPorts, 100_000 + usize::from(port), change);
                 return Err(refusal.about(format!("required port {port}")));
             }

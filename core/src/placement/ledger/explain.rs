@@ -266,7 +266,9 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
         (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
         (NO_PORT, _) => format!("it would fit on {nodes} with a free host port"),
         (CUSTOM.., Some(name)) => format!("it would fit on {nodes} with more free {name}"),
-        (PORTS.., _) => format!("it would fit on {nodes} where port {} is taken or not offered", code - PORTS),
+        (PORTS.., _) => {
+            format!("it would fit on {nodes} once port {} is free there, or with another port", code - PORTS)
+        }
         (_, Some(words)) => format!("it would fit on {nodes} without {words}"),
         (_, None) => format!("it would fit on {nodes}"),
     }
