@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// One file for each directory, with its path. Tasks do not see it.
 pub(crate) const DATA_LIST: &str = "/run/orrery/data";
 
-/// Notes the data directory of a running daemon. Without root there is nobody to hide it from: tasks are the
+/// Notes the data directory of a daemon. It stays noted when the daemon has stopped: its secrets are there
+/// still. Without root there is nobody to hide it from: tasks are the
 /// user's own processes then.
 pub(crate) fn note(data: &Path) {
     if !nix::unistd::geteuid().is_root() {
@@ -21,14 +22,6 @@ pub(crate) fn note(data: &Path) {
             "tasks of other agents on this machine may see {}: {DATA_LIST} cannot be written: {error}",
             data.display()
         );
-    }
-}
-
-/// Forgets what [`note`] noted.
-pub(crate) fn forget(data: &Path) {
-    if let Ok(entry) = entry(Path::new(DATA_LIST), data) {
-        // Nothing is lost when it stays: one more directory is hidden.
-        let _ = fs::remove_file(entry);
     }
 }
 
@@ -45,7 +38,7 @@ fn note_in(list: &Path, data: &Path) -> io::Result<()> {
     fs::rename(partial, entry)
 }
 
-/// Drops the entries of directories that are there no longer: daemons that were killed leave theirs.
+/// Drops the entries of directories that are there no longer.
 fn forget_gone(list: &Path) {
     for entry in fs::read_dir(list).into_iter().flatten().flatten() {
         let named = fs::read(entry.path()).map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes)));
@@ -73,12 +66,10 @@ mod tests {
         };
         note_in(&list, &gone).unwrap();
         note_in(&list, &gone).unwrap();
-        assert_eq!(read(), [gone.clone()]);
+        assert_eq!(read(), std::slice::from_ref(&gone));
         assert_eq!(list.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         fs::remove_dir(&gone).unwrap();
         note_in(&list, place.path()).unwrap();
         assert_eq!(read(), [place.path()], "what is gone goes from the list");
-        fs::remove_file(entry(&list, place.path()).unwrap()).unwrap();
-        assert_eq!(read(), [PathBuf::new(); 0]);
     }
 }

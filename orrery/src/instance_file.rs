@@ -50,7 +50,6 @@ impl InstanceFile {
     pub(crate) fn remove(data: &Path) {
         // Nothing is lost when it stays: readers check the process.
         let _ = std::fs::remove_file(Self::path(data));
-        data_list::forget(data);
     }
 
     /// The daemon of `data`, if it is alive.

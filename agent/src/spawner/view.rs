@@ -68,6 +68,7 @@ const KERNEL_FILE_SYSTEMS: [&str; 11] =
 
 /// `struct mount_attr` of mount_setattr(2).
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct Attributes {
     set: u64,
     clear: u64,

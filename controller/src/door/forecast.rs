@@ -62,7 +62,8 @@ impl Acts {
                     // What the real change would refuse.
                     let patched = cluster.app(&id).map(|app| patch_app(app, &json!({ "instances": instances })));
                     let refused = patched.and_then(Result::err).into_iter().flatten();
-                    faults.extend(refused.map(|fault| format!("{id}: {}: {}", fault.path.trim_start_matches('/'), fault.message)));
+                    faults
+                        .extend(refused.map(|fault| format!("{id}: {}: {}", fault.path.trim_start_matches('/'), fault.message)));
                     edits.push(AppEdit::Scale(id, instances));
                 }
                 (Ok(id), None) => edits.push(AppEdit::Remove(id)),

@@ -76,7 +76,7 @@ impl Draft {
     pub(super) fn spare_hold(&mut self, id: &InstanceId) {
         let Some((node, hold)) = self.hold_of(id).filter(|(_, hold)| !hold.spare) else { return };
         self.edit_claims(&node, |claims| {
-            drop(claims.holds.insert(id.clone(), Arc::new(Hold { spare: true, ..(*hold).clone() })))
+            drop(claims.holds.insert(id.clone(), Arc::new(Hold { spare: true, ..(*hold).clone() })));
         });
     }
 

@@ -229,11 +229,15 @@ impl Draft {
         let at_once = if app.has_own_rules() { 1 } else { instances.len() };
         for some in instances.chunks(at_once) {
             let moving: Vec<Arc<Instance>> = some.iter().filter_map(|id| self.cluster.instances.get(id).cloned()).collect();
-            moving.iter().for_each(|instance| self.ledger().release(instance));
+            for instance in &moving {
+                self.ledger().release(instance);
+            }
             // Those that are stopping have their seats already.
             let before = self.moving_in(&app.id);
             let (seats, refused) = self.find_seats(app, before + moving.len());
-            moving.iter().for_each(|instance| self.ledger().allocate(instance));
+            for instance in &moving {
+                self.ledger().allocate(instance);
+            }
             let seats = moving.iter().zip(seats.get(before..).unwrap_or_default());
             for (instance, seat) in seats.filter(|(instance, seat)| instance.node() != Some(&seat.node)) {
                 let reason = if self.cluster.moving.contains_key(&instance.id) { KillReason::Moved } else { KillReason::Drained };

@@ -146,6 +146,8 @@ impl Level {
 /// Which nodes an app may ever run on, as far as its rules about itself do not matter: who is to be spread
 /// evenly need not wait for a value that none of them has.
 pub(crate) struct Eligible<'r> {
+    /// How many nodes there are.
+    pub(crate) known: u64,
     /// Resource roles that the app accepts; none when all nodes have the same one.
     pub(crate) roles: Option<&'r [u32]>,
     /// Role of a slot.
@@ -153,12 +155,11 @@ pub(crate) struct Eligible<'r> {
 }
 
 impl<'a> Filter<'a> {
-    /// Prepares the rules; `known` tells how many nodes there are. Patterns have been evaluated.
+    /// Prepares the rules. Patterns have been evaluated.
     pub(crate) fn new(
         app: &App,
         fields: &'a Fields,
         asks: &Asks,
-        known: u64,
         mut config: Option<&mut Config>,
         involved: &mut [Involved],
         eligible: &Eligible<'_>,
@@ -189,7 +190,7 @@ impl<'a> Filter<'a> {
                 }
             };
             let missing = constraint.operator == Operator::Unlike;
-            let everywhere = missing && fields.get(*number).nodes() == known;
+            let everywhere = missing && fields.get(*number).nodes() == eligible.known;
             checks.push(Check { about: About::Constraint(index), field: *number, missing, everywhere, rule });
         }
         let mut filter = Self { checks, fields, wishes: Wishes::default() };

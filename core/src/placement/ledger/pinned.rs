@@ -69,7 +69,7 @@ impl Ledger {
         self.lift(app);
         let found = self.ports_on(app, hold, node, salt);
         self.drop_lift();
-        let host_ports = found.map_err(|refused| self.refused_pinned(node, refused))?;
+        let host_ports = found.map_err(|refused| Box::new(self.refused_pinned(node, refused)))?;
         Ok(Seat { node: node.clone(), host_ports: host_ports.into() })
     }
 
@@ -82,17 +82,17 @@ impl Ledger {
         self.lift(app);
         let found = self.room_on(app, hold, node);
         self.drop_lift();
-        found.map(drop).map_err(|refused| self.refused_pinned(node, refused))
+        found.map(drop).map_err(|refused| Box::new(self.refused_pinned(node, refused)))
     }
 
-    fn refused_pinned(&self, node: &NodeId, (reason, change): (Reason, String)) -> Box<Refusals> {
+    fn refused_pinned(&self, node: &NodeId, (reason, change): (Reason, String)) -> Refusals {
         let mut refusals = Refusals { nodes: self.rows.known, ..Refusals::default() };
         if self.rows.known > 1 {
             refusals.by_reason.insert(Reason::NoCorrespondingReservationFound, self.rows.known - 1);
         }
         refusals.count(reason, None);
         refusals.hint = Some(format!("its data are on node {node}: it starts there {change}"));
-        Box::new(refusals)
+        refusals
     }
 
     fn ports_on(&self, app: &App, hold: &Hold, node: &NodeId, salt: u64) -> Result<Vec<u16>, (Reason, String)> {

@@ -78,10 +78,12 @@ impl Ledger {
         };
         roles.sort_unstable();
         roles.dedup();
-        let eligible =
-            Eligible { roles: (self.rows.roles_met() > 1).then_some(&roles), role: &|slot| self.rows.hot[slot as usize].role };
-        let (fields, known) = (&self.fields, self.rows.known);
-        let filter = Filter::new(app, fields, &asks, known, placed, &mut involved, &eligible, &mut self.cost);
+        let eligible = Eligible {
+            known: self.rows.known,
+            roles: (self.rows.roles_met() > 1).then_some(&roles),
+            role: &|slot| self.rows.hot[slot as usize].role,
+        };
+        let filter = Filter::new(app, &self.fields, &asks, placed, &mut involved, &eligible, &mut self.cost);
 
         let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
         if memo.is_none() && self.rows.promised.is_empty() {
