@@ -309,7 +309,7 @@ fn errors_are_json_when_json_is_asked_for() {
     let output = server.run(&["--json", "explain", "/nothing"]);
     assert_eq!(output.status.code(), Some(3));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(error["error"]["summary"], json!("no such thing"));
+    assert_eq!(error["error"]["summary"], json!("App '/nothing' does not exist"));
     assert_eq!(error["error"]["exitCode"], json!(3));
 }
 
