@@ -5,6 +5,7 @@ use crate::config::AgentConfig;
 use crate::docker::{self, Engine};
 use crate::fetch::Fetcher;
 use crate::health::Prober;
+use crate::identity::{EPOCH_FILE, node_id};
 use crate::lifecycle::drive;
 use crate::process::{Executor, Spawner};
 use crate::state::{Entry, Shared, now};
@@ -13,11 +14,9 @@ use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION,
 use orrery_core::instance::Condition;
 use orrery_core::node::NodeFacts;
 use orrery_core::task::{Action, Known, StopCause, Wanted, plan, plan_snapshot};
-use orrery_core::{InstanceId, NodeId, TaskId};
+use orrery_core::{InstanceId, TaskId};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -52,43 +51,6 @@ fn lock(config: &AgentConfig) -> Result<nix::fcntl::Flock<File>, Error> {
     let path = config.data_dir.join("lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(Error::file("open", &path))?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| Error::Locked(config.data_dir.clone()))
-}
-
-/// File below the data directory with the id of the node that its tasks belong to.
-pub const NODE_ID_FILE: &str = "node-id";
-/// File beside it with the epoch of the last leader whose orders were taken.
-const EPOCH_FILE: &str = "epoch";
-
-/// The node that a data directory is of; `None` when no agent has started there.
-pub fn node_of(data: &Path) -> Option<NodeId> {
-    NodeId::parse(fs::read_to_string(data.join(NODE_ID_FILE)).ok()?.trim()).ok()
-}
-
-/// The node keeps the id of its first start.
-fn node_id(config: &AgentConfig) -> Result<NodeId, Error> {
-    if let Some(id) = node_of(&config.data_dir) {
-        return Ok(id);
-    }
-    become_node(&config.data_dir, &config.facts.id)?;
-    Ok(config.facts.id.clone())
-}
-
-/// Makes a data directory that of `node`, all or nothing. Tasks of another node must have ended before.
-///
-/// # Errors
-/// [`Error::File`].
-pub fn become_node(data: &Path, node: &NodeId) -> Result<(), Error> {
-    let cluster_of = |node: &NodeId| node.as_str().rsplit_once("-S").map(|(cluster, _)| cluster.to_owned());
-    if node_of(data).is_some_and(|before| cluster_of(&before) != cluster_of(node)) {
-        // Another cluster counts its leaders anew; orders of its first would be taken for old ones.
-        let path = data.join(EPOCH_FILE);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("remove", &path)(error)),
-            _ => {}
-        }
-    }
-    let path = data.join(NODE_ID_FILE);
-    write_atomically(&path, node.as_str().as_bytes()).map_err(Error::file("write", &path))
 }
 
 impl Agent {
@@ -506,22 +468,4 @@ impl Agent {
 /// A random UUID for a run.
 fn uuid() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_epoch_is_of_one_cluster() {
-        let data = tempfile::tempdir().unwrap();
-        let epoch = data.path().join(EPOCH_FILE);
-        assert_eq!(node_of(data.path()), None);
-        for (node, kept) in [("c-S0", true), ("c-S3", true), ("d-S3", false), ("d-S3", true)] {
-            fs::write(&epoch, "7").unwrap();
-            let node = NodeId::parse(node).unwrap();
-            become_node(data.path(), &node).unwrap();
-            assert_eq!((node_of(data.path()), epoch.exists()), (Some(node.clone()), kept), "{node}");
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod fetch;
 mod health;
 mod hidden;
 mod http;
+mod identity;
 mod lifecycle;
 mod process;
 mod resources;
@@ -21,8 +22,9 @@ mod spawner;
 mod state;
 mod volume;
 
-pub use agent::{Agent, Link, NODE_ID_FILE, become_node, node_of};
+pub use agent::{Agent, Link};
 pub use config::{AgentConfig, Limits};
 pub use error::Error;
+pub use identity::{NODE_ID_FILE, become_node, node_of};
 pub use resources::detect_resources;
 pub use spawner::spawner_main;

@@ -25,6 +25,7 @@ mod hash;
 mod journal;
 #[cfg(test)]
 mod ledger_test;
+mod level;
 mod pinned;
 mod place_batch;
 mod ports;
