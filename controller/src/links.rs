@@ -52,7 +52,7 @@ impl AgentLink {
                     controllers.mark_unchanged();
                     if let Some(down) = down.upgrade() {
                         // One that takes no orders is cut off, and told on its next connection.
-                        let _ = down.try_send(Down::Controllers { urls: shared.controller_urls() });
+                        let _ = down.try_send(Down::Controllers { urls: shared.controller_urls(&shared.me.url) });
                     }
                     continue;
                 }

@@ -217,11 +217,11 @@ impl Shared {
         self.controllers.borrow().values().cloned().collect()
     }
 
-    /// Where agents reach controllers: this one, then the others that are there.
-    pub(crate) fn controller_urls(&self) -> Vec<String> {
+    /// Where agents reach controllers: this one, whose door says where that is, then the others that are there.
+    pub(crate) fn controller_urls(&self, own: &str) -> Vec<String> {
         let controllers = self.controllers.borrow();
         let others = controllers.values().filter(|other| other.id != self.me.id).map(|other| other.url.clone());
-        std::iter::once(self.me.url.clone()).chain(others).collect()
+        std::iter::once(own.to_owned()).chain(others).collect()
     }
 
     fn show_masters(&self) {

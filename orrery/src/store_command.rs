@@ -112,6 +112,7 @@ mod tests {
             }
         }
         let text = told();
+        // The first line says what the commands are for.
         let commands: Vec<&str> = text.lines().skip(1).collect();
         let wanted = [0, 9, 10].map(|number| {
             format!("  orrery agent --join URL --token TOKEN --data-dir {}/agents/{number}", data.path().display())

@@ -162,7 +162,7 @@ async fn join(State(door): State<LinkDoor>, request: Body) -> Result<Response, R
         refuse_edit(&error)
     })?;
     tracing::info!(%node, "a machine has joined");
-    let controllers = controller_urls(&door);
+    let controllers = door.handle.shared.controller_urls(&door.url);
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
 }
 
@@ -195,21 +195,14 @@ async fn renew(State(door): State<LinkDoor>, request: Request) -> Result<Respons
     });
     let (issued, authority, cluster) = renewed.await.map_err(|error| refuse_edit(&error))?;
     tracing::info!(%node, "a node has a new certificate");
-    let controllers = controller_urls(&door);
+    let controllers = door.handle.shared.controller_urls(&door.url);
     Ok(body::ok(&json!(JoinAnswer { cluster, node, certificate: issued.certificate, authority, controllers })))
-}
-
-/// Where agents reach controllers: this one, then the others that are there.
-fn controller_urls(door: &LinkDoor) -> Vec<String> {
-    let me = &door.handle.me().id;
-    let others = door.handle.controllers().into_iter().filter(|other| other.id != *me).map(|other| other.url);
-    std::iter::once(door.url.clone()).chain(others).collect()
 }
 
 /// Starts the answer of a stream.
 fn streaming(door: &LinkDoor, body: LinkBody) -> Response {
     let mut response = Body::new(body).into_response();
-    if let Ok(urls) = HeaderValue::from_str(&controller_urls(door).join(",")) {
+    if let Ok(urls) = HeaderValue::from_str(&door.handle.shared.controller_urls(&door.url).join(",")) {
         response.headers_mut().insert(CONTROLLERS_HEADER, urls);
     }
     response
@@ -340,7 +333,11 @@ async fn operate(State(door): State<LinkDoor>, request: Request) -> Result<Respo
             };
             let expires = record.expires;
             door.handle.edit(move |draft| draft.create_token(record)).await.map_err(|error| refuse_edit(&error))?;
-            OperatorAnswer::Created { token: token.to_string(), expires, controllers: controller_urls(&door) }
+            OperatorAnswer::Created {
+                token: token.to_string(),
+                expires,
+                controllers: door.handle.shared.controller_urls(&door.url),
+            }
         }
         OperatorRequest::ListTokens => {
             let now = door.handle.now();

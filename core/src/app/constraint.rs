@@ -49,6 +49,17 @@ pub struct Constraint {
     pub value: Option<String>,
 }
 
+impl Constraint {
+    /// Whether it lets a value in or not whatever is placed where.
+    pub fn is_fixed(&self) -> bool {
+        match self.operator {
+            Operator::Like | Operator::Unlike | Operator::Is => true,
+            Operator::Cluster => self.value.as_deref().is_some_and(|text| !text.is_empty()),
+            Operator::Unique | Operator::GroupBy | Operator::MaxPer => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Constraint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.field, self.operator.as_str())?;

@@ -50,6 +50,18 @@ fn cluster(instances: u32) -> Cluster {
 }
 
 #[test]
+fn of_an_app_to_which_nothing_happens_as_many_serve_as_before() {
+    let mut before = cluster(6);
+    let web = AppId::parse("/web").unwrap();
+    // It is told of because it waits to leave a node.
+    before.stranded.insert(web.clone(), std::sync::Arc::default());
+    let create = |draft: &mut Draft| draft.edit(vec![AppEdit::Create(app("/other", 1))], false, "").map(drop);
+    let seen = before.forecast(Timestamp::from_millis(2_000_000), 7, create).unwrap();
+    let web = seen.apps.iter().find(|one| one.app == web).unwrap();
+    assert_eq!((web.before, web.after, web.stops, web.least_serving), (6, 6, 0, 6));
+}
+
+#[test]
 fn a_drain_is_looked_through_to_its_end() {
     let before = cluster(6);
     let node = facts(0).id;

@@ -55,11 +55,7 @@ impl<'a> Constraints<'a> {
             Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups: BTreeSet::new(), least: 0 }
         };
         let mut prepared: Vec<Prepared<'_>> = app.constraints.iter().map(prepare).collect();
-        let fixed = |prepared: &&Prepared<'_>| match prepared.constraint.operator {
-            Operator::Like | Operator::Unlike | Operator::Is => true,
-            Operator::Cluster => prepared.constraint.value.as_deref().is_some_and(|text| !text.is_empty()),
-            Operator::Unique | Operator::GroupBy | Operator::MaxPer => false,
-        };
+        let fixed = |prepared: &&Prepared<'_>| prepared.constraint.is_fixed();
         let is_eligible =
             |node: &&&Node| accepts_role(app, node) && prepared.iter().filter(fixed).all(|fixed| fixed.accepts(node));
         let eligible: Vec<&Node> = usable.iter().filter(is_eligible).copied().collect();

@@ -27,14 +27,15 @@ impl Amounts {
         amounts
     }
 
-    fn add(&mut self, custom: &BTreeMap<String, Scalar>, scalars: [Scalar; 3], gpus: u32, sign: i128) {
+    /// Adds these `times`, which may be below 0.
+    fn add(&mut self, custom: &BTreeMap<String, Scalar>, scalars: [Scalar; 3], gpus: u32, times: i128) {
         for (column, scalar) in self.columns.iter_mut().zip(scalars) {
-            *column += i128::from(scalar.thousandths()) * sign;
+            *column += i128::from(scalar.thousandths()) * times;
         }
-        self.columns[3] += i128::from(gpus) * 1000 * sign;
+        self.columns[3] += i128::from(gpus) * 1000 * times;
         for (name, amount) in custom {
             let sum = self.custom.entry(name.clone()).or_default();
-            *sum += i128::from(amount.thousandths()) * sign;
+            *sum += i128::from(amount.thousandths()) * times;
             if *sum == 0 {
                 self.custom.remove(name);
             }
@@ -48,7 +49,7 @@ impl Amounts {
 
     /// Adds `count` times a bundle.
     pub fn add_bundle(&mut self, bundle: &Bundle, count: u32) {
-        (0..count).for_each(|_| self.add(&bundle.custom, [bundle.cpus, bundle.mem, bundle.disk], bundle.gpus, 1));
+        self.add(&bundle.custom, [bundle.cpus, bundle.mem, bundle.disk], bundle.gpus, i128::from(count));
     }
 
     fn merge(&mut self, other: &Self, sign: i128) {

@@ -94,12 +94,9 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
 
 /// `POST /quota`, as before Mesos 1.9: for a role that has none.
 pub(super) async fn post_quota(door: &Door, body: Body) -> Response {
-    let bytes = match body::read(body).await {
-        Ok(bytes) => bytes,
+    let body = match read_json(body).await {
+        Ok(body) => body,
         Err(response) => return response,
-    };
-    let Ok(body) = serde_json::from_slice(&bytes) else {
-        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
     };
     let (quota, force) = match mesos::read_guarantee(&body) {
         Ok(read) => read,
@@ -129,17 +126,19 @@ pub(super) async fn delete_quota(door: &Door, role: &str) -> Response {
 
 /// `PUT /weights`.
 pub(super) async fn put_weights(door: &Door, body: Body) -> Response {
-    let bytes = match body::read(body).await {
-        Ok(bytes) => bytes,
+    let list = match read_json(body).await {
+        Ok(list) => list,
         Err(response) => return response,
-    };
-    let Ok(list) = serde_json::from_slice(&bytes) else {
-        return refuse(StatusCode::BAD_REQUEST, "the body is not JSON");
     };
     match mesos::read_weights(&list) {
         Ok(weights) => changed(door.handle.edit(move |draft| draft.update_weights(weights)).await),
         Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
     }
+}
+
+async fn read_json(body: Body) -> Result<serde_json::Value, Response> {
+    let bytes = body::read(body).await?;
+    serde_json::from_slice(&bytes).map_err(|_| refuse(StatusCode::BAD_REQUEST, "the body is not JSON"))
 }
 
 /// The answer to a change: nothing, or why not.

@@ -138,12 +138,7 @@ impl<'a> Filter<'a> {
     /// Finds out which values are open to the app where instances are to be spread evenly: those of nodes that its
     /// other constraints and its resource roles do not rule out for good. One node of each is enough to know.
     fn open_values(&mut self, app: &App, eligible: &Eligible<'_>, cost: &mut Cost) {
-        let is_fixed = |constraint: &&crate::app::Constraint| match constraint.operator {
-            Operator::Like | Operator::Unlike | Operator::Is => true,
-            Operator::Cluster => constraint.value.as_deref().is_some_and(|text| !text.is_empty()),
-            Operator::Unique | Operator::GroupBy | Operator::MaxPer => false,
-        };
-        let fixed: Vec<usize> = (0..).zip(&app.constraints).filter(|(_, one)| is_fixed(one)).map(|(index, _)| index).collect();
+        let fixed: Vec<usize> = (0..).zip(&app.constraints).filter(|(_, one)| one.is_fixed()).map(|(index, _)| index).collect();
         if fixed.is_empty() && eligible.roles.is_none() {
             return;
         }
