@@ -5,17 +5,21 @@
 
 use crate::election::LeaderRecord;
 use crate::surroundings::compute_beside;
-use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use orrery_core::Timestamp;
-use orrery_core::cluster::{CONTROLLERS, EPOCH_KEY, INSTANCES, LEADER_KEY, Mirror, ROOT};
+use orrery_core::cluster::{CONTROLLERS, EPOCH_KEY, INSTANCES, LEADER_KEY, Mirror, PageReader, ROOT, ReadPages};
 use orrery_store::{Entry, Error, Event, Key, Revision, Store, WatchEvents, WatchStream};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Entries read one by one when the mirror is made exact; when more differ, all are listed.
 const READ_AGAIN_MAX: usize = 2_000;
 /// How long changes that were written before an election may take to arrive.
 const CHANGES_WAIT: Duration = Duration::from_millis(100);
+/// Answers of the store that may be on the way to being seated when a whole cluster is read.
+const READ_AHEAD: usize = 2;
 /// Reads at a time.
 const READS_AT_ONCE: usize = 32;
 
@@ -46,9 +50,10 @@ impl StoreMirror {
         Ok(loaded)
     }
 
-    /// What instances refer to is read first, then their pages, each while the one before is taken in.
+    /// What instances refer to is read first, then their pages. Three things go on side by side: the store is
+    /// asked for pages, those before them are read, and those before these are seated.
     async fn read(store: &dyn Store, now: Timestamp) -> Result<Self, Error> {
-        let (mut entries, mut last_instance, mut more) = (Vec::new(), None, false);
+        let (mut entries, mut last_instance) = (Vec::new(), None);
         let mut page = store.range(ROOT, None, 0, None).await?;
         let at = page.revision;
         loop {
@@ -58,26 +63,30 @@ impl StoreMirror {
             if after.starts_with(INSTANCES) {
                 let past = format!("{INSTANCES}/{}", char::MAX);
                 last_instance = Some(std::mem::replace(&mut after, past));
-                more = true;
             }
             page = store.range(ROOT, Some(at), 0, Some(&after)).await?;
         }
         let mut loaded = Self { mirror: Mirror::default(), revisions: BTreeMap::new(), at, leader: None, is_read: true };
-        loop {
+        let mut pages = pages_behind(store, at, last_instance);
+        let taking = compute_beside(move || {
+            let entries: Vec<_> = entries.into_iter().map(|entry| (entry.key.clone(), Some(entry))).collect();
+            loaded.take_all(&entries, now);
+            loaded
+        });
+        let first;
+        (loaded, first) = tokio::join!(taking, pages.next());
+        let reader = Arc::new(loaded.mirror.page_reader());
+        let mut read = read_pages(reader, stream::iter(first).chain(pages).boxed());
+        let mut next = read.next().await;
+        while let Some((revisions, pages)) = next.transpose()? {
             let taking = compute_beside(move || {
-                let entries: Vec<_> = entries.into_iter().map(|entry| (entry.key.clone(), Some(entry))).collect();
-                loaded.take_all(&entries, now);
+                loaded.revisions.extend(revisions);
+                loaded.mirror.take_pages(pages);
                 loaded
             });
-            if !more {
-                return Ok(taking.await);
-            }
-            let (taken, read) = tokio::join!(taking, store.range(INSTANCES, Some(at), 0, last_instance.as_deref()));
-            loaded = taken;
-            page = read?;
-            (entries, more) = (page.entries, page.more);
-            last_instance = entries.last().map(|entry| entry.key.clone());
+            (loaded, next) = tokio::join!(taking, read.next());
         }
+        Ok(loaded)
     }
 
     pub(crate) const fn mirror(&self) -> &Mirror {
@@ -174,6 +183,33 @@ impl StoreMirror {
         self.at = self.at.max(listed.revision);
         Ok(())
     }
+}
+
+/// Entries of instances behind a key, as of one revision; without a key nothing.
+fn pages_behind(store: &dyn Store, at: Revision, after: Option<Key>) -> BoxStream<'_, Result<Vec<Entry>, Error>> {
+    let next = move |after: Option<Key>| async move {
+        let Some(after) = after else { return Ok(None) };
+        let page = store.range(INSTANCES, Some(at), 0, Some(&after)).await?;
+        let last = page.entries.last().filter(|_| page.more).map(|entry| entry.key.clone());
+        Ok(Some((page.entries, last)))
+    };
+    stream::try_unfold(after, next).boxed()
+}
+
+/// When each page was written, and what they say.
+type Read = (Vec<(Key, Revision)>, ReadPages);
+
+/// Reads pages of instances, a few answers of the store ahead.
+fn read_pages(reader: Arc<PageReader>, pages: BoxStream<'_, Result<Vec<Entry>, Error>>) -> BoxStream<'_, Result<Read, Error>> {
+    let read = move |entries: Vec<Entry>| {
+        let reader = Arc::clone(&reader);
+        let read = compute_beside(move || {
+            let pages = reader.read(entries.iter().map(|entry| (entry.key.as_str(), entry.value.as_ref())));
+            (entries.into_iter().map(|entry| (entry.key, entry.mod_revision)).collect(), pages)
+        });
+        read.map(Ok)
+    };
+    pages.map_ok(read).try_buffered(READ_AHEAD).boxed()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod deployment;
 pub mod dns;
 pub mod fault;
+mod hash;
 pub mod health;
 pub mod instance;
 pub mod node;

@@ -116,7 +116,7 @@ async fn set(context: &Context, args: &LimitArgs, before: &Value) -> Outcome {
         let (name, amount) = pair.ok_or_else(|| Error::usage(format!("\"{text}\" is not RESOURCE:AMOUNT, such as cpus:4")))?;
         guarantees.insert(name.to_owned(), json!(amount));
     }
-    if limits.is_empty() && guarantees.is_empty() {
+    if [args.cpu, args.mem, args.disk, args.gpu].iter().all(Option::is_none) && args.guarantee.is_empty() {
         let message = "a quota limits or guarantees something".to_owned();
         return Err(Error::usage(message).fix("name at least one of --cpu, --mem, --disk, --gpu, --guarantee"));
     }

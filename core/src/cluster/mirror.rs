@@ -3,7 +3,7 @@
 use super::app_record::AppRecord;
 use super::load::LoadFault;
 use super::page::Line;
-use super::pages::{self, Page, PageId};
+use super::pages::{self, Page, PageId, PageReader, ReadPages};
 use super::{Cluster, LastFailure, keys, service_ports};
 use crate::deployment::Deployment;
 use crate::node::{Node, NodeDocument, NodeId, NodeRecord, NodeStatus};
@@ -62,13 +62,26 @@ impl Mirror {
         for (_, key, value) in &changes[..referred] {
             self.entry(key, *value, now);
         }
-        let read = pages::read(&self.cluster.nodes, &changes[referred..pages]);
-        let read = changes[referred..pages].iter().zip(read);
-        let turned = read.filter_map(|((_, key, value), read)| self.page(key, value.is_some(), read)).collect();
+        let of_pages: Vec<(&str, Option<&[u8]>)> =
+            changes[referred..pages].iter().map(|(_, key, value)| (*key, *value)).collect();
+        let read = pages::read(&self.cluster.nodes, &of_pages);
+        let read = of_pages.iter().zip(read);
+        let turned = read.filter_map(|((key, value), read)| self.page(key, value.is_some(), read)).collect();
         self.turn(turned);
         for (_, key, value) in &changes[pages..] {
             self.entry(key, *value, now);
         }
+    }
+
+    /// A reader of pages that knows the nodes that are known now.
+    pub fn page_reader(&self) -> PageReader {
+        PageReader::new(&self.cluster.nodes)
+    }
+
+    /// Takes in pages that a reader has read, as [`Mirror::apply`] does.
+    pub fn take_pages(&mut self, pages: ReadPages) {
+        let turned = pages.0.into_iter().filter_map(|(key, read)| self.page(&key, true, read)).collect();
+        self.turn(turned);
     }
 
     fn read<T: DeserializeOwned>(&mut self, key: &str, value: Option<&[u8]>) -> Option<T> {

@@ -61,6 +61,7 @@ pub use instances::Instances;
 pub use keys::{CLUSTER_ID, CONTROLLERS, EPOCH_KEY, INSTANCES, LEADER_KEY, ROOT};
 pub use load::LoadFault;
 pub use mirror::Mirror;
+pub use pages::{PageReader, ReadPages};
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
 pub use rebalance::{Balance, Goal as BalanceGoal, MOVES_MAX, Move, Proposal};
 pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};

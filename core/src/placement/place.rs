@@ -5,7 +5,7 @@ use super::ledger::{Rating, Supply, aspect};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::InstanceId;
 use crate::Scalar;
-use crate::app::{App, ContainerKind};
+use crate::app::{App, ContainerKind, PortRequest};
 use crate::instance::Seat;
 use crate::node::{Bundle, Node, may_use};
 use std::collections::BTreeMap;
@@ -55,6 +55,7 @@ pub(crate) fn place<'a>(
         let mut refusals = Refusals { nodes: candidates.len() as u64, ..Refusals::default() };
         let mut nearest: Option<(Lack, String)> = None;
         let mut helped: Vec<(usize, String, u64)> = Vec::new();
+        let mut fewest: Option<((bool, usize, Scalar), String)> = None;
         let mut best: Option<(Score, usize, Vec<u16>)> = None;
         for (index, candidate) in candidates.iter().enumerate() {
             match fit(app, candidate, &constraints, salt.wrapping_add(seats.len() as u64)) {
@@ -66,10 +67,20 @@ pub(crate) fn place<'a>(
                 }
                 Err(mut all) => {
                     let alone = all.len() == 1;
+                    let room =
+                        all.iter().find(|refusal| (5..=8).contains(&refusal.order)).and_then(|refusal| refusal.lack.as_ref());
+                    let count =
+                        (!candidate.node.accepts_tasks(), all.len(), room.map_or(Scalar::ZERO, |((_, lack, _), _)| *lack));
+                    if fewest.as_ref().is_none_or(|(least, _)| count < *least) {
+                        let mut words: Vec<&str> = all.iter().map(|refusal| refusal.here.as_str()).collect();
+                        let last = words.pop().unwrap_or_default();
+                        let first = if words.is_empty() { String::new() } else { format!("{} and ", words.join(", ")) };
+                        fewest = Some((count, format!("it would fit on node {} {first}{last}", candidate.node.facts.id)));
+                    }
                     let first = all.remove(0);
                     if let Some((lack, words)) = first.lack.filter(|_| alone) {
                         if nearest.as_ref().is_none_or(|(least, _)| lack < *least) {
-                            nearest = Some((lack, format!("{words} on node {}", candidate.node.facts.id)));
+                            nearest = Some((lack, format!("it would fit {words} on node {}", candidate.node.facts.id)));
                         }
                     } else if alone {
                         match helped.iter_mut().find(|(_, words, _)| *words == first.change) {
@@ -83,12 +94,12 @@ pub(crate) fn place<'a>(
         }
         let Some((_, index, host_ports)) = best else {
             helped.sort_by_key(|(order, _, count)| (std::cmp::Reverse(*count), *order));
-            refusals.hint = nearest.map(|(_, words)| words).or_else(|| {
-                helped.first().map(|(_, words, count)| {
-                    let nodes = if *count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
-                    format!("it would fit on {nodes} {words}")
-                })
+            let helped = helped.first().map(|(_, words, count)| {
+                let nodes = if *count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+                format!("it would fit on {nodes} {words}")
             });
+            let fewest = fewest.map(|(_, words)| words);
+            refusals.hint = nearest.map(|(_, words)| words).or(helped).or(fewest);
             return (seats, Some(refusals));
         };
         let candidate = &mut candidates[index];
@@ -182,21 +193,32 @@ type Lack = (usize, Scalar, usize);
 struct Refusal {
     reason: Reason,
     detail: Option<String>,
-    /// What is missing of cpus, memory and disk, and in words.
+    /// How much of what is missing, and in words.
     lack: Option<(Lack, String)>,
     /// What would help, in words.
     change: String,
+    /// What would help on this node among other things.
+    here: String,
     /// Place among reasons that would help equally many nodes.
     order: usize,
 }
 
 impl Refusal {
     fn new(reason: Reason, order: usize, change: impl Into<String>) -> Self {
-        Self { reason, detail: None, lack: None, change: change.into(), order }
+        let change = change.into();
+        Self { reason, detail: None, lack: None, here: change.clone(), change, order }
+    }
+
+    fn lacking(reason: Reason, order: usize, lack: (usize, Scalar), words: String) -> Self {
+        Self { lack: Some(((lack.0, lack.1, order), words.clone())), ..Self::new(reason, order, words) }
     }
 
     fn about(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    fn here(self, words: impl Into<String>) -> Self {
+        Self { here: words.into(), ..self }
     }
 }
 
@@ -205,13 +227,15 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     let (node, load) = (candidate.node, &candidate.load);
     let mut all = Vec::new();
     if !accepts_role(app, node) {
-        all.push(Refusal::new(Reason::UnfulfilledRole, 2, "if it accepted their resource roles"));
+        let refusal = Refusal::new(Reason::UnfulfilledRole, 2, "if it accepted their resource roles");
+        all.push(refusal.here("if it accepted its resource role"));
     }
     for (place, words) in constraints.refusing(node) {
         all.push(Refusal::new(Reason::UnfulfilledConstraint, 1_000 + place, format!("without {words}")).about(words));
     }
     if !node.accepts_tasks() {
-        all.push(Refusal::new(Reason::AgentMaintenance, 3, "that are lost, closed or draining, once they take tasks again"));
+        let change = "that are lost, closed or draining, once they take tasks again";
+        all.push(Refusal::new(Reason::AgentMaintenance, 3, change).here("once it takes tasks again"));
     }
     if let Some(executor) = executor(app).filter(|name| !node.facts.executors.iter().any(|have| have == name)) {
         let refusal = Refusal::new(Reason::MissingExecutor, 4, "with the docker executor");
@@ -222,6 +246,7 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         (Reason::InsufficientCpus, "cpus", total.cpus, load.cpus + kept.cpus, app.cpus),
         (Reason::InsufficientMemory, "MiB of memory", total.mem, load.mem + kept.mem, app.mem),
         (Reason::InsufficientDisk, "MiB of disk", total.disk, load.disk + kept.disk, app.disk_needed()),
+        (Reason::InsufficientGpus, "gpus", whole(total.gpus), whole(load.gpus + kept.gpus), whole(app.gpus)),
     ];
     let short = columns.into_iter().enumerate().filter_map(|(place, (reason, name, all, used, need))| {
         let free = all.minus_or_zero(used);
@@ -230,18 +255,15 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     let short: Vec<_> = short.collect();
     if let Some((place, reason, _, lack)) = short.first() {
         let parts: Vec<String> = short.iter().map(|(_, _, name, lack)| format!("{lack} more {name}")).collect();
-        let words = format!("it would fit with {}", parts.join(" and "));
-        all.push(Refusal { lack: Some(((short.len(), *lack, *place), words)), ..Refusal::new(*reason, 5, "") });
-    }
-    if app.gpus > total.gpus.saturating_sub(load.gpus + kept.gpus) {
-        all.push(Refusal::new(Reason::InsufficientGpus, 8, "with more free gpus"));
+        all.push(Refusal::lacking(*reason, 5 + place, (short.len(), *lack), format!("with {}", parts.join(" and "))));
     }
     for (place, (name, need)) in app.resources.iter().filter(|(_, need)| need.is_positive()).enumerate() {
         let none = Scalar::ZERO;
         let free = total.custom.get(name).unwrap_or(&none).minus_or_zero(*load.custom.get(name).unwrap_or(&none));
         if *need > free {
-            let change = format!("with more free {name}");
-            all.push(Refusal::new(Reason::InsufficientResources, 200_000 + place, change).about(name));
+            let lack = *need - free;
+            let words = format!("with {lack} more {name}");
+            all.push(Refusal::lacking(Reason::InsufficientResources, 200_000 + place, (1, lack), words).about(name));
         }
     }
     let ports = host_ports(app, candidate, salt);
@@ -250,6 +272,11 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         all.push(Refusal::new(Reason::TooManyTasks, 10, "with fewer tasks"));
     }
     if all.is_empty() { Ok(ports) } else { Err(all) }
+}
+
+/// GPUs as other amounts are.
+fn whole(gpus: u32) -> Scalar {
+    Scalar::from_thousandths(i64::from(gpus) * 1_000)
 }
 
 /// Executor the app needs beyond plain processes.
@@ -271,11 +298,12 @@ fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16
             None => 0,
             Some(0) => dynamic
                 .find(|port| !taken.contains(port) && !fixed.contains(port))
-                .ok_or_else(|| Refusal::new(Reason::InsufficientPorts, 9, "with a free host port").about("no free host port"))?,
+                .ok_or_else(|| no_port(candidate, &requests))?,
             Some(port) if offered.contains(port) && !candidate.load.ports.contains(&port) => port,
             Some(port) => {
                 let change = format!("once port {port} is free there, or with another port");
                 let refusal = Refusal::new(Reason::InsufficientPorts, 100_000 + usize::from(port), change);
+                let refusal = refusal.here(format!("once port {port} is free there"));
                 return Err(refusal.about(format!("required port {port}")));
             }
         };
@@ -285,6 +313,22 @@ fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16
         ports.push(port);
     }
     Ok(ports)
+}
+
+fn no_port(candidate: &Candidate<'_>, requests: &[PortRequest]) -> Refusal {
+    let mut wanted: Vec<u16> = requests.iter().filter_map(|request| request.host_port).collect();
+    wanted.sort_unstable();
+    wanted.dedup_by(|one, other| one == other && *one != 0);
+    let offered = &candidate.node.facts.resources.ports;
+    let free = offered.iter().filter(|port| !candidate.load.ports.contains(port)).count();
+    let refusal = match wanted.len().saturating_sub(free) {
+        0 => Refusal::new(Reason::InsufficientPorts, 9, "with a free host port").here("with 1 more free host ports"),
+        lack => {
+            let words = format!("with {lack} more free host ports");
+            Refusal::lacking(Reason::InsufficientPorts, 9, (1, Scalar::from_thousandths(lack as i64 * 1_000)), words)
+        }
+    };
+    refusal.about("no free host port")
 }
 
 /// Free dynamic ports of a node, starting at a place that depends on the salt, so that a port that

@@ -98,6 +98,26 @@ fn refusals_are_counted_and_hinted() {
 }
 
 #[test]
+fn hints_name_amounts_and_all_that_is_in_the_way_where_one_change_is_not_enough() {
+    let nodes = [node(0, 1, &[("rack", "a")]), node(1, 2, &[("rack", "b")])];
+    let hint = |app: &App| place(app, 1, candidates(&nodes), &[], &[], Strategy::Spread, 1).1.unwrap().hint.unwrap();
+    let mut wanted = app(&[]);
+    wanted.gpus = 2;
+    assert_eq!(hint(&wanted), "it would fit with 2 more gpus on node c-S0");
+    wanted.cpus = Scalar::from_units(3);
+    assert_eq!(hint(&wanted), "it would fit with 1 more cpus and 2 more gpus on node c-S1");
+    let mut wanted = app(&[("rack", Operator::Like, Some("c"))]);
+    wanted.cpus = Scalar::from_units(3);
+    assert_eq!(hint(&wanted), "it would fit on node c-S1 without constraint rack:LIKE:c and with 1 more cpus");
+    wanted.resources = [("licences".to_owned(), Scalar::from_units(5))].into();
+    let told = "it would fit on node c-S1 without constraint rack:LIKE:c, with 1 more cpus and with 5 more licences";
+    assert_eq!(hint(&wanted), told);
+    let mut wanted = app(&[]);
+    wanted.port_definitions = vec![PortDefinition::default(); 12];
+    assert_eq!(hint(&wanted), "it would fit with 2 more free host ports on node c-S0");
+}
+
+#[test]
 fn ports_are_never_given_twice_and_run_out() {
     let nodes = [node(0, 64, &[])];
     let mut app = app(&[]);

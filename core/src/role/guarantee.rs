@@ -111,12 +111,12 @@ mod tests {
         assert_eq!(usage.guaranteed(&app("/p", Some("eng/prod")), 99, &free, &roles).unwrap().allowed, 11, "4 for web");
         // Who is beside eng/prod may not take the last of what is guaranteed to it.
         assert_eq!(usage.guaranteed(&app("/d", Some("eng/dev")), 99, &free, &roles).unwrap().allowed, 5);
-        (0..10).for_each(|_| usage.seat(&app("/p", Some("eng/prod")), true));
+        (0..10).for_each(|_| usage.seats(&app("/p", Some("eng/prod")), 1));
         assert_eq!(usage.guaranteed(&other, 11, &free, &roles), None);
         assert_eq!(usage.guaranteed(&other, 12, &free, &roles).unwrap().allowed, 11);
         // What others below eng take is not what eng/prod is guaranteed.
         let mut usage = Usage::default();
-        (0..10).for_each(|_| usage.seat(&app("/d", Some("eng/dev")), true));
+        (0..10).for_each(|_| usage.seats(&app("/d", Some("eng/dev")), 1));
         let held = usage.guaranteed(&other, 9, &free, &roles).unwrap();
         assert_eq!((held.allowed, held.amount), (5, Scalar::from_units(10)), "6 for eng/prod, 4 for web");
     }

@@ -119,19 +119,19 @@ pub struct Exceeded {
 }
 
 impl Usage {
-    /// A task of `app` took or gave up its seat.
-    pub fn seat(&mut self, app: &App, more: bool) {
+    /// So many tasks of `app` took their seats; below 0, gave them up.
+    pub fn seats(&mut self, app: &App, times: i128) {
         // What keeps data is charged for what it holds, whether it runs or not.
         if !app.is_resident() {
             let scalars = [app.cpus, app.mem, app.disk];
-            self.change(app.role.as_deref(), &app.id, &app.resources, scalars, app.gpus, more);
+            self.change(app.role.as_deref(), &app.id, &app.resources, scalars, app.gpus, times);
         }
     }
 
     /// Charges `role`, or the top-level group of `app`, for `bundle`, or gives it back.
     pub fn charge(&mut self, role: Option<&str>, app: &AppId, bundle: &Bundle, more: bool) {
         let scalars = [bundle.cpus, bundle.mem, bundle.disk];
-        self.change(role, app, &bundle.custom, scalars, bundle.gpus, more);
+        self.change(role, app, &bundle.custom, scalars, bundle.gpus, if more { 1 } else { -1 });
     }
 
     fn change(
@@ -141,20 +141,19 @@ impl Usage {
         custom: &BTreeMap<String, Scalar>,
         scalars: [Scalar; 3],
         gpus: u32,
-        more: bool,
+        times: i128,
     ) {
-        let sign = if more { 1 } else { -1 };
         let (map, key) = if let Some(role) = role {
             (&mut self.by_role, role)
         } else {
-            self.unnamed.add(custom, scalars, gpus, sign);
+            self.unnamed.add(custom, scalars, gpus, times);
             (&mut self.by_group, top_group(app))
         };
         if !map.contains_key(key) {
             map.insert(key.to_owned(), Amounts::default());
         }
         let Some(amounts) = map.get_mut(key) else { return };
-        amounts.add(custom, scalars, gpus, sign);
+        amounts.add(custom, scalars, gpus, times);
         if amounts.is_empty() {
             map.remove(key);
         }
@@ -253,8 +252,8 @@ mod tests {
         let roles = roles(&[("eng", 10, 1), ("eng/prod", 8, 1)]);
         let mut usage = Usage::default();
         let prod = app("/a", Some("eng/prod"), 2);
-        (0..3).for_each(|_| usage.seat(&prod, true));
-        usage.seat(&app("/b", Some("engine"), 50), true);
+        (0..3).for_each(|_| usage.seats(&prod, 1));
+        usage.seats(&app("/b", Some("engine"), 50), 1);
         assert_eq!(usage.of_role("eng", &roles).get("cpus"), 6_000);
         // Four cpus are left in eng, two in eng/prod.
         assert_eq!(usage.quota(&app("/c", Some("eng"), 2), 2, &roles), None);
@@ -264,14 +263,14 @@ mod tests {
         };
         assert_eq!((reached.allowed, over(&reached)), (1, vec![("eng/prod".into(), Scalar::from_units(2))]));
         // An app in the group of the same name is charged once the role has a quota.
-        usage.seat(&app("/eng/web", None, 4), true);
+        usage.seats(&app("/eng/web", None, 4), 1);
         let reached = usage.quota(&app("/eng/web", None, 1), 1, &roles).unwrap();
         assert_eq!((reached.allowed, over(&reached)), (0, vec![("eng".into(), Scalar::ONE)]));
         // Who is beyond several limits is told of all.
         let reached = usage.quota(&app("/p", Some("eng/prod"), 4), 1, &roles).unwrap();
         let both = vec![("eng/prod".into(), Scalar::from_units(2)), ("eng".into(), Scalar::from_units(4))];
         assert_eq!((reached.allowed, over(&reached)), (0, both));
-        (0..3).for_each(|_| usage.seat(&prod, false));
+        (0..3).for_each(|_| usage.seats(&prod, -1));
         assert_eq!(usage.of_role("eng/prod", &roles), Amounts::default());
     }
 
@@ -281,8 +280,8 @@ mod tests {
         let mut total = Amounts::default();
         total.add(&BTreeMap::new(), [Scalar::from_units(100), Scalar::from_units(100_000), Scalar::ZERO], 0, 1);
         let mut usage = Usage::default();
-        usage.seat(&app("/a", Some("heavy"), 20), true);
-        usage.seat(&app("/b", Some("light"), 10), true);
+        usage.seats(&app("/a", Some("heavy"), 20), 1);
+        usage.seats(&app("/b", Some("light"), 10), 1);
         let share = |role: &str| usage.weighted_shares(&app("/x", Some(role), 1), &total, &roles)[0];
         assert_eq!((share("heavy"), share("light"), share("new")), (50_000, 100_000, 0));
     }

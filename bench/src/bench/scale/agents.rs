@@ -106,6 +106,16 @@ impl Fleet {
     pub(super) fn cut(&self, number: usize) {
         self.agents[number].abort();
     }
+
+    /// Ends all agents; returns when what they held is given back.
+    pub(super) async fn end(mut self) {
+        let all: Vec<_> = std::mem::take(&mut self.agents).into_iter().chain(self.heart.take()).collect();
+        all.iter().for_each(JoinHandle::abort);
+        for ended in all {
+            // Aborted, all of them.
+            let _ = ended.await;
+        }
+    }
 }
 
 impl Drop for Fleet {

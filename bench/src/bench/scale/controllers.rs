@@ -131,11 +131,16 @@ impl Controller {
         drop(self);
     }
 
-    /// Ends in order.
+    /// Ends in order; returns when its threads have ended and all its memory is given back.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
         self.leave();
         self.stop.cancel();
-        Ok((&mut self.task).await??)
+        (&mut self.task).await??;
+        let runtime = self.runtime.take();
+        drop(self);
+        let ended = tokio::task::spawn_blocking(move || runtime.map(|runtime| runtime.shutdown_timeout(PATIENCE)));
+        ended.await?;
+        Ok(())
     }
 
     /// Waits until what it shows is as wanted.

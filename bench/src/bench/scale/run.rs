@@ -137,7 +137,7 @@ async fn measure(report: &mut Report, bench: &'static str, etcd: &Etcd, agents: 
 
     // A new controller on the same store.
     let all_tasks = successor.handle.cluster().instances.len();
-    drop(fleet);
+    fleet.end().await;
     successor.end().await?;
     let clock = Instant::now();
     let leading = Controller::start(2, &doors, etcd).await?;

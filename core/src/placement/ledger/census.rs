@@ -2,8 +2,8 @@
 
 use super::counted::Counted;
 use super::fields::Fields;
-use super::hash::Map;
 use crate::app::{App, Selector};
+use crate::hash::Map;
 use std::collections::BTreeMap;
 
 /// Selectors counted at a time; at the limit all are dropped and counted anew when asked for.

@@ -2,8 +2,8 @@
 
 use super::cost::Cost;
 use super::fields::Fields;
-use super::hash::Map;
 use super::tree::NONE;
+use crate::hash::Map;
 
 /// Some instances by slot, with counters by value that are made when first asked for.
 #[derive(Debug, Clone, Default)]

@@ -5,10 +5,9 @@ use super::changes::Changes;
 use super::cost::Cost;
 use super::demand::Demand;
 use super::free::Free;
-use super::hash::Map;
-use super::rows::Rows;
 use super::trial::{ALL, Trial};
 use crate::app::{App, Constraint, Placement};
+use crate::hash::Map;
 use crate::placement::{Reason, Refusals};
 use crate::{Scalar, Timestamp};
 use imbl::Vector;
@@ -34,7 +33,7 @@ const DETAILS: Code = 11;
 const PORTS: Code = 1 << 20;
 /// Resource with a name of its own, by its place among those needed.
 const CUSTOM: Code = 1 << 21;
-/// Nothing else is in the way; too little of several of cpus, memory and disk counts as one thing.
+/// Nothing else is in the way; too little of several of cpus, memory, disk and GPUs counts as one thing.
 const ALONE: Code = 1 << 24;
 
 /// What a memo speaks about. It is of no use when any of this differs, to others than the app neither
@@ -82,12 +81,14 @@ pub(crate) struct Memo {
     seen: u64,
 }
 
-/// How far a node is from taking the task: how many of cpus, memory and disk are short, how much of
-/// the first of them, which that is, rank of the node, slot.
+/// How far a node is from taking the task: how many of cpus, memory, disk and GPUs are short, how much of
+/// the first of them, or of another resource, or of host ports, which that is, rank of the node, slot.
 type Lack = (u32, i64, Code, u64, u32);
 
 /// Lacks kept after looking at all nodes; twice as many are kept in between.
 const NEAREST_MAX: usize = 32;
+/// Nodes that are looked at closely where none has but one thing in the way.
+const LOOKED_AT_MAX: usize = 64;
 
 impl Memo {
     /// Asks every node.
@@ -140,7 +141,7 @@ impl Memo {
             *self.counts.entry(code).or_default() += 1;
         }
         self.nearest.retain(|(.., near)| *near != slot);
-        let lack = lack(&trial.demand.need, trial.rows, slot, code);
+        let lack = lack(trial, slot, code);
         let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { return };
         let at = self.nearest.partition_point(|near| *near < lack);
         self.nearest.insert(at, lack);
@@ -163,7 +164,7 @@ impl Memo {
         let mut lacks: Vec<Lack> = Vec::new();
         self.horizon = None;
         for (slot, code) in (0..).zip(&self.codes) {
-            let lack = lack(&trial.demand.need, trial.rows, slot, *code);
+            let lack = lack(trial, slot, *code);
             let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { continue };
             lacks.push(lack);
             if lacks.len() >= 8 * NEAREST_MAX {
@@ -197,9 +198,12 @@ impl Memo {
             }
         }
         refusals.hint = match (self.nearest.first(), helped) {
-            (Some((.., slot)), _) => Some(lacking(&trial.demand.need, trial.rows, *slot)),
+            (Some((_, _, code, _, slot)), _) => {
+                let more = lacking(trial, *slot, *code);
+                Some(format!("it would fit with {more} on node {}", trial.rows.cold[*slot as usize].id))
+            }
             (None, Some((count, Reverse(code)))) => Some(change(code, count, app, trial)),
-            (None, None) => None,
+            (None, None) => several(app, trial),
         };
         refusals
     }
@@ -262,11 +266,9 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
         (ROLE, _) => format!("it would fit on {nodes} if it accepted their resource roles"),
         (MAINTENANCE, _) => format!("it would fit on {nodes} that are lost, closed or draining, once they take tasks again"),
         (EXECUTOR, _) => format!("it would fit on {nodes} with the docker executor"),
-        (GPUS, _) => format!("it would fit on {nodes} with more free gpus"),
         (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
         (NO_PORT, _) => format!("it would fit on {nodes} with a free host port"),
-        (CUSTOM.., Some(name)) => format!("it would fit on {nodes} with more free {name}"),
-        (PORTS.., _) => {
+        (PORTS..CUSTOM, _) => {
             format!("it would fit on {nodes} once port {} is free there, or with another port", code - PORTS)
         }
         (_, Some(words)) => format!("it would fit on {nodes} without {words}"),
@@ -274,33 +276,111 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
     }
 }
 
-/// What a node would have to have more.
-fn lacking(need: &Free, rows: &Rows, slot: u32) -> String {
-    let free = rows.free(slot);
-    let short = [
-        ("cpus", need.cpus.saturating_sub(free.cpus)),
-        ("MiB of memory", need.mem.saturating_sub(free.mem)),
-        ("MiB of disk", need.disk.saturating_sub(free.disk)),
-    ];
-    let short = short.iter().filter(|(_, lack)| *lack > 0);
-    let parts: Vec<String> = short.map(|(name, lack)| format!("{} more {name}", Scalar::from_thousandths(*lack))).collect();
-    format!("it would fit with {} on node {}", parts.join(" and "), rows.cold[slot as usize].id)
+/// The fewest changes that would help one of some nodes, where one change helps none.
+fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
+    let known = (0..trial.rows.nodes.len() as u32).filter(|slot| trial.rows.nodes[*slot as usize].is_some());
+    let looked_at = known.take(LOOKED_AT_MAX).map(|slot| (all_against(trial, slot), slot));
+    // A node that takes tasks is worth more than one that does not.
+    let rank = |(all, slot): &(Vec<Code>, u32)| {
+        let room = short(&trial.demand.need, &trial.rows.free(*slot)).into_iter().find(|lack| *lack > 0);
+        (all.contains(&MAINTENANCE), all.len(), room.unwrap_or(0), trial.rows.rank_of(*slot))
+    };
+    let (all, slot) = looked_at.filter(|(all, _)| !all.is_empty()).min_by_key(rank)?;
+    let words = |code: &Code| match (*code, describe(*code, app, trial).1) {
+        (ROLE, _) => "if it accepted its resource role".to_owned(),
+        (MAINTENANCE, _) => "once it takes tasks again".to_owned(),
+        (EXECUTOR, _) => "with the docker executor".to_owned(),
+        (TASKS, _) => "with fewer tasks".to_owned(),
+        (PORTS..CUSTOM, _) => format!("once port {} is free there", *code - PORTS),
+        (CPUS..=NO_PORT | CUSTOM.., _) => format!("with {}", lacking(trial, slot, *code)),
+        (_, words) => format!("without {}", words.unwrap_or_default()),
+    };
+    let mut parts: Vec<String> = all.iter().map(words).collect();
+    let last = parts.pop()?;
+    let first = if parts.is_empty() { String::new() } else { format!("{} and ", parts.join(", ")) };
+    Some(format!("it would fit on node {} {first}{last}", trial.rows.cold[slot as usize].id))
 }
 
-/// How much a node lacks of cpus, memory and disk, when nothing else is in the way.
-fn lack(need: &Free, rows: &Rows, slot: u32, code: Code) -> Option<Lack> {
-    if !matches!(code & !ALONE, CPUS | MEMORY | DISK) || code & ALONE == 0 {
+/// What is short of cpus, memory, disk and GPUs, in thousandths.
+fn short(need: &Free, free: &Free) -> [i64; 4] {
+    let gpus = i64::from(need.gpus.saturating_sub(free.gpus)) * 1_000;
+    let short =
+        [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk), gpus];
+    short.map(|lack| lack.max(0))
+}
+
+/// What a node would have to have more.
+fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
+    let (need, rows) = (&trial.demand.need, &trial.rows);
+    match code {
+        CUSTOM.. => {
+            let wanted = trial.demand.custom.iter().nth((code - CUSTOM) as usize);
+            wanted.map_or_else(String::new, |(name, amount)| {
+                let lack = amount.thousandths().saturating_sub(rows.custom_free(slot, name));
+                format!("{} more {name}", Scalar::from_thousandths(lack))
+            })
+        }
+        NO_PORT => format!("{} more free host ports", need.ports.saturating_sub(rows.free(slot).ports).max(1)),
+        _ => {
+            let names = ["cpus", "MiB of memory", "MiB of disk", "gpus"];
+            let short = short(need, &rows.free(slot)).into_iter().zip(names).filter(|(lack, _)| *lack > 0);
+            let parts: Vec<String> =
+                short.map(|(lack, name)| format!("{} more {name}", Scalar::from_thousandths(lack))).collect();
+            parts.join(" and ")
+        }
+    }
+}
+
+/// How much a node lacks, when nothing else is in the way.
+fn lack(trial: &Trial<'_>, slot: u32, code: Code) -> Option<Lack> {
+    if code & ALONE == 0 {
         return None;
     }
-    let free = rows.free(slot);
-    let short = [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk)];
-    let (first, amount) = short.iter().enumerate().find(|(_, lack)| **lack > 0)?;
-    let count = short.iter().filter(|lack| **lack > 0).count();
-    Some((count as u32, *amount, first as Code, rows.rank_of(slot), slot))
+    let (need, free) = (&trial.demand.need, trial.rows.free(slot));
+    let (count, amount, what) = match code & !ALONE {
+        CPUS..=GPUS => {
+            let short = short(need, &free);
+            let (first, amount) = (0..).zip(short).find(|(_, lack)| *lack > 0)?;
+            (short.iter().filter(|lack| **lack > 0).count() as u32, amount, CPUS + first)
+        }
+        NO_PORT if need.ports > free.ports => (1, i64::from(need.ports - free.ports) * 1_000, NO_PORT),
+        code @ CUSTOM.. => {
+            let (name, amount) = trial.demand.custom.iter().nth((code - CUSTOM) as usize)?;
+            (1, amount.thousandths().saturating_sub(trial.rows.custom_free(slot, name)), code)
+        }
+        _ => return None,
+    };
+    Some((count, amount, what, trial.rows.rank_of(slot), slot))
+}
+
+/// Everything that is against a node, in the order of [`Reason`]; too little of several of cpus, memory, disk and
+/// GPUs is one thing, and so are its ports.
+fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
+    let (rows, demand) = (&trial.rows, trial.demand);
+    let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
+    let mut all = Vec::new();
+    let mut note = |is_against: bool, code: Code| all.extend(is_against.then_some(code));
+    note(!trial.roles.contains(&hot.role), ROLE);
+    trial.filter.all_refusing(trial.counts(), slot).for_each(|index| note(true, demand_code(index)));
+    note(!hot.open, MAINTENANCE);
+    note(demand.docker && !hot.docker, EXECUTOR);
+    let short = (CPUS..).zip(short(&demand.need, &free)).find(|(_, lack)| *lack > 0);
+    short.into_iter().for_each(|(code, _)| note(true, code));
+    for (index, (name, amount)) in (0..).zip(&demand.custom) {
+        note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index);
+    }
+    ports(trial, slot, &free).into_iter().for_each(|code| note(true, code));
+    note(free.tasks < demand.need.tasks, TASKS);
+    all
+}
+
+/// The code of a demand, by its place.
+fn demand_code(index: usize) -> Code {
+    DETAILS.saturating_add(index as u32).min(PORTS - 1)
 }
 
 /// The first reason against a node, in the order of [`Reason`], and whether it is the only one. Too little of
-/// several of cpus, memory and disk is one reason, and of demands at most two are looked at.
+/// several of cpus, memory, disk and GPUs is one reason, and of demands at most two are looked at.
 fn code(trial: &Trial<'_>, slot: u32) -> Code {
     let rows = &trial.rows;
     if rows.nodes[slot as usize].is_none() {
@@ -317,19 +397,18 @@ fn code(trial: &Trial<'_>, slot: u32) -> Code {
         }
         is_against && known
     };
-    let demand_code = |index: usize| DETAILS.saturating_add(index as u32).min(PORTS - 1);
     let mut is_second = note(!trial.roles.contains(&hot.role), ROLE);
     let refusing = trial.filter.refusing(trial.counts(), slot, ALL);
     if let Some(index) = refusing {
         is_second |= note(true, demand_code(index));
         is_second |= !is_second && trial.filter.refusing(trial.counts(), slot, index).is_some();
     }
-    let short = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
+    let room = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
+    let room = room.into_iter().chain([(need.gpus > free.gpus, GPUS)]);
     is_second = is_second
         || note(!hot.open, MAINTENANCE)
         || note(demand.docker && !hot.docker, EXECUTOR)
-        || short.into_iter().find(|(short, _)| *short).is_some_and(|(short, code)| note(short, code))
-        || note(need.gpus > free.gpus, GPUS)
+        || room.into_iter().find(|(short, _)| *short).is_some_and(|(short, code)| note(short, code))
         || (0..)
             .zip(&demand.custom)
             .any(|(index, (name, amount))| note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index))

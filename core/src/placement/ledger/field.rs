@@ -1,10 +1,10 @@
 //! Values of one constraint field over all nodes, numbered, with what patterns say of each value.
 
 use super::cost::Cost;
-use super::hash::Map;
 use super::source::{Reading, Source, YES};
 use super::tree::NONE;
 use crate::app::Operator;
+use crate::hash::Map;
 use crate::node::Node;
 use crate::placement::pattern::Matcher;
 use std::sync::Arc;

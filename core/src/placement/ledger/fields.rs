@@ -1,8 +1,8 @@
 //! All fields that constraints name. Nodes may have thousands of attributes; only these cost.
 
 use super::field::Field;
-use super::hash::Map;
 use super::source::Source;
+use crate::hash::Map;
 use crate::node::Node;
 use std::sync::Arc;
 

@@ -264,6 +264,11 @@ impl<'a> Filter<'a> {
         (0..self.checks.len()).find(|index| *index != except && self.refuses(counts, *index, slot))
     }
 
+    /// Indexes of all demands that refuse the node.
+    pub(crate) fn all_refusing(&self, counts: Counts<'_>, slot: u32) -> impl Iterator<Item = usize> {
+        (0..self.checks.len()).filter(move |index| self.refuses(counts, *index, slot))
+    }
+
     fn refuses(&self, counts: Counts<'_>, index: usize, slot: u32) -> bool {
         let check = &self.checks[index];
         if matches!(check.rule, Rule::Alone) {

@@ -8,6 +8,7 @@
 mod asks;
 mod batch;
 mod browse;
+mod build;
 mod census;
 mod changes;
 mod claimed;
@@ -21,7 +22,6 @@ mod field;
 mod fields;
 mod filter;
 mod free;
-mod hash;
 mod journal;
 #[cfg(test)]
 mod ledger_test;
@@ -52,6 +52,7 @@ pub(crate) use shape::{Rating, Supply, aspect};
 
 use crate::app::{App, Operator, Selector};
 use crate::cluster::Cluster;
+use crate::hash::Map;
 use crate::instance::{Condition, Goal, Instance, Seat};
 use crate::node::{Node, NodeId};
 use crate::role::Usage;
@@ -61,7 +62,6 @@ use changes::Changes;
 use explain::{Memo, Question};
 use fields::Fields;
 use free::Free;
-use hash::Map;
 use journal::{Change, Journal};
 use rows::Rows;
 use std::collections::VecDeque;
@@ -97,25 +97,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Builds the ledger of a cluster, in O(nodes + instances).
-    pub fn of(cluster: &Cluster) -> Self {
-        let mut ledger = Self { generation: cluster.generation, ..Self::default() };
-        for node in cluster.nodes.values() {
-            ledger.upsert_node(node);
-        }
-        // Ids of nodes are shared, so that most are known by where their text lies.
-        let mut met: Map<usize, u32> = Map::default();
-        for instance in cluster.instances.values() {
-            let Some(seat) = &instance.seat else { continue };
-            let slot = *met.entry(seat.node.address()).or_insert_with(|| ledger.rows.ensure(&seat.node));
-            ledger.seat_at(slot, &instance.id, &instance.app, seat, counts(instance), true);
-        }
-        for ((node, app), promise) in &cluster.promises {
-            ledger.promise(node, app, Some(promise));
-        }
-        ledger
-    }
-
     /// Of no generation: good for the draft at hand, and for no other before [`Ledger::commit`].
     #[must_use]
     pub fn untraced(mut self) -> Self {
@@ -193,19 +174,19 @@ impl Ledger {
     fn seat_at(&mut self, slot: u32, id: &InstanceId, app: &App, seat: &Seat, counts: bool, more: bool) {
         self.rows.seat(slot, app, seat, more);
         self.changes.note(slot, self.rows.hot.len());
+        let at = self.changes.end();
         if !self.tallies.contains_key(&app.id) {
             self.tallies.insert(app.id.clone(), Tally::default());
         }
         let Some(tally) = self.tallies.get_mut(&app.id) else { return };
         tally.seat(slot, more);
-        tally.epoch = self.changes.end();
-        self.cost.seats += 2;
-        if counts && counts_own(app) {
-            let index = tally.config(app.version_info.last_config_change_at, follows_first(app));
-            tally.configs[index].count(Some(id), slot, more, &self.fields);
+        tally.epoch = at;
+        if counts {
+            tally.count(id, app, slot, more, &self.fields);
         }
-        self.usage.seat(app, more);
-        self.censuses.seat(app, slot, more, &self.fields, self.changes.end());
+        self.cost.seats += 2;
+        self.usage.seats(app, if more { 1 } else { -1 });
+        self.censuses.seat(app, slot, more, &self.fields, at);
         if !more {
             tally.tidy();
             if tally.is_empty() {

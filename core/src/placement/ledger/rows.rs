@@ -4,11 +4,11 @@ use super::claimed::{Claimed, Lifted};
 use super::cost::Cost;
 use super::demand::Demand;
 use super::free::{Free, NODE_TASKS_MAX};
-use super::hash::Map;
 use super::ports::Ports;
 use super::shape::{Supply, aspect};
 use super::tree::NONE;
 use crate::app::App;
+use crate::hash::Map;
 use crate::instance::Seat;
 use crate::node::{Claims, Node, NodeId};
 use crate::{AppId, Scalar};
@@ -168,9 +168,7 @@ impl Rows {
         for (number, slot) in self.order.values().enumerate() {
             self.cold[*slot as usize].rank = step * (number as u64 + 1);
         }
-        for slot in 0..self.hot.len() as u32 {
-            self.derive(slot);
-        }
+        self.derive_all();
         self.ranking += 1;
     }
 
@@ -216,6 +214,12 @@ impl Rows {
 
     /// Takes or gives back what an instance at `seat` holds.
     pub(crate) fn seat(&mut self, slot: u32, app: &App, seat: &Seat, more: bool) {
+        self.take_seat(slot, app, seat, more);
+        self.derive(slot);
+    }
+
+    /// [`Rows::seat`] without working out what is free; [`Rows::derive_all`] does it for all nodes.
+    pub(super) fn take_seat(&mut self, slot: u32, app: &App, seat: &Seat, more: bool) {
         self.tasks = if more { self.tasks + 1 } else { self.tasks.saturating_sub(1) };
         if app.placement.priority != 0 {
             self.rank_task(slot, app, more);
@@ -237,6 +241,7 @@ impl Rows {
         let need = &demand.need;
         self.change(slot, [need.cpus, need.mem, need.disk, i64::from(need.gpus)], ports, more);
         self.change_custom(slot, &demand.custom, more);
+        self.derive(slot);
     }
 
     fn change_custom(&mut self, slot: u32, amounts: &BTreeMap<String, Scalar>, more: bool) {
@@ -293,7 +298,11 @@ impl Rows {
                 cold.ports.give_back(*port);
             }
         }
-        self.derive(slot);
+    }
+
+    /// [`Rows::derive`] for every node.
+    pub(super) fn derive_all(&mut self) {
+        (0..self.hot.len() as u32).for_each(|slot| self.derive(slot));
     }
 
     /// Works out what is free and where the node stands in the order of load.

@@ -2,8 +2,10 @@
 
 use super::counted::{Counted, add};
 use super::fields::Fields;
-use super::hash::Map;
 use super::tree::NONE;
+use super::{counts_own, follows_first};
+use crate::app::App;
+use crate::hash::Map;
 use crate::{InstanceId, Timestamp};
 use std::collections::BTreeMap;
 
@@ -38,6 +40,14 @@ impl Tally {
     /// Adds or takes away an instance with a seat.
     pub(crate) fn seat(&mut self, slot: u32, more: bool) {
         add(&mut self.nodes, slot, more);
+    }
+
+    /// Adds or takes away an instance that counts for the constraints of its configuration.
+    pub(crate) fn count(&mut self, id: &InstanceId, app: &App, slot: u32, more: bool, fields: &Fields) {
+        if counts_own(app) {
+            let index = self.config(app.version_info.last_config_change_at, follows_first(app));
+            self.configs[index].count(Some(id), slot, more, fields);
+        }
     }
 
     /// The configuration changed at `at`; its index.

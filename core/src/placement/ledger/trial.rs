@@ -6,10 +6,10 @@ use super::cost::Cost;
 use super::demand::Demand;
 use super::fields::Fields;
 use super::filter::{Counts, Filter};
-use super::hash::Set;
 use super::rows::Rows;
 use super::shape::Rating;
 use super::tally::Tally;
+use crate::hash::Set;
 
 /// No constraint is left out.
 pub(crate) const ALL: usize = usize::MAX;
