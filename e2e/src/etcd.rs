@@ -143,7 +143,7 @@ impl EtcdCluster {
         eventually("the member has caught up", async || {
             let sent = reqwest::Client::new().post(&url).body(body.clone()).send().await;
             let text = sent.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
-            if text.contains("\"kvs\"") { Ok(()) } else { Err(text) }
+            if text.contains("\"header\"") && !text.contains("\"error\"") { Ok(()) } else { Err(text) }
         })
         .await;
     }

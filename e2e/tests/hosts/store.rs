@@ -26,6 +26,31 @@ async fn one_member_is_killed() {
     println!("{report:?}");
 }
 
+/// Writes that go on while a member stands still: more than half a minute of one that stopped them brought.
+const WRITES_MEANWHILE: usize = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_member_stands_still() {
+    let Some(lab) = steady("one_member_stands_still", LabOptions::default()).await else { return };
+    let before = steady_tasks(&lab);
+    let load = Load::start(&lab);
+    for member in 0..3 {
+        lab.etcd.signal(member, "STOP");
+        let (began, goal) = (Instant::now(), load.acknowledged() + WRITES_MEANWHILE);
+        eventually("writes go on", async || {
+            let now = load.acknowledged();
+            if now >= goal { Ok(()) } else { Err(format!("{now} of {goal}; {}", load.last_failure())) }
+        })
+        .await;
+        println!("{WRITES_MEANWHILE} writes within {:?} while member {member} stands still", began.elapsed());
+        lab.etcd.signal(member, "CONT");
+        lab.etcd.caught_up(member).await;
+    }
+    assert_eq!(steady_tasks(&lab), before);
+    let leader = lab.leader().await;
+    println!("{:?}", load.finish(&lab, leader).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_members_are_killed() {
     let Some(mut lab) = steady("two_members_are_killed", LabOptions::default()).await else { return };

@@ -35,6 +35,20 @@ pub(super) fn fault(error: etcd_client::Error, about: About) -> Error {
     }
 }
 
+/// Whether a call has surely not reached etcd: nobody listened, or there was no connection yet to send it on.
+pub(super) fn is_unsent(error: &etcd_client::Error) -> bool {
+    let etcd_client::Error::GRpcStatus(status) = error else { return false };
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Maps a status. The texts are etcd's (`etcdserver/api/v3rpc/rpctypes`), the
 /// same from 3.0 on; several errors share a code, so the text decides.
 fn answer(code: i32, message: &str, about: About) -> Error {

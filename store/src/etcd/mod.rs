@@ -6,18 +6,22 @@
 //! and is reopened now and then, since etcd may lose an event of an old one.
 
 mod fault;
+mod members;
 mod options;
 mod transaction;
 mod watch;
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{GetOptions, KeyValue, KvClient, LeaseClient, ResponseHeader, WatchClient};
+use etcd_client::{GetOptions, KeyValue, ResponseHeader};
 use tokio::time::Instant;
 
-use self::fault::{About, fault};
+use self::fault::About;
+use self::members::{ASK_ANOTHER_AFTER, Call, Clients, Members};
 pub use self::options::{EtcdOptions, EtcdTls};
 use crate::prefix::{page_start, prefix_end};
 use crate::store::{page_limit, whole_seconds};
@@ -47,13 +51,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// An etcd cluster.
 #[derive(Clone)]
 pub struct Etcd {
-    kv: KvClient,
-    lease: LeaseClient,
-    watch: WatchClient,
+    members: Arc<Members>,
     endpoints: String,
     timeout: Duration,
     /// The highest revision any answer has shown: a read that shows less is stale.
-    seen: std::sync::Arc<AtomicU64>,
+    seen: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Etcd {
@@ -67,18 +69,13 @@ impl Etcd {
     /// and makes sure that it answers. Later the connection is restored by itself.
     pub async fn connect<E: AsRef<str>>(endpoints: &[E], options: &EtcdOptions) -> Result<Self> {
         let endpoints: Vec<&str> = endpoints.iter().map(AsRef::as_ref).collect();
-        let names = endpoints.join(", ");
-        let silent = || Error::unavailable(format!("etcd at {names} does not answer; is it running?"));
-        let connecting = etcd_client::Client::connect(&endpoints, Some(options.connect_options()));
-        let client = tokio::time::timeout(options.timeout, connecting).await.map_err(|_| silent())?;
-        let client = client.map_err(|error| place(fault(error, About::default()), &names))?;
+        // Controllers with the same list need not all use its first member.
+        let first = RandomState::new().hash_one(endpoints.len()) as usize;
         let etcd = Self {
-            kv: client.kv_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
-            lease: client.lease_client(),
-            watch: client.watch_client().max_decoding_message_size(MAX_MESSAGE_BYTES),
-            endpoints: names.clone(),
+            members: Arc::new(Members::new(&endpoints, options, first)),
+            endpoints: endpoints.join(", "),
             timeout: options.timeout,
-            seen: std::sync::Arc::default(),
+            seen: Arc::default(),
         };
         etcd.revision().await?;
         Ok(etcd)
@@ -100,31 +97,65 @@ impl Etcd {
         Ok(Revision(revision))
     }
 
-    /// Makes one call with the time limit.
-    async fn call<T>(&self, about: About, call: impl Future<Output = Result<T, etcd_client::Error>>) -> Result<T> {
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(answer) => answer.map_err(|error| place(fault(error, about), &self.endpoints)),
-            Err(_) => Err(self.late()),
-        }
+    fn late(&self) -> Error {
+        Error::unavailable(format!("etcd at {} has not answered within {:?}; is it running?", self.endpoints, self.timeout))
     }
 
-    fn late(&self) -> Error {
-        Error::unavailable(format!("etcd at {} has not answered within {:?}", self.endpoints, self.timeout))
+    /// Makes a call that may have been made when it fails with [`Error::Unavailable`]: it is repeated only where it
+    /// cannot have been.
+    async fn once<T, F>(&self, about: About, call: impl Call<F>) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, etcd_client::Error>> + Send + 'static,
+    {
+        let deadline = tokio::time::sleep(self.timeout);
+        tokio::pin!(deadline);
+        // While there is no answer others are asked something, which tells whether the member is silent.
+        let watching = async {
+            while self.members.count() > 1 {
+                tokio::time::sleep(ASK_ANOTHER_AFTER).await;
+                let _ = self.revision().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(watching);
+        for left in (0..self.members.count()).rev() {
+            let index = self.members.present();
+            let failure = tokio::select! {
+                (_, answer) = self.members.send(index, about, call.clone()) => match answer {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                },
+                silent = self.members.silence_of(index) => {
+                    self.members.leave(index);
+                    return Err(silent);
+                }
+                () = &mut watching => return Err(self.late()),
+                () = &mut deadline => return Err(self.late()),
+            };
+            if failure.error.is_retryable() {
+                self.members.leave(index);
+            }
+            if left == 0 || !failure.is_unsent {
+                return Err(failure.error);
+            }
+        }
+        Err(self.late())
     }
 
     /// Repeats a call that changes nothing, or nothing more when it is made
     /// twice, until it is answered or the time is over.
-    async fn repeat<T, F: Future<Output = Result<T, etcd_client::Error>>>(
-        &self,
-        about: About,
-        mut call: impl FnMut() -> F,
-    ) -> Result<T> {
+    async fn repeat<T, F>(&self, about: About, call: impl Call<F>) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, etcd_client::Error>> + Send + 'static,
+    {
         let deadline = Instant::now() + self.timeout;
         let mut pause = FIRST_PAUSE;
         loop {
-            let error = match tokio::time::timeout_at(deadline, call()).await {
+            let error = match tokio::time::timeout_at(deadline, self.members.ask(about, call.clone())).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => place(fault(error, about), &self.endpoints),
+                Ok(Err(error)) => error,
                 Err(_) => return Err(self.late()),
             };
             if !error.is_retryable() || Instant::now() + pause >= deadline {
@@ -137,13 +168,12 @@ impl Etcd {
 
     /// A linearizable read that is never older than what was seen when it began.
     async fn read(&self, key: &[u8], options: GetOptions, about: About) -> Result<(etcd_client::GetResponse, Revision)> {
-        let floor = self.seen();
-        let answer = self
-            .repeat(about, || {
-                let (mut kv, key, options) = (self.kv.clone(), key.to_vec(), options.clone());
-                async move { kv.get(key, Some(options)).await }
-            })
-            .await?;
+        let (floor, key) = (self.seen(), key.to_vec());
+        let get = move |mut clients: Clients| {
+            let (key, options) = (key.clone(), options.clone());
+            async move { clients.kv.get(key, Some(options)).await }
+        };
+        let answer = self.repeat(about, get).await?;
         let revision = self.observe(answer.header())?;
         if revision < floor {
             return Err(Error::unavailable(format!(
@@ -241,28 +271,22 @@ impl Store for Etcd {
 
     async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
         let seconds = whole_seconds(ttl)?.cast_signed();
-        let mut client = self.lease.clone();
-        let granted = self.call(self.about(), client.grant(seconds, None)).await?;
+        let grant = move |mut clients: Clients| async move { clients.lease.grant(seconds, None).await };
+        let granted = self.once(self.about(), grant).await?;
         Ok(LeaseId(granted.id()))
     }
 
     async fn keep_alive(&self, lease: LeaseId) -> Result<()> {
         let about = About { lease: Some(lease), ..self.about() };
-        self.repeat(about, || {
-            let mut client = self.lease.clone();
-            // The stream behind it ends here: a call is one ping.
-            async move { client.keep_alive(lease.0).await.map(drop) }
-        })
-        .await
+        // The stream behind it ends here: a call is one ping.
+        let ping = move |mut clients: Clients| async move { clients.lease.keep_alive(lease.0).await.map(drop) };
+        self.repeat(about, ping).await
     }
 
     async fn remaining(&self, lease: LeaseId) -> Result<LeaseTime> {
         let about = About { lease: Some(lease), ..self.about() };
-        let answer = self.repeat(about, || {
-            let mut client = self.lease.clone();
-            async move { client.time_to_live(lease.0, None).await }
-        });
-        let answer = answer.await?;
+        let ask = move |mut clients: Clients| async move { clients.lease.time_to_live(lease.0, None).await };
+        let answer = self.repeat(about, ask).await?;
         // etcd says -1 for a lease that it does not have.
         let left = u64::try_from(answer.ttl()).map_err(|_| Error::LeaseNotFound { lease })?;
         let granted = u64::try_from(answer.granted_ttl()).unwrap_or_default();
@@ -271,37 +295,27 @@ impl Store for Etcd {
 
     async fn revoke(&self, lease: LeaseId) -> Result<()> {
         let about = About { lease: Some(lease), ..self.about() };
-        let mut client = self.lease.clone();
-        self.call(about, client.revoke(lease.0)).await.map(drop)
+        let revoke = move |mut clients: Clients| async move { clients.lease.revoke(lease.0).await };
+        self.once(about, revoke).await.map(drop)
     }
 
     async fn compact(&self, revision: Revision) -> Result<()> {
         let about = About { requested: revision, ..self.about() };
-        let compacted = self.repeat(about, || {
-            let mut kv = self.kv.clone();
-            async move { kv.compact(wire(revision), None).await }
-        });
-        match compacted.await {
+        let compact = move |mut clients: Clients| async move { clients.kv.compact(wire(revision), None).await };
+        match self.repeat(about, compact).await {
             Ok(_) | Err(Error::Compacted { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     async fn revision(&self) -> Result<Revision> {
-        // Any linearizable read shows the revision; this one returns nothing else.
-        let options = GetOptions::new().with_keys_only().with_limit(1);
-        self.read(PROBE_KEY, options, self.about()).await.map(|(_, revision)| revision)
+        self.read(PROBE_KEY, probe_options(), self.about()).await.map(|(_, revision)| revision)
     }
 }
 
-/// Says where to look: the client's own words name no address.
-fn place(error: Error, endpoints: &str) -> Error {
-    match error {
-        Error::Unavailable { reason } => Error::unavailable(format!(
-            "{reason} (etcd at {endpoints}; check that it runs and that address, scheme and certificates are right)"
-        )),
-        other => other,
-    }
+/// Any linearizable read shows the revision; this one returns nothing else.
+fn probe_options() -> GetOptions {
+    GetOptions::new().with_keys_only().with_limit(1)
 }
 
 /// A revision as etcd takes it; one beyond its numbers is a future one all the same.

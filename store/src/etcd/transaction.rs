@@ -2,7 +2,7 @@
 
 use etcd_client::{CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
 
-use super::{About, Etcd, wire};
+use super::{About, Clients, Etcd, wire};
 use crate::prefix::prefix_end;
 use crate::{Compare, Error, LeaseId, MAX_OPERATIONS, Operation, Result, Revision, Transaction};
 
@@ -26,8 +26,11 @@ pub(super) async fn transact(etcd: &Etcd, transaction: Transaction) -> Result<Re
     let operations: Vec<_> = transaction.operations.into_iter().map(operation).collect();
     let request = Txn::new().when(compares).and_then(operations).or_else(explain);
     let about = About { lease, ..etcd.about() };
-    let mut kv = etcd.kv.clone();
-    let answer = etcd.call(about, kv.txn(request)).await?;
+    let send = move |mut clients: Clients| {
+        let request = request.clone();
+        async move { clients.kv.txn(request).await }
+    };
+    let answer = etcd.once(about, send).await?;
     let revision = etcd.observe(answer.header())?;
     if answer.succeeded() {
         return Ok(revision);

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{About, Etcd, FIRST_PAUSE, LONGEST_PAUSE, entry, fault::fault, wire};
+use super::{About, Clients, Etcd, FIRST_PAUSE, LONGEST_PAUSE, entry, fault::fault, wire};
 use crate::prefix::prefix_end;
 use crate::{Error, Event, Result, Revision, Store, WatchEvents, WatchStream};
 
@@ -122,11 +122,18 @@ impl Follower {
             .with_start_revision(wire(self.next))
             .with_progress_notify();
         let first = if self.prefix.is_empty() { vec![0] } else { self.prefix.clone().into_bytes() };
-        let mut client = self.etcd.watch.clone();
-        let mut stream = match self.etcd.call(self.etcd.about(), client.watch(first, Some(options))).await {
-            Ok(stream) => stream,
-            Err(error @ Error::Unauthorized { .. }) => return End::Fatal(error),
-            Err(error) => return End::Broken(error),
+        let members = Arc::clone(&self.etcd.members);
+        let index = members.present();
+        let open = move |mut clients: Clients| {
+            let (first, options) = (first.clone(), options.clone());
+            async move { clients.watch.watch(first, Some(options)).await }
+        };
+        let opening = tokio::time::timeout(self.etcd.timeout, members.send(index, self.etcd.about(), open)).await;
+        let mut stream = match opening.map(|(_, stream)| stream.map_err(|failure| failure.error)) {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error @ Error::Unauthorized { .. })) => return End::Fatal(error),
+            Ok(Err(error)) => return self.leave(index, error),
+            Err(_) => return self.leave(index, self.etcd.late()),
         };
         let age = tokio::time::sleep_until(Instant::now() + STREAM_AGE);
         tokio::pin!(age);
@@ -137,6 +144,7 @@ impl Follower {
                     self.certain = [present, current];
                     return End::Old;
                 }
+                silent = members.silence_of(index) => return self.leave(index, silent),
                 message = stream.message() => message,
             };
             match message {
@@ -146,13 +154,19 @@ impl Follower {
                     }
                     *opened = true;
                 }
-                Ok(None) => return End::Broken(Error::unavailable("etcd ended the watch stream")),
+                Ok(None) => return self.leave(index, Error::unavailable("etcd ended the watch stream")),
                 Err(error) => {
                     let error = fault(error, About::default());
-                    return if error.needs_relist() { End::Fatal(error) } else { End::Broken(error) };
+                    return if error.needs_relist() { End::Fatal(error) } else { self.leave(index, error) };
                 }
             }
         }
+    }
+
+    /// The next stream is opened at another member.
+    fn leave(&self, index: usize, error: Error) -> End {
+        self.etcd.members.leave(index);
+        End::Broken(error)
     }
 
     /// Passes on what a message brings; the end of the stream if there is one.

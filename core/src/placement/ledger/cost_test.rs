@@ -13,6 +13,10 @@ use uuid::Uuid;
 const RACKS: u32 = 75;
 
 fn node(number: u32) -> Node {
+    in_rack(number, number % RACKS)
+}
+
+fn in_rack(number: u32, rack: u32) -> Node {
     let facts = NodeFacts {
         resources: Resources {
             cpus: Scalar::from_units(8 + i64::from(number % 3) * 8),
@@ -21,7 +25,7 @@ fn node(number: u32) -> Node {
             ports: PortRanges::new([(31000, 31999)]),
             ..Resources::default()
         },
-        attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % RACKS))]),
+        attributes: BTreeMap::from([("rack".to_owned(), format!("r{rack}"))]),
         executors: vec!["process".into()],
         ..NodeFacts::new(NodeId::parse(&format!("c-S{number}")).unwrap(), format!("h{number}"), "127.0.0.1".parse().unwrap())
     };
@@ -111,6 +115,47 @@ fn operations_grow_like_the_tasks() {
         let (exponent, each) = growth(name, ask, &few, &many);
         assert!(exponent <= 1.1 || each <= 100.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
     }
+}
+
+/// Racks that hold 40 nodes each, however many there are.
+#[test]
+fn operations_grow_like_the_tasks_when_racks_are_added() {
+    let mixes: [(&str, Ask); 10] = [
+        ("GROUP_BY rack", |number| app(number, Some(("rack", Operator::GroupBy, None)))),
+        ("MAX_PER rack:2", |number| app(number, Some(("rack", Operator::MaxPer, Some("2"))))),
+        ("LIKE rack", |number| app(number, Some(("rack", Operator::Like, Some("r.?1"))))),
+        ("UNLIKE rack", |number| app(number, Some(("rack", Operator::Unlike, Some("r.*1"))))),
+        ("CLUSTER rack", |number| app(number, Some(("rack", Operator::Cluster, None)))),
+        ("spread rack, skew 1", |number| spread(number, None)),
+        ("spread rack, weight 5", |number| spread(number, Some(5))),
+        ("prefer rack", |number| prefer(app(number, None), "rack", format!("r{}.*", number % 7 + 1))),
+        ("prefer rack, packed", |number| packed(prefer(app(number, None), "rack", format!("r{}.*", number % 7 + 1)))),
+        ("antiAffinity rack", |number| apart(number)),
+    ];
+    let racked = |nodes: u32| {
+        let mut ledger = Ledger::default();
+        (0..nodes).for_each(|number| ledger.upsert_node(&Arc::new(in_rack(number, number % (nodes / 40)))));
+        ledger
+    };
+    let (few, many) = (racked(1_000), racked(100_000));
+    for (name, ask) in mixes {
+        let (exponent, each) = growth(name, ask, &few, &many);
+        println!("{name}: {exponent:.3} {each:.1}");
+    }
+}
+
+fn spread(number: u32, weight: Option<u32>) -> App {
+    let mut app = app(number, None);
+    app.placement.spread = vec![crate::app::SpreadRule { field: "rack".into(), maximum_skew: 1, weight }];
+    app
+}
+
+fn apart(number: u32) -> App {
+    let mut made = app(number, None);
+    let before = app(number.saturating_sub(1), None).id;
+    made.placement.anti_affinity =
+        vec![crate::app::Affinity { selector: crate::app::Selector::App(before), field: "rack".into(), weight: None }];
+    made
 }
 
 /// Patterns of host names, and packing with wishes, are no dearer by their growth; nine patterns by
