@@ -7,7 +7,7 @@ use super::draft::{Draft, EditError};
 use super::{Cluster, Entropy};
 use crate::assignment::{Down, FailureReason, TaskReport};
 use crate::health::Health;
-use crate::instance::{Condition, Instance};
+use crate::instance::{Condition, Goal, Instance};
 use crate::node::NodeId;
 use crate::{App, AppId, TaskId, Timestamp};
 use serde::Serialize;
@@ -92,8 +92,9 @@ impl Cluster {
             return Err(error);
         }
         let (mut changes, mut cut_short) = (0, true);
+        let mut under_way = outlook.under_way(self);
         for _ in 0..FORECAST_STEPS_MAX {
-            let reports = outlook.obey(orders);
+            let reports = outlook.obey(orders, std::mem::take(&mut under_way));
             changes += reports.len();
             if changes > FORECAST_CHANGES_MAX {
                 break;
@@ -138,9 +139,26 @@ impl Outlook {
         step.orders
     }
 
-    /// What the agents report after these orders.
-    fn obey(&mut self, orders: Vec<(NodeId, Down)>) -> Vec<(NodeId, TaskReport)> {
-        let mut reports = Vec::new();
+    /// What agents that are connected have still to report of orders given before: tasks that stop end, and those
+    /// that begin run and pass their checks.
+    fn under_way(&self, before: &Cluster) -> Vec<(NodeId, TaskReport)> {
+        let report = |instance: &std::sync::Arc<Instance>| {
+            let node = instance.node().filter(|node| !before.away.contains(*node))?;
+            let condition = match (instance.goal, instance.condition) {
+                (Goal::Restarted | Goal::Decommissioned, _) => Condition::Killed,
+                (Goal::Running, Condition::Staging | Condition::Starting) => Condition::Running,
+                (Goal::Running, Condition::Running) if !instance.is_serving() && instance.healthy() != Some(false) => {
+                    Condition::Running
+                }
+                (Goal::Running, _) => return None,
+            };
+            Some((node.clone(), self.report(&instance.app, instance.task_id(), condition)))
+        };
+        before.instances.of_restless_apps().filter_map(report).collect()
+    }
+
+    /// What the agents report after these orders, beside the `reports` that were due.
+    fn obey(&mut self, orders: Vec<(NodeId, Down)>, mut reports: Vec<(NodeId, TaskReport)>) -> Vec<(NodeId, TaskReport)> {
         for (node, order) in orders {
             match order {
                 Down::Launch { launch, .. } => {
@@ -162,7 +180,10 @@ impl Outlook {
         // A task that is told to run and to stop in one step never runs.
         let ended: std::collections::BTreeSet<TaskId> =
             reports.iter().filter(|(_, report)| report.condition.is_terminal()).map(|(_, report)| report.task.clone()).collect();
-        reports.retain(|(_, report)| report.condition.is_terminal() || !ended.contains(&report.task));
+        let mut told = std::collections::BTreeSet::new();
+        reports.retain(|(_, report)| {
+            (report.condition.is_terminal() || !ended.contains(&report.task)) && told.insert(report.task.clone())
+        });
         reports
     }
 

@@ -43,7 +43,7 @@ fn cluster(instances: u32) -> Cluster {
         draft.edit(vec![AppEdit::Create(app("/web", instances))], false, "").unwrap();
     });
     for _ in 0..5 {
-        let reports = outlook.obey(orders);
+        let reports = outlook.obey(orders, Vec::new());
         orders = outlook.step(|draft| reports.into_iter().for_each(|(node, report)| draft.observe(&node, report)));
     }
     outlook.cluster
@@ -87,4 +87,28 @@ fn what_would_wait_says_why_and_faults_are_told() {
     let refused = before.forecast(now, 7, |draft| draft.edit(vec![AppEdit::Scale(missing, 1)], false, "").map(drop));
     assert!(matches!(refused, Err(EditError::NoApp(_))));
     assert_eq!(before.forecast(now, 7, |_| Ok(())).unwrap(), Forecast::default());
+}
+
+#[test]
+fn what_is_being_stopped_ends_and_what_begins_runs() {
+    let mut before = cluster(12);
+    let (now, web, other) = (Timestamp::from_millis(2_000_000), AppId::parse("/web").unwrap(), AppId::parse("/other").unwrap());
+    let step = |cluster: &Cluster, edit: AppEdit| {
+        let mut draft = Draft::new(cluster, now, 0, Entropy::new(3));
+        draft.edit(vec![edit], true, "").unwrap();
+        draft.settle().cluster
+    };
+    // Six of them have been told to stop, and no agent has answered yet.
+    before = step(&before, AppEdit::Scale(web.clone(), 6));
+    let create = |draft: &mut Draft| draft.edit(vec![AppEdit::Create(app("/other", 6))], false, "").map(drop);
+    let seen = before.forecast(now, 7, create).unwrap();
+    let made = seen.apps.iter().find(|one| one.app == other).unwrap();
+    assert_eq!((made.after, made.starts, &made.waits), (6, 6, &None), "there is room once they have ended");
+    let stopped = seen.apps.iter().find(|one| one.app == web);
+    assert!(stopped.is_none_or(|web| (web.starts, web.stops) == (0, 0)), "what was ordered before is no news: {stopped:?}");
+    // What was told to start a moment ago runs before the change comes to it.
+    before = step(&cluster(2), AppEdit::Create(app("/other", 2)));
+    let seen = before.forecast(now, 7, |draft| draft.edit(vec![AppEdit::Scale(other.clone(), 3)], true, "").map(drop)).unwrap();
+    let scaled = seen.apps.iter().find(|one| one.app == other).unwrap();
+    assert_eq!((scaled.after, scaled.starts, scaled.stops), (3, 1, 0));
 }

@@ -140,6 +140,12 @@ impl Instances {
         self.apps.get(app)?.members.get_max().map(|(_, instance)| page_of(instance.id.uuid()))
     }
 
+    /// Instances of the apps of which not every one runs, is to run and serves.
+    pub(super) fn of_restless_apps(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        let restless = self.apps.values().filter(|group| group.serving < group.members.len());
+        restless.flat_map(|group| group.members.values())
+    }
+
     /// Apps that have instances.
     pub fn apps(&self) -> impl Iterator<Item = &AppId> {
         self.apps.keys()
