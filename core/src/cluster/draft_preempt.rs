@@ -83,6 +83,11 @@ impl Draft {
         self.put_promise(node, &app.id, Some(Promise { count, moves: true, ..Promise::of(app) }));
     }
 
+    /// Nodes on which room is kept for those whose predecessors stop elsewhere.
+    pub(super) fn kept_on(&self, app: &AppId) -> Vec<NodeId> {
+        self.promised_on(app, |_, promise| promise.moves)
+    }
+
     /// Instances of an app for which room is kept until their predecessors have stopped elsewhere.
     pub(super) fn moving_in(&self, app: &AppId) -> usize {
         let promises = self.cluster.promises.values().filter(|promise| promise.app == *app && promise.moves);

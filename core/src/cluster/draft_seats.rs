@@ -3,6 +3,7 @@
 use super::Event;
 use super::draft::Draft;
 use super::draft_holds::Relaunch;
+use super::draft_moves::Next;
 use super::pending::Pending;
 use crate::assignment::{Down, Launch, Launched, TaskReport, resolve};
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
@@ -74,12 +75,18 @@ impl Draft {
             return (count, more);
         }
         // Each target is found with all seats before it taken.
-        let most = if self.next_target(&app.id).is_some() { most.min(1) } else { most };
+        let moves_on = self.moves_on(&app.id);
+        let most = if moves_on { most.min(1) } else { most };
         let wanted = waiting.min(most);
         let (allowed, over_quota) = self.within_quota(app, wanted);
         // Moving is no more than was there before: neither quotas nor guarantees hold it up.
         let allowed = allowed.max(self.moving_off(&app.id).min(wanted));
-        let (seats, refusals) = if allowed > 0 { self.find_seats(app, allowed) } else { (Vec::new(), None) };
+        let next = if allowed > 0 && moves_on { self.next_move(app) } else { Next::Anywhere };
+        let (seats, refusals) = match next {
+            Next::Seat(seat) => (vec![seat], None),
+            Next::Anywhere if allowed > 0 => self.find_seats(app, allowed),
+            Next::Anywhere | Next::Waits => (Vec::new(), None),
+        };
         let found = seats.len();
         let mut launched = again;
         let mut seats = seats.into_iter();
@@ -111,7 +118,6 @@ impl Draft {
         let (node, incarnation) = (seat.node.clone(), instance.incarnation + 1);
         self.take_hold(&instance.id, app, &node, incarnation);
         self.keep_promise(&app.id, &node);
-        self.take_target(&app.id);
         self.started.insert(app.id.clone());
         self.put_instance(Instance {
             app: Arc::clone(app),
@@ -149,11 +155,6 @@ impl Draft {
     pub(super) fn find_seats(&mut self, app: &Arc<App>, count: usize) -> (Vec<crate::instance::Seat>, Option<Refusals>) {
         let salt = self.entropy.next_number();
         let strategy = app.placement.strategy.unwrap_or_default();
-        if let Some((_, node)) = self.next_target(&app.id)
-            && let Some(seat) = self.ledger_for(app).place_at(app, &node, salt)
-        {
-            return (vec![seat], None);
-        }
         self.ledger_for(app).place_batch(app, count, strategy, salt)
     }
 

@@ -223,6 +223,14 @@ impl Draft {
             };
             return false;
         }
+        if instances.iter().any(|id| self.cluster.moving.contains_key(id)) {
+            let stopped = self.stop_for_target(app, instances, KillReason::Moved.sentence());
+            match stopped.as_ref().err().or(kept.as_ref()) {
+                Some(refusals) => self.cluster.stranded.insert(app.id.clone(), Arc::new(refusals.clone())),
+                None => self.cluster.stranded.remove(&app.id),
+            };
+            return stopped.unwrap_or(false);
+        }
         let (mut stopped, mut refusals) = (false, None);
         // Rules about the app's own instances look at those that stay: who moves is gone when its successor starts,
         // and each makes place for its own only.
@@ -240,9 +248,8 @@ impl Draft {
             }
             let seats = moving.iter().zip(seats.get(before..).unwrap_or_default());
             for (instance, seat) in seats.filter(|(instance, seat)| instance.node() != Some(&seat.node)) {
-                let reason = if self.cluster.moving.contains_key(&instance.id) { KillReason::Moved } else { KillReason::Drained };
                 self.keep_room(app, &seat.node);
-                self.stop_instance(&instance.id, Goal::Decommissioned, reason.sentence());
+                self.stop_instance(&instance.id, Goal::Decommissioned, KillReason::Drained.sentence());
                 stopped = true;
             }
             if refused.is_some() {

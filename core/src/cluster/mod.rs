@@ -10,6 +10,7 @@ mod draft;
 mod draft_apps;
 mod draft_holds;
 mod draft_lost;
+mod draft_moves;
 mod draft_nodes;
 mod draft_packages;
 mod draft_preempt;

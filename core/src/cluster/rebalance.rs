@@ -1,13 +1,12 @@
 //! Rebalancing: moves that would leave fewer nodes in use, or even loads out. A proposal changes nothing;
 //! accepted, each instance moves within its app's budget, like one that leaves a draining node.
 
-use super::draft::{Draft, EditError};
-use super::{Cluster, Target};
+use super::Cluster;
+use crate::InstanceId;
 use crate::deployment::is_movable;
 use crate::instance::{Instance, Seat};
 use crate::node::{Node, NodeId};
 use crate::placement::{Ledger, Strategy};
-use crate::{AppId, InstanceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -219,64 +218,6 @@ impl Search<'_> {
                 Some((before, after)) => self.note(&before, &after),
                 None => drop(hopeless.insert(source)),
             }
-        }
-    }
-}
-
-impl Draft {
-    /// Begins these moves; each waits for the budget of its app. All or nothing.
-    ///
-    /// # Errors
-    /// [`EditError::Claim`] when one does not fit the cluster as it is now.
-    pub fn begin_moves(&mut self, moves: &[Move]) -> Result<(), EditError> {
-        if moves.len() > MOVES_MAX {
-            return Err(EditError::Claim(format!("{} moves are more than the {MOVES_MAX} of one request", moves.len())));
-        }
-        let stale: Vec<String> = moves
-            .iter()
-            .filter(|step| {
-                let instance = self.cluster.instances.get(&step.instance);
-                let there = instance.is_some_and(|instance| instance.node() == Some(&step.from) && is_movable(instance));
-                let open = self.cluster.nodes.get(&step.to).is_some_and(|node| node.accepts_tasks());
-                !(there && open)
-            })
-            .map(|step| format!("{} from {} to {}", step.instance, step.from, step.to))
-            .collect();
-        if !stale.is_empty() {
-            let some: Vec<&str> = stale.iter().take(3).map(String::as_str).collect();
-            return Err(EditError::Claim(format!(
-                "{} of {} moves do not fit the cluster any more, such as {}; ask for a new proposal",
-                stale.len(),
-                moves.len(),
-                some.join(", ")
-            )));
-        }
-        for step in moves {
-            self.cluster.moving.insert(step.instance.clone(), Target { node: step.to.clone(), taken: false });
-            self.dirty_apps.insert(step.instance.app().clone());
-        }
-        Ok(())
-    }
-
-    /// Ends all moves where they are; returns how many there were.
-    pub fn cancel_moves(&mut self) -> usize {
-        let count = self.cluster.moving.len();
-        self.dirty_apps.extend(self.cluster.moving.keys().map(|id| id.app().clone()));
-        self.cluster.moving.clear();
-        count
-    }
-
-    /// The first node that a move of the app leads to and nobody has taken yet.
-    pub(super) fn next_target(&self, app: &AppId) -> Option<(InstanceId, NodeId)> {
-        let first = InstanceId::new(app, uuid::Uuid::nil());
-        let moves = self.cluster.moving.range(first..).take_while(|(id, _)| id.app() == app);
-        moves.into_iter().find(|(_, target)| !target.taken).map(|(id, target)| (id.clone(), target.node.clone()))
-    }
-
-    /// A seat of the app was given: its move has its replacement, wherever that is.
-    pub(super) fn take_target(&mut self, app: &AppId) {
-        if let Some((id, node)) = self.next_target(app) {
-            self.cluster.moving.insert(id, Target { node, taken: true });
         }
     }
 }

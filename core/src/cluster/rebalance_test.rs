@@ -1,9 +1,11 @@
 //! Proposals are carried out, within budgets, and leave everything running.
 
 use super::*;
+use crate::AppId;
 use crate::app::App;
 use crate::assignment::{Down, FailureReason, TaskReport};
 use crate::cluster::{AppEdit, Entropy};
+use crate::cluster::{Draft, EditError};
 use crate::instance::Condition;
 use crate::node::{NodeFacts, PortRanges, Resources};
 use crate::{Scalar, TaskId, Timestamp};
@@ -127,6 +129,46 @@ fn packing_keeps_what_constraints_ask_of_all_nodes() {
         world.create_with("/web", instances, 1000, constraints);
         let proposal = world.cluster.rebalance(Goal::Pack, 100);
         assert_eq!((proposal.moves.len(), proposal.emptied.len()), (emptied * 3, emptied), "{constraints:?}");
+    }
+}
+
+/// What a proposal says comes true, whichever way the apps change: with replacements first, half of them, or none.
+#[test]
+fn moves_end_where_they_were_meant_to() {
+    for (keep, over) in [(1000, 1000), (500, 500), (500, 0), (0, 0)] {
+        let mut world = World::new(10);
+        for number in 0..10 {
+            let mut facts = facts(number);
+            facts.resources.cpus = Scalar::from_units(4);
+            facts.resources.mem = Scalar::from_units(4_096);
+            facts.attributes.insert("rack".into(), format!("r{}", number % 4));
+            world.step(|draft| draft.register(facts, Vec::new()));
+        }
+        world.run();
+        let mut create = |id: &str, cpus: i64, instances: u32, constraints: &[[&str; 2]]| {
+            let mut app = App::new(AppId::parse(id).unwrap());
+            app.cmd = Some("sleep 1".into());
+            (app.instances, app.cpus, app.mem) = (instances, Scalar::from_thousandths(cpus), Scalar::from_units(100));
+            app.constraints = serde_json::from_value(serde_json::json!(constraints)).unwrap();
+            app.upgrade_strategy.minimum_health_capacity = Scalar::from_thousandths(keep);
+            app.upgrade_strategy.maximum_over_capacity = Scalar::from_thousandths(over);
+            world.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
+            world.run();
+        };
+        create("/a", 500, 12, &[]);
+        create("/b", 500, 8, &[["rack", "GROUP_BY"]]);
+        create("/c", 200, 4, &[["hostname", "UNIQUE"]]);
+        let proposal = world.cluster.rebalance(Goal::Pack, 100);
+        world.step(|draft| draft.begin_moves(&proposal.moves)).unwrap();
+        world.run();
+        assert!(world.cluster.moving.is_empty() && world.cluster.promises.is_empty(), "{keep} {over}");
+        let used = world.loads().iter().filter(|load| **load > 0).count();
+        assert_eq!((proposal.before.nodes_in_use, used), (10, proposal.after.nodes_in_use), "{keep} {over}");
+        for step in &proposal.moves {
+            let left = world.cluster.tasks_on(&step.from).any(|task| task.id == step.instance);
+            assert!(!left, "{step:?} {keep} {over}");
+        }
+        assert_eq!(world.cluster.instances.len(), 24);
     }
 }
 
