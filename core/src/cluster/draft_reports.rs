@@ -185,6 +185,7 @@ impl Draft {
         self.complete(&ended, report.exit, report.reason);
         let wanted = report.condition == Condition::Killed && report.reason == Some(FailureReason::Stopped);
         if !wanted && before.goal == Goal::Running {
+            self.note_start(node, before.app_id(), report);
             self.note_failure(node, &ended, report, message);
         }
         self.release(before, report, wanted);

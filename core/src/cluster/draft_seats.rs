@@ -82,8 +82,11 @@ impl Draft {
         // Moving is no more than was there before: neither quotas nor guarantees hold it up.
         let allowed = allowed.max(self.moving_off(&app.id).min(wanted));
         let next = if allowed > 0 && moves_on { self.next_move(app) } else { Next::Anywhere };
+        let beside = if let Next::Anywhere = next { self.seats_beside_avoided(app, allowed) } else { Vec::new() };
+        let partly = !beside.is_empty() && beside.len() < allowed;
         let (seats, refusals) = match next {
             Next::Seat(seat) => (vec![seat], None),
+            Next::Anywhere if !beside.is_empty() => (beside, None),
             Next::Anywhere if allowed > 0 => self.find_seats(app, allowed),
             Next::Anywhere | Next::Waits => (Vec::new(), None),
         };
@@ -100,7 +103,7 @@ impl Draft {
             };
             launched.push(self.start(app, instance, seat));
         }
-        let left = more || found == wanted && found < waiting;
+        let left = more || partly || found == wanted && found < waiting;
         let refusals = refusals.map(|refusals| self.preempt(app, allowed - found, refusals)).or(over_quota).or(missing);
         if waiting == found {
             self.forget_promises(&app.id);

@@ -393,6 +393,45 @@ fn what_no_store_would_take_is_refused_before_it_is_tried() {
     assert!(world.cluster.apps.is_empty());
 }
 
+/// A node with a full disk never has anything to do, and would be the first choice for ever.
+#[test]
+fn who_cannot_be_started_on_a_node_goes_to_another_one_and_returns_when_there_is_none() {
+    let mut world = World::new(3);
+    let starts = |world: &mut World, on: &dyn Fn(&NodeId) -> bool| {
+        let all: Vec<(NodeId, TaskId)> =
+            world.agents.iter().flat_map(|(node, tasks)| tasks.keys().map(move |task| (node.clone(), task.clone()))).collect();
+        for (node, task) in all {
+            let staging = world.agents[&node].get(&task) == Some(&Condition::Staging);
+            let (condition, reason) =
+                if on(&node) { (Condition::Running, None) } else { (Condition::Failed, Some(FailureReason::LaunchFailed)) };
+            if staging {
+                world.report(&node, &task, condition, reason);
+            }
+        }
+    };
+    let pass = |world: &mut World| {
+        world.now += 20_000;
+        world.step(Draft::wake_paused);
+    };
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/a", 6, 100))], false, "")).unwrap();
+    for _ in 0..3 {
+        starts(&mut world, &|id| *id != node(1));
+        pass(&mut world);
+    }
+    assert_eq!((world.running("/a"), world.agents[&node(1)].len()), (6, 0));
+    // Other apps learn it for themselves, and where no node is left the best one is tried again.
+    world.step(|draft| draft.edit(vec![AppEdit::Create(app("/b", 3, 100))], false, "")).unwrap();
+    for _ in 0..4 {
+        starts(&mut world, &|_| false);
+        pass(&mut world);
+    }
+    assert_eq!(world.running("/b"), 0);
+    starts(&mut world, &|_| true);
+    pass(&mut world);
+    starts(&mut world, &|_| true);
+    assert_eq!(world.running("/b"), 3);
+}
+
 #[test]
 fn failures_pause_and_grow_but_a_stable_instance_returns_at_once() {
     let mut world = World::new(1);

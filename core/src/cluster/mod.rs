@@ -8,6 +8,7 @@ mod alarms;
 mod app_record;
 mod draft;
 mod draft_apps;
+mod draft_avoided;
 mod draft_holds;
 mod draft_lost;
 mod draft_moves;
@@ -121,6 +122,8 @@ pub struct Cluster {
     pub promises: OrdMap<(NodeId, AppId), Promise>,
     /// Instances that move to other nodes to balance the cluster. Not stored: a new leader lets them be.
     pub moving: OrdMap<InstanceId, Target>,
+    /// Nodes on which starting an app failed, and when it did last: it goes elsewhere if it can. Not stored.
+    pub avoided: OrdMap<AppId, OrdMap<NodeId, Timestamp>>,
     /// When apps must be looked at again. Not stored.
     pub alarms: Alarms,
     /// What is taken on each node.

@@ -11,6 +11,7 @@ use super::trial::{ALL, Trial};
 use super::view::Kind;
 use super::{Ledger, Strategy, counts_own, follows_first};
 use crate::app::App;
+use crate::hash::Set;
 use crate::instance::Seat;
 use crate::node::NodeId;
 use crate::placement::Refusals;
@@ -23,6 +24,13 @@ const ANSWERS_MAX: usize = 16 << 20;
 /// Fields whose trees one batch follows; further ones are asked node by node.
 const FIELDS_FOLLOWED_MAX: usize = 8;
 
+/// Which nodes are asked.
+enum Among {
+    All,
+    One(u32),
+    Beside(Set<u32>),
+}
+
 impl Ledger {
     /// Finds up to `count` seats for `app`, at most [`SEATS_MAX`]; with the reasons when no node
     /// takes one more. Equal tasks are placed in one go; what refuses one refuses the rest. The
@@ -31,29 +39,31 @@ impl Ledger {
     /// `salt` chooses among free dynamic ports and nothing else.
     pub fn place_batch(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
         self.lift(app);
-        let found = self.search(app, count, strategy, salt, None);
+        let found = self.search(app, count, strategy, salt, &Among::All);
         self.drop_lift();
         found
+    }
+
+    /// [`Ledger::place_batch`] on other nodes than these, without reasons.
+    pub fn place_beside(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64, avoided: &[NodeId]) -> Vec<Seat> {
+        let avoided = avoided.iter().filter_map(|node| self.rows.slot(node)).collect();
+        self.lift(app);
+        let found = self.search(app, count, strategy, salt, &Among::Beside(avoided));
+        self.drop_lift();
+        found.0
     }
 
     /// A seat for one instance of `app` on this node, if it takes it.
     pub fn place_at(&mut self, app: &App, node: &NodeId, salt: u64) -> Option<Seat> {
         let slot = self.rows.slot(node)?;
         self.lift(app);
-        let found = self.search(app, 1, Strategy::default(), salt, Some(slot));
+        let found = self.search(app, 1, Strategy::default(), salt, &Among::One(slot));
         self.drop_lift();
         found.0.into_iter().next()
     }
 
-    /// `only` asks one node and gives no reasons.
-    fn search(
-        &mut self,
-        app: &App,
-        count: usize,
-        strategy: Strategy,
-        salt: u64,
-        only: Option<u32>,
-    ) -> (Vec<Seat>, Option<Refusals>) {
+    /// Reasons are given only when all nodes were asked.
+    fn search(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64, among: &Among) -> (Vec<Seat>, Option<Refusals>) {
         let demand = Demand::of(app);
         self.know_apps(app);
         let mut involved = self.censuses.take(app);
@@ -93,7 +103,10 @@ impl Ledger {
         }
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
         let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy, count);
-        if let Some(slot) = only {
+        if let Among::Beside(avoided) = among {
+            trial.avoided.clone_from(avoided);
+        }
+        if let Among::One(slot) = *among {
             let taken = if trial.accepts(slot, ALL) { trial.take(slot, salt, cost) } else { None };
             let node = trial.rows.cold[slot as usize].id.clone();
             let seat = taken.map(|(ports, _)| Seat { node, host_ports: ports.into() });
@@ -147,7 +160,9 @@ impl Ledger {
             self.found.extend(trial.taken());
         }
         let mut refusals = None;
-        if seats.len() < count.min(SEATS_MAX) {
+        if let Among::Beside(_) = among {
+            self.memos.extend(memo.map(|memo| (app.id.clone(), (question, memo))));
+        } else if seats.len() < count.min(SEATS_MAX) {
             let memo = memo.unwrap_or_else(|| Memo::of(&trial, changes, cost));
             refusals = Some(memo.refusals(app, &trial));
             if seats.is_empty() {

@@ -33,6 +33,8 @@ pub(crate) struct Trial<'a> {
     pub(crate) strategy: Strategy,
     /// How packing rates nodes.
     pub(crate) rating: Rating,
+    /// Nodes that are left out.
+    pub(crate) avoided: Set<u32>,
     taken: Vec<(u32, Vec<u16>)>,
     /// Nodes that were given a seat by this batch; noted for packing only.
     touched: Set<u32>,
@@ -64,6 +66,7 @@ impl<'a> Trial<'a> {
             roles,
             strategy,
             rating,
+            avoided: Set::default(),
             taken: Vec::new(),
             touched: Set::default(),
         }
@@ -107,7 +110,9 @@ impl<'a> Trial<'a> {
 
     /// Whether the node takes the task; `except` is a constraint somebody else looks after.
     pub(crate) fn accepts(&self, slot: u32, except: usize) -> bool {
-        self.fits(slot) && self.filter.refusing(self.counts(), slot, except).is_none()
+        (self.avoided.is_empty() || !self.avoided.contains(&slot))
+            && self.fits(slot)
+            && self.filter.refusing(self.counts(), slot, except).is_none()
     }
 
     /// How good a node is.
