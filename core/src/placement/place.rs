@@ -5,7 +5,7 @@ use super::ledger::{Rating, Supply, aspect};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::InstanceId;
 use crate::Scalar;
-use crate::app::{App, ContainerKind, PortRequest};
+use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
 use crate::node::{Bundle, Node, may_use};
 use std::collections::BTreeMap;
@@ -263,11 +263,11 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         if *need > free {
             let lack = *need - free;
             let words = format!("with {lack} more {name}");
-            all.push(Refusal::lacking(Reason::InsufficientResources, 200_000 + place, (1, lack), words).about(name));
+            all.push(Refusal::lacking(Reason::InsufficientResources, 300_000 + place, (1, lack), words).about(name));
         }
     }
     let ports = host_ports(app, candidate, salt);
-    let ports = ports.map_err(|refusal| all.push(refusal)).unwrap_or_default();
+    let ports = ports.map_err(|refusals| all.extend(refusals)).unwrap_or_default();
     if candidate.load.instances.len().max(node.claims.holds.len()) >= NODE_TASKS_MAX {
         all.push(Refusal::new(Reason::TooManyTasks, 10, "with fewer tasks"));
     }
@@ -286,49 +286,45 @@ fn executor(app: &App) -> Option<&'static str> {
     (image || container.kind == ContainerKind::Docker).then_some("docker")
 }
 
-fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16>, Refusal> {
+fn host_ports(app: &App, candidate: &Candidate<'_>, salt: u64) -> Result<Vec<u16>, Vec<Refusal>> {
     let offered = &candidate.node.facts.resources.ports;
-    let mut taken: Vec<u16> = Vec::new();
+    let is_free = |port: u16| offered.contains(port) && !candidate.load.ports.contains(&port);
     let requests = app.ports();
-    let fixed: Vec<u16> = requests.iter().filter_map(|request| request.host_port).filter(|port| *port != 0).collect();
+    let mut fixed: Vec<u16> = requests.iter().filter_map(|request| request.host_port).filter(|port| *port != 0).collect();
+    fixed.sort_unstable();
+    fixed.dedup();
     let mut dynamic = Dynamic::new(candidate, salt);
-    let mut ports = Vec::with_capacity(requests.len());
+    let (mut ports, mut lack) = (Vec::with_capacity(requests.len()), 0);
     for request in &requests {
-        let port = match request.host_port {
-            None => 0,
-            Some(0) => dynamic
-                .find(|port| !taken.contains(port) && !fixed.contains(port))
-                .ok_or_else(|| no_port(candidate, &requests))?,
-            Some(port) if offered.contains(port) && !candidate.load.ports.contains(&port) => port,
-            Some(port) => {
-                let change = format!("once port {port} is free there, or with another port");
-                let refusal = Refusal::new(Reason::InsufficientPorts, 100_000 + usize::from(port), change);
-                let refusal = refusal.here(format!("once port {port} is free there"));
-                return Err(refusal.about(format!("required port {port}")));
-            }
-        };
-        if port != 0 {
-            taken.push(port);
-        }
-        ports.push(port);
+        ports.push(match request.host_port {
+            Some(0) => dynamic.find(|port| !fixed.contains(port)).unwrap_or_else(|| {
+                lack += 1;
+                0
+            }),
+            other => other.unwrap_or(0),
+        });
     }
-    Ok(ports)
+    let taken = fixed.iter().filter(|port| !is_free(**port)).map(|port| taken_port(*port, offered.contains(*port)));
+    let mut refusals: Vec<Refusal> = taken.collect();
+    if lack > 0 {
+        let words = format!("with {lack} more free host ports");
+        let refusal = Refusal::lacking(Reason::InsufficientPorts, 9, (1, Scalar::from_units(lack)), words);
+        refusals.push(refusal.about("no free host port"));
+    }
+    if refusals.is_empty() { Ok(ports) } else { Err(refusals) }
 }
 
-fn no_port(candidate: &Candidate<'_>, requests: &[PortRequest]) -> Refusal {
-    let mut wanted: Vec<u16> = requests.iter().filter_map(|request| request.host_port).collect();
-    wanted.sort_unstable();
-    wanted.dedup_by(|one, other| one == other && *one != 0);
-    let offered = &candidate.node.facts.resources.ports;
-    let free = offered.iter().filter(|port| !candidate.load.ports.contains(port)).count();
-    let refusal = match wanted.len().saturating_sub(free) {
-        0 => Refusal::new(Reason::InsufficientPorts, 9, "with a free host port").here("with 1 more free host ports"),
-        lack => {
-            let words = format!("with {lack} more free host ports");
-            Refusal::lacking(Reason::InsufficientPorts, 9, (1, Scalar::from_thousandths(lack as i64 * 1_000)), words)
-        }
+fn taken_port(port: u16, offered: bool) -> Refusal {
+    let refusal = if offered {
+        let change = format!("once port {port} is free there, or with another port");
+        Refusal::new(Reason::InsufficientPorts, 100_000 + usize::from(port), change)
+            .here(format!("once port {port} is free there"))
+    } else {
+        let change = format!("with another port than {port}, which they do not offer");
+        Refusal::new(Reason::InsufficientPorts, 170_000 + usize::from(port), change)
+            .here(format!("with another port than {port}, which it does not offer"))
     };
-    refusal.about("no free host port")
+    refusal.about(format!("required port {port}"))
 }
 
 /// Free dynamic ports of a node, starting at a place that depends on the salt, so that a port that

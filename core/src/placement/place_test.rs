@@ -115,6 +115,13 @@ fn hints_name_amounts_and_all_that_is_in_the_way_where_one_change_is_not_enough(
     let mut wanted = app(&[]);
     wanted.port_definitions = vec![PortDefinition::default(); 12];
     assert_eq!(hint(&wanted), "it would fit with 2 more free host ports on node c-S0");
+    wanted.require_ports = true;
+    wanted.port_definitions = vec![PortDefinition { port: 80, ..PortDefinition::default() }];
+    assert_eq!(hint(&wanted), "it would fit on 2 nodes with another port than 80, which they do not offer");
+    wanted.port_definitions.push(PortDefinition { port: 81, ..PortDefinition::default() });
+    let told = "it would fit on node c-S0 with another port than 80, which it does not offer and with another port than 81, which \
+                it does not offer";
+    assert_eq!(hint(&wanted), told);
 }
 
 #[test]

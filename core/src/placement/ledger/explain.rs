@@ -29,8 +29,10 @@ const GPUS: Code = 8;
 const NO_PORT: Code = 9;
 const TASKS: Code = 10;
 const DETAILS: Code = 11;
-/// A certain host port.
+/// A certain host port that is taken.
 const PORTS: Code = 1 << 20;
+/// A certain host port that the node does not offer.
+const UNOFFERED: Code = PORTS + (1 << 16);
 /// Resource with a name of its own, by its place among those needed.
 const CUSTOM: Code = 1 << 21;
 /// Nothing else is in the way; too little of several of cpus, memory, disk and GPUs counts as one thing.
@@ -251,6 +253,7 @@ fn describe(code: Code, app: &App, trial: &Trial<'_>) -> (Reason, Option<String>
         TASKS => (Reason::TooManyTasks, None),
         NO_PORT => (Reason::InsufficientPorts, Some("no free host port".to_owned())),
         CUSTOM.. => (Reason::InsufficientResources, trial.demand.custom.keys().nth((code - CUSTOM) as usize).cloned()),
+        UNOFFERED.. => (Reason::InsufficientPorts, Some(format!("required port {}", code - UNOFFERED))),
         PORTS.. => (Reason::InsufficientPorts, Some(format!("required port {}", code - PORTS))),
         _ => {
             let words = trial.filter.words((code - DETAILS) as usize, app, &trial.involved);
@@ -268,8 +271,11 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
         (EXECUTOR, _) => format!("it would fit on {nodes} with the docker executor"),
         (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
         (NO_PORT, _) => format!("it would fit on {nodes} with a free host port"),
-        (PORTS..CUSTOM, _) => {
+        (PORTS..UNOFFERED, _) => {
             format!("it would fit on {nodes} once port {} is free there, or with another port", code - PORTS)
+        }
+        (UNOFFERED..CUSTOM, _) => {
+            format!("it would fit on {nodes} with another port than {}, which they do not offer", code - UNOFFERED)
         }
         (_, Some(words)) => format!("it would fit on {nodes} without {words}"),
         (_, None) => format!("it would fit on {nodes}"),
@@ -291,7 +297,8 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
         (MAINTENANCE, _) => "once it takes tasks again".to_owned(),
         (EXECUTOR, _) => "with the docker executor".to_owned(),
         (TASKS, _) => "with fewer tasks".to_owned(),
-        (PORTS..CUSTOM, _) => format!("once port {} is free there", *code - PORTS),
+        (PORTS..UNOFFERED, _) => format!("once port {} is free there", *code - PORTS),
+        (UNOFFERED..CUSTOM, _) => format!("with another port than {}, which it does not offer", *code - UNOFFERED),
         (CPUS..=NO_PORT | CUSTOM.., _) => format!("with {}", lacking(trial, slot, *code)),
         (_, words) => format!("without {}", words.unwrap_or_default()),
     };
@@ -320,7 +327,7 @@ fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
                 format!("{} more {name}", Scalar::from_thousandths(lack))
             })
         }
-        NO_PORT => format!("{} more free host ports", need.ports.saturating_sub(rows.free(slot).ports).max(1)),
+        NO_PORT => format!("{} more free host ports", ports_lacking(trial, slot)),
         _ => {
             let names = ["cpus", "MiB of memory", "MiB of disk", "gpus"];
             let short = short(need, &rows.free(slot)).into_iter().zip(names).filter(|(lack, _)| *lack > 0);
@@ -343,7 +350,7 @@ fn lack(trial: &Trial<'_>, slot: u32, code: Code) -> Option<Lack> {
             let (first, amount) = (0..).zip(short).find(|(_, lack)| *lack > 0)?;
             (short.iter().filter(|lack| **lack > 0).count() as u32, amount, CPUS + first)
         }
-        NO_PORT if need.ports > free.ports => (1, i64::from(need.ports - free.ports) * 1_000, NO_PORT),
+        NO_PORT => (1, i64::from(ports_lacking(trial, slot)) * 1_000, NO_PORT),
         code @ CUSTOM.. => {
             let (name, amount) = trial.demand.custom.iter().nth((code - CUSTOM) as usize)?;
             (1, amount.thousandths().saturating_sub(trial.rows.custom_free(slot, name)), code)
@@ -354,7 +361,7 @@ fn lack(trial: &Trial<'_>, slot: u32, code: Code) -> Option<Lack> {
 }
 
 /// Everything that is against a node, in the order of [`Reason`]; too little of several of cpus, memory, disk and
-/// GPUs is one thing, and so are its ports.
+/// GPUs is one thing.
 fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
     let (rows, demand) = (&trial.rows, trial.demand);
     let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
@@ -369,7 +376,7 @@ fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
     for (index, (name, amount)) in (0..).zip(&demand.custom) {
         note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index);
     }
-    ports(trial, slot, &free).into_iter().for_each(|code| note(true, code));
+    ports(trial, slot).into_iter().for_each(|code| note(true, code));
     note(free.tasks < demand.need.tasks, TASKS);
     all
 }
@@ -412,20 +419,24 @@ fn code(trial: &Trial<'_>, slot: u32) -> Code {
         || (0..)
             .zip(&demand.custom)
             .any(|(index, (name, amount))| note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index))
-        || ports(trial, slot, &free).is_some_and(|code| note(true, code))
+        || ports(trial, slot).into_iter().any(|code| note(true, code))
         || note(free.tasks < need.tasks, TASKS);
     if is_second || first == FITS { first } else { first | ALONE }
 }
 
-/// What is wrong with a node's host ports.
-fn ports(trial: &Trial<'_>, slot: u32, free: &Free) -> Option<Code> {
-    let (need, demand) = (&trial.demand.need, trial.demand);
-    if demand.fixed.is_empty() {
-        return (need.ports > free.ports).then_some(NO_PORT);
-    }
-    let refused = trial.rows.choose_ports(slot, demand, 0).err()?;
-    Some(match demand.requests.get(refused) {
-        Some(Some(port)) if *port != 0 => PORTS + u32::from(*port),
-        _ => NO_PORT,
-    })
+/// What is wrong with a node's host ports: each certain one that cannot be had, then too few others.
+fn ports(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
+    let fixed = trial.demand.fixed.iter().copied().filter(|port| !trial.rows.has_port(slot, *port));
+    let offers = |port| trial.rows.cold[slot as usize].ports.offers(port);
+    let mut all: Vec<Code> = fixed.map(|port| if offers(port) { PORTS } else { UNOFFERED } + u32::from(port)).collect();
+    all.extend((ports_lacking(trial, slot) > 0).then_some(NO_PORT));
+    all
+}
+
+/// How many host ports are missing beside certain ones.
+fn ports_lacking(trial: &Trial<'_>, slot: u32) -> u32 {
+    let fixed = &trial.demand.fixed;
+    let free_fixed = fixed.iter().filter(|port| trial.rows.has_port(slot, **port)).count() as u32;
+    let others = trial.demand.need.ports - fixed.len() as u32;
+    others.saturating_sub(trial.rows.free(slot).ports.saturating_sub(free_fixed))
 }
