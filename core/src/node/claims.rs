@@ -154,6 +154,12 @@ pub fn may_use(role: Option<&str>, reserved: &str) -> bool {
     role.is_some_and(|role| lineage(role).any(|above| above == reserved))
 }
 
+/// Whether an app takes what is reserved for its role or one above it.
+pub fn accepts_reserved(app: &App) -> bool {
+    let accepted = &app.accepted_resource_roles;
+    accepted.is_empty() || accepted.iter().any(|accepted| may_use(app.role.as_deref(), accepted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 
 use super::pattern::{full_match, same_number};
 use crate::app::{App, Constraint, Operator, Selector};
-use crate::node::Node;
+use crate::node::{Node, accepts_reserved, may_use};
+use crate::role::ANY_ROLE;
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -179,7 +180,11 @@ impl<'a> Constraints<'a> {
 /// Whether an app takes nodes of a node's resource role.
 pub(crate) fn accepts_role(app: &App, node: &Node) -> bool {
     let (accepted, role) = (&app.accepted_resource_roles, node.facts.role.as_str());
-    if accepted.is_empty() { role == "*" } else { accepted.iter().any(|accepted| accepted == role) }
+    if accepted.is_empty() {
+        return role == ANY_ROLE;
+    }
+    let reserved = || node.claims.reservations.keys().any(|reserved| may_use(app.role.as_deref(), reserved));
+    accepted.iter().any(|accepted| accepted == role) || role == ANY_ROLE && accepts_reserved(app) && reserved()
 }
 
 impl Prepared<'_> {

@@ -7,7 +7,7 @@ use crate::InstanceId;
 use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
-use crate::node::{Bundle, Node, may_use};
+use crate::node::{Bundle, Node, accepts_reserved, may_use};
 use std::collections::BTreeMap;
 
 /// A node with its load.
@@ -142,17 +142,31 @@ impl Candidate<'_> {
     fn set_aside(&mut self, app: &App) {
         let claims = &self.node.claims;
         self.load.hold(claims.held());
-        let lifted = app.accepted_resource_roles.is_empty() || app.accepted_resource_roles.iter().any(|role| role == "*");
-        let role = app.role.as_deref().filter(|_| lifted);
+        let role = app.role.as_deref().filter(|_| accepts_reserved(app));
+        let accepted = &app.accepted_resource_roles;
+        let is_usable = claims.reservations.keys().any(|reserved| may_use(role, reserved));
+        let only_reserved =
+            is_usable && self.node.facts.role == "*" && !accepted.is_empty() && !accepted.contains(&"*".to_owned());
+        let mut usable = Bundle::default();
         for (reserved, reservation) in &claims.reservations {
             let tasks = self.by_role.iter().filter(|(user, _)| may_use(Some(user), reserved)).map(|(_, used)| used);
             let holds = claims.holds.values().filter(|hold| may_use(hold.role.as_deref(), reserved));
             let used = tasks.chain(holds.map(|hold| &hold.resources)).fold(Bundle::default(), |sum, used| sum.plus(used));
             let unused = reservation.total().minus(&used);
-            if !may_use(role, reserved) {
+            if may_use(role, reserved) {
+                usable = usable.plus(&unused);
+            } else {
                 self.kept = self.kept.plus(&unused);
             }
             self.reserved = self.reserved.plus(&unused);
+        }
+        if only_reserved {
+            // All that is not reserved is kept from it.
+            let (total, load) = (&self.node.facts.resources, &self.load);
+            let all = Bundle { cpus: total.cpus, mem: total.mem, disk: total.disk, gpus: total.gpus, custom: BTreeMap::new() };
+            let used = Bundle { cpus: load.cpus, mem: load.mem, disk: load.disk, gpus: load.gpus, custom: BTreeMap::new() };
+            let free = all.minus(&used).minus(&self.kept);
+            self.kept = self.kept.plus(&free.minus(&usable));
         }
     }
 }

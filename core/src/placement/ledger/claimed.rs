@@ -42,6 +42,22 @@ pub(crate) struct Lifted {
     /// who have it in common.
     pub(crate) role: Option<Arc<str>>,
     pub(crate) app: AppId,
+    /// Nodes of this resource role, everyone's, count with what is reserved there for `role` and no more.
+    pub(crate) only_reserved_of: Option<u32>,
+}
+
+/// For whom nodes look the same: a role whose reservations count as free, and whether nothing else does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lens {
+    role: Arc<str>,
+    only: bool,
+}
+
+impl Lifted {
+    /// How nodes look.
+    pub(crate) fn lens(&self) -> Option<Lens> {
+        self.role.clone().map(|role| Lens { role, only: self.only_reserved_of.is_some() })
+    }
 }
 
 fn add(sum: &mut Columns, amounts: [i64; 4], sign: i128) {
@@ -182,6 +198,17 @@ impl Claimed {
             }
         }
         left.map(|left| left.max(0))
+    }
+
+    /// Whether something is reserved that `role` may use.
+    pub(crate) fn is_for(&self, role: Option<&str>) -> bool {
+        self.blocks.iter().any(|block| may_use(role, &block.role))
+    }
+
+    /// What of all reservations that `role` may use nobody uses.
+    pub(crate) fn unused_for(&self, role: Option<&str>) -> Columns {
+        let usable = self.blocks.iter().filter(|block| may_use(role, &block.role)).map(|block| self.unused(block));
+        usable.fold([0; 4], |sum, unused| std::array::from_fn(|column| sum[column] + unused[column]))
     }
 
     /// What of the reservation for `role` nobody uses.

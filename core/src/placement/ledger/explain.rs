@@ -2,6 +2,7 @@
 
 use super::census::Home;
 use super::changes::Changes;
+use super::claimed::Lens;
 use super::cost::Cost;
 use super::demand::Demand;
 use super::free::Free;
@@ -12,7 +13,6 @@ use crate::placement::{Reason, Refusals};
 use crate::{Scalar, Timestamp};
 use imbl::Vector;
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 /// What a node says, as a number: reasons below [`DETAILS`], then demands, then ports and resources.
 type Code = u32;
@@ -48,7 +48,7 @@ pub(crate) struct Question {
     pub(crate) placement: Placement,
     pub(crate) accepted: Vec<String>,
     /// Whose reservations count as free.
-    pub(crate) role: Option<Arc<str>>,
+    pub(crate) role: Option<Lens>,
     /// State of the app's own counters.
     pub(crate) tally: u64,
     /// State of the counters of others.
@@ -367,7 +367,7 @@ fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
     let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
     let mut all = Vec::new();
     let mut note = |is_against: bool, code: Code| all.extend(is_against.then_some(code));
-    note(!trial.roles.contains(&hot.role), ROLE);
+    note(!trial.roles.contains(&rows.role_on(slot)), ROLE);
     trial.filter.all_refusing(trial.counts(), slot).for_each(|index| note(true, demand_code(index)));
     note(!hot.open, MAINTENANCE);
     note(demand.docker && !hot.docker, EXECUTOR);
@@ -404,7 +404,7 @@ fn code(trial: &Trial<'_>, slot: u32) -> Code {
         }
         is_against && known
     };
-    let mut is_second = note(!trial.roles.contains(&hot.role), ROLE);
+    let mut is_second = note(!trial.roles.contains(&rows.role_on(slot)), ROLE);
     let refusing = trial.filter.refusing(trial.counts(), slot, ALL);
     if let Some(index) = refusing {
         is_second |= note(true, demand_code(index));

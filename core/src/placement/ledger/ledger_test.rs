@@ -120,13 +120,16 @@ fn app(number: u8, version: i64, draw: &AppDraw) -> App {
         app.container = Some(crate::app::Container { volumes: vec![volume], ..Default::default() });
     }
     app.role = match roles {
-        5 | 6 => Some("eng".into()),
-        7 => Some("eng/prod".into()),
+        5 | 6 | 8 | 10 | 11 => Some("eng".into()),
+        7 | 9 => Some("eng/prod".into()),
         _ => None,
     };
-    app.accepted_resource_roles = match roles % 4 {
-        0 => vec!["slave_public".into()],
-        1 => vec!["*".into(), "slave_public".into(), "absent".into()],
+    app.accepted_resource_roles = match roles {
+        8 | 9 => vec!["eng".into()],
+        10 => vec!["eng".into(), "*".into()],
+        11 => vec!["*".into()],
+        0 | 4 => vec!["slave_public".into()],
+        1 | 5 => vec!["*".into(), "slave_public".into(), "absent".into()],
         _ => Vec::new(),
     };
     for (field, operator) in constraints {
@@ -326,7 +329,7 @@ fn app_draw() -> impl proptest::strategy::Strategy<Value = AppDraw> {
         prop_oneof![Just(0i64), 1i64..1500],
         prop_oneof![Just(0i64), 1i64..1500],
         0u8..9,
-        0u8..8,
+        0u8..12,
         proptest::collection::vec((0u8..5, 0u8..14), 0..4),
         0u8..8,
         proptest::collection::vec((0u8..20, 0u8..5, 0u8..3), 0..4),

@@ -4,8 +4,9 @@ use super::demand::Demand;
 use super::{Ledger, NODE_TASKS_MAX};
 use crate::app::App;
 use crate::instance::Seat;
-use crate::node::{Bundle, Hold, Node, NodeId};
+use crate::node::{Bundle, Hold, Node, NodeId, accepts_reserved};
 use crate::placement::{Reason, Refusals};
+use crate::role::ANY_ROLE;
 use crate::{AppId, InstanceId, Scalar};
 use imbl::ordmap::DiffItem;
 use std::collections::BTreeMap;
@@ -142,11 +143,12 @@ impl Ledger {
         Ok((slot, demand))
     }
 
-    /// Counts reservations for the role of `app` as free, when it takes from everyone's resources too.
+    /// Counts reservations for the role of `app` as free when it accepts them, and nothing else where it does not
+    /// accept what is everyone's (marathon.md 1.4: `acceptedResourceRoles` is a subset of `*` and its role).
     pub(super) fn lift(&mut self, app: &App) {
         let accepted = &app.accepted_resource_roles;
-        let everyone = accepted.is_empty() || accepted.iter().any(|role| role == "*");
-        self.rows.lift(app, app.role.as_deref().filter(|_| everyone));
+        let everyone = accepted.is_empty() || accepted.iter().any(|role| role == ANY_ROLE);
+        self.rows.lift(app, app.role.as_deref().filter(|_| accepts_reserved(app)), !everyone);
         self.note_promised(&app.id);
     }
 

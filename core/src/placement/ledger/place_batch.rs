@@ -87,12 +87,14 @@ impl Ledger {
         } else {
             app.accepted_resource_roles.iter().filter_map(|name| self.rows.role(name)).collect()
         };
+        let only_reserved = self.rows.lifted.as_ref().and_then(|lifted| lifted.only_reserved_of);
+        roles.extend(only_reserved);
         roles.sort_unstable();
         roles.dedup();
         let eligible = Eligible {
             known: self.rows.known,
-            roles: (self.rows.roles_met() > 1).then_some(&roles),
-            role: &|slot| self.rows.hot[slot as usize].role,
+            roles: (self.rows.roles_met() > 1 || only_reserved.is_some()).then_some(&roles),
+            role: &|slot| self.rows.role_on(slot),
         };
         let filter = Filter::new(app, &self.fields, &asks, placed, &mut involved, &eligible, &mut self.cost);
 

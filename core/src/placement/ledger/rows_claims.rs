@@ -1,15 +1,16 @@
 //! What is set aside in the table of nodes, for whom it counts as free, and what could be had by stopping
 //! tasks.
 
-use super::claimed::Lifted;
+use super::claimed::{Lens, Lifted};
 use super::demand::Demand;
 use super::free::Free;
 use super::preempt::Promise;
 use super::rows::Rows;
+use super::tree::NONE;
 use crate::AppId;
 use crate::app::App;
 use crate::node::Claims;
-use crate::role::lineage;
+use crate::role::{ANY_ROLE, lineage};
 use std::sync::Arc;
 
 impl Rows {
@@ -31,12 +32,13 @@ impl Rows {
     }
 
     /// Counts what is promised to `app`, and reserved for `role` and those above it, as free until
-    /// [`Rows::drop_lift`].
-    pub(crate) fn lift(&mut self, app: &App, role: Option<&str>) {
+    /// [`Rows::drop_lift`]; with `only`, nothing else on nodes of everyone's role.
+    pub(crate) fn lift(&mut self, app: &App, role: Option<&str>, only: bool) {
         let reserved = |role: &str| self.reserved.get_key_value(role).map(|(role, _)| Arc::clone(role));
         let role = role.into_iter().flat_map(lineage).find_map(reserved);
         let is_seen = role.is_some() || self.promised.contains_key(&app.id);
-        self.lifted = is_seen.then(|| Lifted { role, app: app.id.clone() });
+        let only_reserved_of = self.role(ANY_ROLE).filter(|_| only && role.is_some());
+        self.lifted = is_seen.then(|| Lifted { role, app: app.id.clone(), only_reserved_of });
     }
 
     /// Ends what [`Rows::lift`] began.
@@ -48,14 +50,38 @@ impl Rows {
     pub(crate) fn free(&self, slot: u32) -> Free {
         let hot = &self.hot[slot as usize];
         match &self.lifted {
+            Some(lifted) if hot.is_kept && self.is_only_reserved(slot, lifted) => self.reserved_for(slot, lifted),
             Some(lifted) if hot.is_kept => self.free_for(slot, Some(lifted)),
             _ => hot.free,
         }
     }
 
+    /// What is free of that which is reserved for whom it was lifted last.
+    fn reserved_for(&self, slot: u32, lifted: &Lifted) -> Free {
+        let free = self.free_for(slot, Some(lifted));
+        let unused = self.cold[slot as usize].claimed().unused_for(lifted.role.as_deref());
+        let [cpus, mem, disk, gpus] = unused.map(|amount| i64::try_from(amount).unwrap_or(i64::MAX));
+        let gpus = u32::try_from(gpus).unwrap_or(u32::MAX).min(free.gpus);
+        Free { cpus: cpus.min(free.cpus), mem: mem.min(free.mem), disk: disk.min(free.disk), gpus, ..free }
+    }
+
+    /// Number of the resource role that a node has for whom it was lifted last; none when only what is reserved
+    /// counts and nothing is.
+    pub(crate) fn role_on(&self, slot: u32) -> u32 {
+        let role = self.hot[slot as usize].role;
+        let is_foreign = |lifted: &Lifted| lifted.only_reserved_of == Some(role) && !self.is_only_reserved(slot, lifted);
+        if self.lifted.as_ref().is_some_and(is_foreign) { NONE } else { role }
+    }
+
+    /// Whether the node counts with what is reserved there and no more.
+    fn is_only_reserved(&self, slot: u32, lifted: &Lifted) -> bool {
+        lifted.only_reserved_of == Some(self.hot[slot as usize].role)
+            && self.cold[slot as usize].claimed().is_for(lifted.role.as_deref())
+    }
+
     /// The role whose reservations count as free.
-    pub(crate) fn lens(&self) -> Option<Arc<str>> {
-        self.lifted.as_ref().and_then(|lifted| lifted.role.clone())
+    pub(crate) fn lens(&self) -> Option<Lens> {
+        self.lifted.as_ref().and_then(Lifted::lens)
     }
 
     /// Keeps room for an app, or no more; returns what was kept before.

@@ -97,7 +97,7 @@ impl<'a> Trial<'a> {
         let hot = &self.rows.hot[slot as usize];
         hot.open
             && self.rows.free(slot).covers(&self.demand.need)
-            && self.roles.contains(&hot.role)
+            && self.roles.contains(&self.rows.role_on(slot))
             && (hot.docker || !self.demand.docker)
             && self.has_custom(slot)
             && self.demand.fixed.iter().all(|port| self.rows.has_port(slot, *port))

@@ -1,11 +1,11 @@
 //! Trees of nodes by group, brought up to date when somebody looks.
 
 use super::changes::Changes;
+use super::claimed::Lens;
 use super::cost::Cost;
 use super::fields::Fields;
 use super::rows::Rows;
 use super::tree::{NONE, Tree};
-use std::sync::Arc;
 
 /// Sets of trees kept; the one used longest ago gives way.
 const VIEWS_MAX: usize = 24;
@@ -29,7 +29,7 @@ pub(crate) struct Kind {
     /// Used and empty nodes apart, and in order of shape instead of load.
     pub(crate) packs: bool,
     /// Whose reservations count as free: nobody's when there is none.
-    pub(crate) lens: Option<Arc<str>>,
+    pub(crate) lens: Option<Lens>,
 }
 
 /// One tree per group of nodes, and how far it has followed the changes.
