@@ -2,7 +2,7 @@
 
 use super::ANY_ROLE;
 use super::resources::Amounts;
-use orrery_core::node::{Bundle, Hold, Node, Reservation};
+use orrery_core::node::{Bundle, Hold, Marks, Node, Reservation};
 use orrery_core::{InstanceId, Scalar};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -63,24 +63,27 @@ pub(super) fn full(node: &Node) -> Map<String, Value> {
 /// What an agent's operator said without, what was reserved later with its details: so clients tell them apart.
 fn of_reservation<'a>(role: &'a str, reservation: &'a Reservation) -> impl Iterator<Item = Value> + 'a {
     let fixed = reservation.fixed.amounts().map(move |(name, amount)| scalar(role, name, amount));
-    fixed.chain(reservation.made.amounts().map(move |(name, amount)| {
-        let mut entry = scalar(role, name, amount);
-        entry["reservation"] = details(reservation);
-        entry
-    }))
+    let made = reservation.made.iter().flat_map(move |made| {
+        made.resources.amounts().map(move |(name, amount)| {
+            let mut entry = scalar(role, name, amount);
+            entry["reservation"] = details(&made.marks);
+            entry
+        })
+    });
+    fixed.chain(made)
 }
 
 fn scalar(role: &str, name: &str, amount: Scalar) -> Value {
     json!({ "name": name, "type": "SCALAR", "scalar": { "value": amount.to_f64() }, "role": role })
 }
 
-fn details(reservation: &Reservation) -> Value {
+fn details(marks: &Marks) -> Value {
     let mut details = json!({});
-    if let Some(principal) = &reservation.principal {
+    if let Some(principal) = &marks.principal {
         details["principal"] = json!(principal);
     }
-    if !reservation.labels.is_empty() {
-        let labels = reservation.labels.iter().map(|(key, value)| json!({ "key": key, "value": value }));
+    if !marks.labels.is_empty() {
+        let labels = marks.labels.iter().map(|(key, value)| json!({ "key": key, "value": value }));
         details["labels"] = json!({ "labels": labels.collect::<Vec<_>>() });
     }
     details

@@ -3,7 +3,7 @@
 use super::*;
 use crate::InstanceId;
 use crate::app::{Container, UnreachableStrategy, UpgradeStrategy, Volume};
-use crate::node::Bundle;
+use crate::node::{Bundle, Marks};
 
 impl World {
     /// Holds, their index and what is stored of them agree; data are where their task is.
@@ -234,13 +234,51 @@ fn volumes_may_grow_and_nothing_else_of_them_changes() {
     assert_eq!(world.running("/db"), 0, "the deadline holds");
 }
 
+fn reservation(cpus: i64, label: Option<&str>) -> ReservationEdit {
+    let marks = Marks { labels: label.into_iter().map(|label| ("for".to_owned(), label.to_owned())).collect(), principal: None };
+    let bundle = Bundle { cpus: Scalar::from_units(cpus), ..Bundle::default() };
+    ReservationEdit { amounts: BTreeMap::from([(("eng".to_owned(), marks), bundle)]) }
+}
+
+#[test]
+fn reservations_with_other_labels_are_others() {
+    let mut world = World::new(1);
+    let node = node(0);
+    for (cpus, label) in [(1, Some("x")), (1, Some("y")), (1, None), (1, Some("x"))] {
+        world.step(|draft| draft.reserve(&node, &reservation(cpus, label))).unwrap();
+    }
+    let parts = |world: &World| world.cluster.nodes[&node].claims.reservations.get("eng").map_or(0, |eng| eng.made.len());
+    assert_eq!(parts(&world), 3);
+    for (cpus, label) in [(1, Some("z")), (2, Some("y")), (2, None)] {
+        assert!(world.step(|draft| draft.unreserve(&node, &reservation(cpus, label))).is_err(), "{cpus} {label:?}");
+    }
+    world.step(|draft| draft.unreserve(&node, &reservation(2, Some("x")))).unwrap();
+    assert_eq!(parts(&world), 2);
+    for label in [None, Some("y")] {
+        world.step(|draft| draft.unreserve(&node, &reservation(1, label))).unwrap();
+    }
+    assert_eq!(parts(&world), 0);
+}
+
+/// A task that could as well run on what nobody has reserved keeps no reservation.
+#[test]
+fn what_was_reserved_a_moment_ago_can_be_given_back() {
+    let mut world = World::new(1);
+    let node = node(0);
+    let mut ours = app("/job", 1, 1000);
+    ours.role = Some("eng".into());
+    world.put(ours).unwrap();
+    world.run();
+    world.step(|draft| draft.reserve(&node, &reservation(2, None))).unwrap();
+    world.step(|draft| draft.unreserve(&node, &reservation(2, None))).unwrap();
+    assert_eq!(world.running("/job"), 1);
+}
+
 #[test]
 fn what_is_reserved_is_for_its_role_and_goes_back_when_unused() {
     let mut world = World::new(1);
     let node = node(0);
-    let amounts =
-        |cpus: i64| BTreeMap::from([("eng".to_owned(), Bundle { cpus: Scalar::from_units(cpus), ..Bundle::default() })]);
-    let edit = |cpus: i64| ReservationEdit { amounts: amounts(cpus), ..ReservationEdit::default() };
+    let edit = |cpus: i64| reservation(cpus, None);
     assert!(matches!(world.step(|draft| draft.reserve(&node, &edit(5))), Err(EditError::Claim(_))), "there are four");
     world.step(|draft| draft.reserve(&node, &edit(3))).unwrap();
     assert!(matches!(world.step(|draft| draft.reserve(&node, &edit(2))), Err(EditError::Claim(_))), "one is left");

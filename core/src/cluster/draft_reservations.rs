@@ -3,22 +3,30 @@
 
 use super::Event;
 use super::draft::{Draft, EditError};
-use crate::node::{Bundle, Hold, Node, NodeId, RESERVATIONS_MAX, Reservation};
+use crate::node::{Bundle, Hold, Marks, Node, NodeId, RESERVATION_PARTS_MAX, RESERVATIONS_MAX, Reservation};
 use crate::placement::Ledger;
 use crate::role::{ANY_ROLE, name_fault};
 use crate::{Fault, InstanceId, Scalar};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Amounts for roles, and who asks for them.
+/// Amounts for roles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReservationEdit {
-    /// By role.
-    pub amounts: BTreeMap<String, Bundle>,
-    /// Labels of the reservation.
-    pub labels: BTreeMap<String, String>,
-    /// Who asks.
-    pub principal: Option<String>,
+    /// By role, labels and principal.
+    pub amounts: BTreeMap<(String, Marks), Bundle>,
+}
+
+impl ReservationEdit {
+    /// By role alone.
+    fn by_role(&self) -> BTreeMap<&str, Bundle> {
+        let mut sums: BTreeMap<&str, Bundle> = BTreeMap::new();
+        for ((role, _), bundle) in &self.amounts {
+            let sum = sums.entry(role).or_default();
+            *sum = sum.plus(bundle);
+        }
+        sums
+    }
 }
 
 /// A volume of an instance, by the path in its container.
@@ -51,20 +59,22 @@ impl Draft {
         faults.extend(
             self.ledger().free_on(node).lacks(&sum).into_iter().map(|fault| format!("{}: {}", fault.path, fault.message)),
         );
-        let new = edit.amounts.keys().filter(|role| !record.claims.reservations.contains_key(role.as_str())).count();
+        let roles = edit.by_role();
+        let new = roles.keys().filter(|role| !record.claims.reservations.contains_key(**role)).count();
         if record.claims.reservations.len() + new > RESERVATIONS_MAX {
             faults.push(format!("a node has reservations for at most {RESERVATIONS_MAX} roles"));
         }
+        for role in roles.keys() {
+            let before = record.claims.reservations.get(*role).map_or(0, |reservation| reservation.made.len());
+            if before + edit.amounts.keys().filter(|(of, _)| of == role).count() > RESERVATION_PARTS_MAX {
+                faults.push(format!("a node has at most {RESERVATION_PARTS_MAX} reservations with other labels for a role"));
+            }
+        }
         refuse(node, "reserved", &faults)?;
         self.edit_claims(node, |claims| {
-            for (role, bundle) in &edit.amounts {
-                let before = claims.reservations.get(role.as_str()).map(|before| (**before).clone()).unwrap_or_default();
-                let next = Reservation {
-                    made: before.made.plus(bundle),
-                    fixed: before.fixed,
-                    labels: edit.labels.clone(),
-                    principal: edit.principal.clone(),
-                };
+            for ((role, marks), bundle) in &edit.amounts {
+                let mut next = claims.reservations.get(role.as_str()).map(|before| (**before).clone()).unwrap_or_default();
+                next.set_made(marks, next.made_as(marks).plus(bundle));
                 claims.put_reservation(role, next);
             }
         });
@@ -72,7 +82,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Gives back what was reserved through the operator interface, as far as no task uses it. All or
+    /// Gives back what was reserved through the operator interface with the same labels and principal, as far as
+    /// no task needs it: what those of the role use could as well be taken from what nobody has reserved. All or
     /// nothing.
     ///
     /// # Errors
@@ -80,23 +91,26 @@ impl Draft {
     pub fn unreserve(&mut self, node: &NodeId, edit: &ReservationEdit) -> Result<(), EditError> {
         let record = self.claimed_node(node)?;
         let mut faults = amount_faults(edit);
-        for (role, bundle) in &edit.amounts {
-            let made = record.claims.reservations.get(role.as_str()).map(|have| have.made.clone()).unwrap_or_default();
-            let unused = self.ledger().unused_reservation(node, role);
-            let told = |what: &str, lacks: Vec<Fault>| {
-                lacks
-                    .into_iter()
-                    .map(|fault| format!("{} of role {role}: {} {what}", fault.path, fault.message))
-                    .collect::<Vec<_>>()
-            };
-            faults.extend(told("than was reserved", made.lacks(bundle)));
-            faults.extend(told("than is unused; stop its tasks first", unused.lacks(bundle)));
+        let told = |role: &str, what: &str, lacks: Vec<Fault>| {
+            lacks.into_iter().map(|fault| format!("{} of role {role}: {} {what}", fault.path, fault.message)).collect::<Vec<_>>()
+        };
+        for ((role, marks), bundle) in &edit.amounts {
+            let made = record.claims.reservations.get(role.as_str()).map(|have| have.made_as(marks)).unwrap_or_default();
+            faults.extend(told(role, "than was reserved with these labels and this principal", made.lacks(bundle)));
+        }
+        if faults.is_empty() {
+            for (role, bundle) in edit.by_role() {
+                let spare = self.ledger().unused_reservation(node, role).plus(&self.ledger().free_on(node));
+                faults.extend(told(role, "than is unused; stop its tasks first", spare.lacks(&bundle)));
+            }
         }
         refuse(node, "given back", &faults)?;
         self.edit_claims(node, |claims| {
-            for (role, bundle) in &edit.amounts {
-                if let Some(before) = claims.reservations.get(role.as_str()).cloned() {
-                    claims.put_reservation(role, Reservation { made: before.made.minus(bundle), ..(*before).clone() });
+            for ((role, marks), bundle) in &edit.amounts {
+                if let Some(before) = claims.reservations.get(role.as_str()) {
+                    let mut next = Reservation::clone(before);
+                    next.set_made(marks, next.made_as(marks).minus(bundle));
+                    claims.put_reservation(role, next);
                 }
             }
         });
@@ -179,7 +193,7 @@ fn amount_faults(edit: &ReservationEdit) -> Vec<String> {
     if edit.amounts.is_empty() {
         faults.push("no resource is named".to_owned());
     }
-    for (role, bundle) in &edit.amounts {
+    for ((role, _), bundle) in &edit.amounts {
         if role == ANY_ROLE {
             faults.push("resources are reserved for a role, and * is everyone".to_owned());
         }

@@ -8,12 +8,14 @@ use crate::app::App;
 use crate::role::lineage;
 use crate::{InstanceId, Scalar, Timestamp};
 use imbl::{OrdMap, OrdSet};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most roles with a reservation on one node.
 pub const RESERVATIONS_MAX: usize = 64;
+/// Most parts of the reservation for one role on one node: sets of labels and principals.
+pub const RESERVATION_PARTS_MAX: usize = 64;
 
 /// What one instance with data holds, whether its task runs or not (Marathon: a resident instance;
 /// Mesos: a dynamic reservation with persistent volumes). Its seat takes host ports and no more.
@@ -66,28 +68,77 @@ impl Hold {
     }
 }
 
+/// What tells reservations for one role apart (Mesos: `ReservationInfo`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Marks {
+    /// Labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who reserved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+/// Part of what was reserved through the operator interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Made {
+    /// How much.
+    pub resources: Bundle,
+    /// Its labels and principal; no two parts have the same.
+    #[serde(flatten)]
+    pub marks: Marks,
+}
+
 /// What is set aside for one role.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub struct Reservation {
     /// Said by the agent's operator when it started (Mesos: static); does not go while it runs.
     #[serde(skip_serializing_if = "Bundle::is_empty")]
     pub fixed: Bundle,
     /// Made through the operator interface (Mesos: dynamic).
-    #[serde(skip_serializing_if = "Bundle::is_empty")]
-    pub made: Bundle,
-    /// Labels of the last call that added to it.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Who made that call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub made: Vec<Made>,
+}
+
+/// Parts, or the one sum that earlier versions stored.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Made>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Parts(Vec<Made>),
+        Sum(Bundle),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Parts(parts) => parts,
+        Stored::Sum(resources) => vec![Made { resources, marks: Marks::default() }],
+    })
 }
 
 impl Reservation {
+    /// Nothing but what was made with these marks.
+    pub fn of(resources: Bundle, marks: Marks) -> Self {
+        Self { fixed: Bundle::default(), made: vec![Made { resources, marks }] }
+    }
+
     /// All of it.
     pub fn total(&self) -> Bundle {
-        self.fixed.plus(&self.made)
+        self.made.iter().fold(self.fixed.clone(), |sum, made| sum.plus(&made.resources))
+    }
+
+    /// What was made with these marks.
+    pub fn made_as(&self, marks: &Marks) -> Bundle {
+        self.made.iter().find(|made| made.marks == *marks).map(|made| made.resources.clone()).unwrap_or_default()
+    }
+
+    /// Replaces what was made with these marks.
+    pub fn set_made(&mut self, marks: &Marks, resources: Bundle) {
+        self.made.retain(|made| made.marks != *marks);
+        if !resources.is_empty() {
+            self.made.push(Made { resources, marks: marks.clone() });
+        }
     }
 
     /// Whether nothing is left.
@@ -173,11 +224,13 @@ mod tests {
         claims.holds.insert(id.clone(), Arc::new(Hold::of(&app, Timestamp::EPOCH)));
         claims.doomed.insert(id);
         let two = Bundle { cpus: Scalar::from_units(2), ..Bundle::default() };
-        claims.put_reservation("eng", Reservation { made: two.clone(), ..Reservation::default() });
+        claims.put_reservation("eng", Reservation::of(two.clone(), Marks { principal: Some("ops".into()), ..Marks::default() }));
         let claims = claims.with_fixed(&BTreeMap::from([("eng".into(), two.clone()), ("web".into(), two.clone())]));
         assert_eq!(claims.reservations["eng"].total().cpus, Scalar::from_units(4));
         let text = serde_json::to_string(&claims).unwrap();
         assert_eq!(serde_json::from_str::<Claims>(&text).unwrap(), claims);
+        let earlier: Reservation = serde_json::from_str(r#"{"made":{"cpus":2},"labels":{"a":"b"}}"#).unwrap();
+        assert_eq!(earlier, Reservation::of(two.clone(), Marks::default()), "what an earlier version stored");
         let claims = claims.with_fixed(&BTreeMap::new());
         assert_eq!(claims.reservations["eng"].total(), two);
         assert!(!claims.reservations.contains_key("web"));

@@ -13,7 +13,7 @@ mod resources;
 pub use administration::{Administration, AfterDrain, Drain};
 pub use bundle::Bundle;
 pub use check::{ATTRIBUTES_MAX, CPUS_MAX, CUSTOM_MAX, EXECUTORS_MAX, GPUS_MAX, HOSTNAME_BYTES_MAX, MIB_MAX, TEXT_BYTES_MAX};
-pub use claims::{Claims, Hold, RESERVATIONS_MAX, Reservation, accepts_reserved, may_use};
+pub use claims::{Claims, Hold, Made, Marks, RESERVATION_PARTS_MAX, RESERVATIONS_MAX, Reservation, accepts_reserved, may_use};
 pub use id::{NodeId, NodeIdError};
 pub use ports::{PortRange, PortRanges};
 pub use record::{NodeDocument, NodeRecord, RetiredNode};

@@ -5,7 +5,7 @@ use crate::fixture::NOW;
 use crate::mesos::operator::wire::{Kind, Message, Read, read};
 use crate::mesos::view_test::{TASK, cluster, facts};
 use orrery_core::Scalar;
-use orrery_core::node::{Bundle, Reservation};
+use orrery_core::node::{Bundle, Marks, Reservation};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -113,7 +113,8 @@ fn agents_show_what_is_reserved() {
     let mut node = cluster.nodes.values().next().unwrap().as_ref().clone();
     let before = node.facts.resources.cpus;
     let one = Bundle { cpus: Scalar::ONE, ..Bundle::default() };
-    let made = Reservation { made: one.clone(), fixed: one, principal: Some("ops".into()), ..Reservation::default() };
+    let made =
+        Reservation { fixed: one.clone(), ..Reservation::of(one, Marks { principal: Some("ops".into()), ..Marks::default() }) };
     node.claims.put_reservation("eng", made);
     cluster.nodes.insert(node.facts.id.clone(), std::sync::Arc::new(node));
     let value = answer(CallType::GetAgents, &facts(), &cluster, NOW).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::mesos::ANY_ROLE;
 use orrery_core::cluster::{ReservationEdit, VolumeName};
+use orrery_core::node::Marks;
 use orrery_core::role::name_fault;
 use orrery_core::{NodeId, Scalar};
 use serde_json::Value;
@@ -60,11 +61,9 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
             faults.push(fault);
             continue;
         }
-        edit.amounts.entry(role.to_owned()).or_default().add(name, amount);
-        if let Some(principal) = details.and_then(|details| details.get("principal")).and_then(Value::as_str) {
-            edit.principal = Some(principal.to_owned());
-        }
-        edit.labels.extend(details.map(labels).unwrap_or_default());
+        let principal = details.and_then(|details| details.get("principal")).and_then(Value::as_str).map(str::to_owned);
+        let marks = Marks { labels: details.map(labels).unwrap_or_default(), principal };
+        edit.amounts.entry((role.to_owned(), marks)).or_default().add(name, amount);
     }
     if faults.is_empty() { Ok(edit) } else { Err(faults.join("; ")) }
 }
@@ -146,9 +145,11 @@ mod tests {
             {"type": "SCALAR", "name": "mem", "scalar": {"value": 64.0}, "role": "eng", "reservation": {"principal": "ops"}},
         ]);
         let edit = read_reservations(Some(&resources)).unwrap();
-        let eng = &edit.amounts["eng"];
-        assert_eq!((eng.cpus, eng.mem), (Scalar::from_units(2), Scalar::from_units(64)));
-        assert_eq!((edit.labels["for"].as_str(), edit.principal.as_deref()), ("db", Some("ops")));
+        let parts: Vec<_> = edit.amounts.iter().map(|((role, marks), bundle)| (role.as_str(), marks, bundle)).collect();
+        let [("eng", plain, mem), ("eng", marked, cpus)] = parts[..] else { panic!("{parts:?}") };
+        assert_eq!((cpus.cpus, mem.mem), (Scalar::from_units(2), Scalar::from_units(64)));
+        assert_eq!((marked.labels["for"].as_str(), marked.principal.as_deref()), ("db", Some("ops")));
+        assert!(plain.labels.is_empty() && plain.principal.as_deref() == Some("ops"));
         for wrong in
             [json!(null), json!({}), json!([{"name": "cpus"}]), json!([{"name": "cpus", "role": "a", "scalar": {"value": "x"}}])]
         {

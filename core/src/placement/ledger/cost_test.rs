@@ -3,7 +3,7 @@
 use super::{Ledger, NODE_TASKS_MAX, Strategy};
 use crate::app::{App, Constraint, Operator, PortDefinition, Preference};
 use crate::instance::Seat;
-use crate::node::{Bundle, Node, NodeFacts, NodeId, PortRanges, Reservation, Resources};
+use crate::node::{Bundle, Marks, Node, NodeFacts, NodeId, PortRanges, Reservation, Resources};
 use crate::placement::Reason;
 use crate::{AppId, InstanceId, Scalar, Timestamp};
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ fn half_reserved(nodes: u32) -> Ledger {
         let mut node = node(number);
         if number.is_multiple_of(2) {
             let made = Bundle { cpus: Scalar::from_units(4), mem: Scalar::from_units(16_384), ..Bundle::default() };
-            node.claims.put_reservation("eng", Reservation { made, ..Reservation::default() });
+            node.claims.put_reservation("eng", Reservation::of(made, Marks::default()));
         }
         ledger.upsert_node(&Arc::new(node));
     }

@@ -5,7 +5,7 @@ use crate::app::{Affinity, App, Constraint, Operator, Placement, PortDefinition,
 use crate::cluster::Cluster;
 use crate::instance::{Condition, Goal, Instance, Observed, Seat};
 use crate::node::{
-    Administration, Bundle, Claims, Hold, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Reservation, Resources,
+    Administration, Bundle, Claims, Hold, Marks, Node, NodeFacts, NodeId, NodeStatus, PortRanges, Reservation, Resources,
 };
 use crate::placement::{Candidate, NodeLoad, Refusals, Seated, place};
 use crate::{AppId, InstanceId, Scalar, Timestamp};
@@ -414,7 +414,7 @@ proptest! {
                     let role = ["eng", "eng/prod", "web", "eng"][usize::from(role)];
                     let made = Bundle { cpus: Scalar::from_thousandths(amount), mem: Scalar::from_thousandths(2 * amount), ..Bundle::default() };
                     let id = NodeId::parse(&format!("c-S{number}")).unwrap();
-                    world.claim(&id, |claims| claims.put_reservation(role, Reservation { made, ..Reservation::default() }));
+                    world.claim(&id, |claims| claims.put_reservation(role, Reservation::of(made, Marks::default())));
                 }
                 Deed::Promise(number, of, amount) => {
                     let id = NodeId::parse(&format!("c-S{number}")).unwrap();
