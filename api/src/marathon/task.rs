@@ -97,7 +97,7 @@ pub fn task_json(cluster: &Cluster, instance: &Instance) -> Option<Value> {
     if let Some(zone) = node.and_then(|node| node.zone.as_ref()) {
         put("zone", json!(zone));
     }
-    put("role", json!(app.role.as_deref().unwrap_or("*")));
+    put("role", json!(cluster.role_of(app)));
     Some(Value::Object(task))
 }
 

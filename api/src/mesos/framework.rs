@@ -2,7 +2,7 @@
 
 use super::resources::{Amounts, nothing};
 use super::task::{completed, living, task, unreachable};
-use super::{ANY_ROLE, MasterFacts, role_of};
+use super::{ANY_ROLE, MasterFacts};
 use orrery_core::cluster::Cluster;
 use orrery_core::dns::MARATHON;
 use serde_json::{Map, Value, json};
@@ -42,8 +42,8 @@ pub(super) fn used(cluster: &Cluster) -> Amounts {
 
 /// Roles of all apps, and the default one.
 pub(super) fn roles(cluster: &Cluster) -> BTreeSet<&str> {
-    let apps = cluster.apps.values().filter_map(|record| record.app.role.as_deref());
-    let tasks = cluster.instances.values().map(|instance| role_of(instance));
+    let apps = cluster.apps.values().map(|record| cluster.role_of(&record.app));
+    let tasks = cluster.instances.values().map(|instance| cluster.role_of(&instance.app));
     apps.chain(tasks).chain([ANY_ROLE]).collect()
 }
 

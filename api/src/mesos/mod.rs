@@ -75,11 +75,6 @@ fn agent_pid(node: &NodeFacts) -> String {
     format!("slave(1)@{}", agent_address(node))
 }
 
-/// The role an app is charged to.
-fn role_of(instance: &Instance) -> &str {
-    instance.app.role.as_deref().unwrap_or(ANY_ROLE)
-}
-
 /// Whether Mesos would know the instance as a task: it has been given to a node and has not ended.
 fn is_task(instance: &Instance) -> bool {
     instance.seat.is_some() && !instance.condition.is_terminal() && instance.condition != Condition::Scheduled

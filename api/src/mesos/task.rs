@@ -2,7 +2,7 @@
 
 use super::labels::{labels, pairs};
 use super::resources::Amounts;
-use super::{addresses_of, framework_id, is_task, protocol_of, role_of};
+use super::{addresses_of, framework_id, is_task, protocol_of};
 use orrery_core::app::{Container, ContainerKind, Limit, NetworkMode, VolumeMode};
 use orrery_core::cluster::Cluster;
 use orrery_core::instance::Condition;
@@ -100,7 +100,7 @@ pub(super) fn task(cluster: &Cluster, framework: &str, instance: &Instance) -> V
     if let Some(limits) = limits(app) {
         put("limits", limits);
     }
-    put("role", json!(role_of(instance)));
+    put("role", json!(cluster.role_of(app)));
     put("statuses", statuses(instance, node).collect());
     if let Some(user) = &app.user {
         put("user", json!(user));

@@ -9,7 +9,7 @@ use crate::mesos::roles::role_uses;
 use crate::mesos::slave::{self, domain};
 use crate::mesos::state::flag_map;
 use crate::mesos::task::{completed, container, discovery, facts as node_facts, living, statuses, unreachable};
-use crate::mesos::{ANY_ROLE, MESOS_VERSION, MasterFacts, agent_pid, agent_port, role_of};
+use crate::mesos::{ANY_ROLE, MESOS_VERSION, MasterFacts, agent_pid, agent_port};
 use orrery_core::cluster::Cluster;
 use orrery_core::dns::MARATHON;
 use orrery_core::{Instance, Node, Timestamp};
@@ -131,7 +131,7 @@ fn task(cluster: &Cluster, framework: &str, instance: &Instance) -> Value {
     put("framework_id", id(framework));
     put("agent_id", agent_id.clone());
     put("state", json!(instance.condition.task_state()));
-    put("resources", Amounts::of_task(app, instance.seat.as_ref()).list(reserved_for, Some(role_of(instance))));
+    put("resources", Amounts::of_task(app, instance.seat.as_ref()).list(reserved_for, Some(cluster.role_of(app))));
     let message = instance.observed.message();
     let full = |mut status: Value| {
         if let Some(status) = status.as_object_mut() {

@@ -368,15 +368,20 @@ fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
     let mut all = Vec::new();
     let mut note = |is_against: bool, code: Code| all.extend(is_against.then_some(code));
     note(!trial.roles.contains(&rows.role_on(slot)), ROLE);
-    trial.filter.all_refusing(trial.counts(), slot).for_each(|index| note(true, demand_code(index)));
+    for index in trial.filter.all_refusing(trial.counts(), slot) {
+        note(true, demand_code(index));
+    }
     note(!hot.open, MAINTENANCE);
     note(demand.docker && !hot.docker, EXECUTOR);
-    let short = (CPUS..).zip(short(&demand.need, &free)).find(|(_, lack)| *lack > 0);
-    short.into_iter().for_each(|(code, _)| note(true, code));
+    if let Some((code, _)) = (CPUS..).zip(short(&demand.need, &free)).find(|(_, lack)| *lack > 0) {
+        note(true, code);
+    }
     for (index, (name, amount)) in (0..).zip(&demand.custom) {
         note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index);
     }
-    ports(trial, slot).into_iter().for_each(|code| note(true, code));
+    for code in ports(trial, slot) {
+        note(true, code);
+    }
     note(free.tasks < demand.need.tasks, TASKS);
     all
 }
