@@ -11,6 +11,7 @@ mod config;
 mod docker;
 mod error;
 mod fetch;
+mod gpu;
 mod health;
 mod hidden;
 mod http;

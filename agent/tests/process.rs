@@ -5,7 +5,7 @@ mod common;
 use common::{Cluster, PATIENCE, assignment, file, is_root, log, spec};
 use orrery_core::Scalar;
 use orrery_core::app::{Volume, VolumeMode};
-use orrery_core::assignment::{CommandSpec, Down, Exit, FailureReason, Up};
+use orrery_core::assignment::{CommandSpec, ContainerSpec, Down, Exit, FailureReason, Up};
 use orrery_core::instance::Condition;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -27,6 +27,28 @@ async fn exit_codes_and_signals() {
         assert_eq!((report.condition, report.exit), (condition, Some(exit)), "{command}: {report:#?}");
         assert_eq!(report.reason, Some(FailureReason::CommandExited));
         assert!(report.started_at.is_some());
+    }
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_with_gpus_runs_and_sees_those_of_the_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let mut of_machine: Vec<String> = std::fs::read_dir("/dev")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("nvidia"))
+        .collect();
+    of_machine.sort();
+    // Without root a task has the machine's own /dev.
+    let without = if is_root() { Vec::new() } else { of_machine.clone() };
+    for (gpus, seen) in [(2, &of_machine), (0, &without)] {
+        let container = ContainerSpec { gpus, ..spec("echo x > /dev/null && ls /dev | grep ^nvidia; exit 0") };
+        let task = cluster.run(&assignment(container)).await;
+        let report = cluster.ended(&task).await;
+        assert_eq!(report.condition, Condition::Finished, "{report:#?}");
+        assert_eq!(log(&report, "stdout").lines().collect::<Vec<_>>(), *seen, "with {gpus} gpus");
     }
     cluster.finish().await;
 }

@@ -3,8 +3,9 @@
 use super::parameter;
 use crate::cgroup::PidLimits;
 use crate::checkpoint::Record;
+use crate::gpu;
 use crate::volume::Resolved;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig};
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{CommandSpec, ContainerSpec};
 use std::collections::HashMap;
@@ -41,9 +42,6 @@ pub(super) fn body(
     init: bool,
 ) -> Result<ContainerCreateBody, String> {
     let image = spec.image.as_ref().ok_or("the task has no image")?;
-    if spec.gpus > 0 {
-        return Err("this agent offers no GPUs".into());
-    }
     let task = record.task();
     let mut body =
         ContainerCreateBody { image: Some(reference(&image.name)), tty: Some(spec.tty), ..ContainerCreateBody::default() };
@@ -68,6 +66,7 @@ pub(super) fn body(
         }),
         ..HostConfig::default()
     };
+    host.device_requests = device_requests(spec.gpus, !gpu::nodes(Path::new(gpu::DEV)).is_empty());
     if !image.privileged {
         host.security_opt = Some(vec!["no-new-privileges:true".into()]);
     }
@@ -101,6 +100,13 @@ pub(super) fn body(
     Ok(body)
 }
 
+/// What `docker run --gpus all` asks for. Which GPUs are a task's own nobody decides, as for processes: by a number
+/// every container would get the first ones. Where there are none the task runs without.
+fn device_requests(wanted: u32, has_some: bool) -> Option<Vec<DeviceRequest>> {
+    let all = DeviceRequest { count: Some(-1), capabilities: Some(vec![vec!["gpu".into()]]), ..DeviceRequest::default() };
+    (wanted > 0 && has_some).then(|| vec![all])
+}
+
 fn binds(sandbox: &Path, volumes: &[Resolved]) -> Vec<String> {
     let own = format!("{}:{SANDBOX}", sandbox.display());
     let others = volumes.iter().map(|volume| {
@@ -113,6 +119,15 @@ fn binds(sandbox: &Path, volumes: &[Resolved]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpus_are_asked_for_where_there_are_some() {
+        for (wanted, has_some, counts) in [(0, true, None), (1, false, None), (2, true, Some(vec![Some(-1)]))] {
+            let requests = device_requests(wanted, has_some);
+            let found = requests.map(|requests| requests.iter().map(|request| request.count).collect::<Vec<_>>());
+            assert_eq!(found, counts, "{wanted} {has_some}");
+        }
+    }
 
     #[test]
     fn references() {

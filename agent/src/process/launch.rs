@@ -68,9 +68,6 @@ impl Executor {
         if spec.network != NetworkMode::Host {
             return Err("only tasks with an image can have a network of their own; use network mode \"host\"".into());
         }
-        if spec.gpus > 0 {
-            return Err("this agent offers no GPUs".into());
-        }
         let isolated = self.spawner.facts.isolated;
         if !isolated {
             link_volumes(&run.sandbox, volumes)?;
@@ -92,6 +89,7 @@ impl Executor {
             hidden: self.hidden.paths(),
             kill_grace_ms,
             tty: spec.tty,
+            gpus: spec.gpus > 0,
         };
         let mut answer = String::new();
         for _attempt in 0..2 {

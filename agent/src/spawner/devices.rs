@@ -1,15 +1,15 @@
 //! The `/dev` of a task.
 
 use super::view::Held;
+use crate::gpu::{self, DEV, DeviceNode};
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 const NONE: Option<&str> = None;
-const DEV: &str = "/dev";
 /// Device nodes of a task: name, major and minor number.
 const NODES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
@@ -29,16 +29,23 @@ const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC);
 
 /// A `/dev` with the devices every program expects, which all tasks may share because nothing in it can
 /// be changed.
-pub(super) fn prepare() -> Result<(), Errno> {
+/// With `gpus` those of the machine are in it too.
+pub(super) fn prepare(gpus: bool) -> Result<(), Errno> {
     let dev = Path::new(DEV);
-    let nodes = NODES.map(|(name, major, minor)| (name, major, minor, Held::open(&dev.join(name)).ok()));
+    let fixed = NODES.iter().map(|(name, major, minor)| DeviceNode::of_everyone(name, makedev(*major, *minor)));
+    let nodes = fixed.chain(if gpus { gpu::nodes(dev) } else { Vec::new() });
+    // Held, since what is there will be out of sight.
+    let nodes: Vec<_> = nodes.map(|node| (Held::open(&dev.join(&node.name)).ok(), node)).collect();
     mount(Some("tmpfs"), dev, Some("tmpfs"), FLAGS, Some("mode=755,size=1m"))?;
-    for (name, major, minor, held) in &nodes {
-        let path = dev.join(name);
-        let mode = Mode::from_bits_truncate(0o666);
-        if mknod(&path, SFlag::S_IFCHR, mode, makedev(*major, *minor)).is_ok() {
+    for (held, node) in &nodes {
+        let path = dev.join(&node.name);
+        if let Some(parent) = path.parent().filter(|parent| *parent != dev) {
+            fs::create_dir_all(parent).map_err(|_| Errno::EIO)?;
+        }
+        if mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(node.mode), node.number).is_ok() {
             // The mask of whoever started the agent does not matter.
-            let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o666));
+            let _ = fs::set_permissions(&path, fs::Permissions::from_mode(node.mode));
+            let _ = chown(&path, Some(node.owner), Some(node.group));
         } else if let Some(held) = held {
             // An agent in a container may not make nodes, but may bind the ones it has.
             fs::File::create(&path).map_err(|_| Errno::EIO)?;

@@ -92,7 +92,7 @@ fn prepare(launch: &Launch, record: &Path, isolated: bool, template: Option<Owne
         Err(error) => return Err(format!("cannot write {}: {error}", launch.record.display())),
     }
     if isolated {
-        mounts::set_up(template, &launch.sandbox, &launch.hidden, &launch.mounts)?;
+        mounts::set_up(template, &launch.sandbox, &launch.hidden, &launch.mounts, launch.gpus)?;
         // Not even a task that runs as root may look into this process.
         privilege::hide_process().map_err(|error| format!("cannot hide its init: {}", error.desc()))?;
     } else {

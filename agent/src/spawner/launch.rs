@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Version of these messages. An agent replaces a spawner that speaks another one; running tasks
 /// do not notice.
-pub(crate) const SPAWNER_VERSION: u32 = 3;
+pub(crate) const SPAWNER_VERSION: u32 = 4;
 
 /// Largest launch or helper request, bytes. Linux bounds arguments and environment to 2 MiB.
 pub(crate) const REQUEST_MAX_BYTES: u64 = 4 << 20;
@@ -100,6 +100,8 @@ pub(crate) struct Launch {
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) kill_grace_ms: u32,
     pub(crate) tty: bool,
+    /// It sees the device nodes of the machine's GPUs.
+    pub(crate) gpus: bool,
 }
 
 /// A command to run inside a running task, for command health checks.

@@ -110,7 +110,7 @@ fn try_isolation() -> Result<(), String> {
     match clone_process(NAMESPACES) {
         Err(error) => Err(format!("the kernel does not give it new namespaces ({})", error.desc())),
         Ok(None) => {
-            let result = mounts::set_up(None, Path::new("/"), &[], &[]);
+            let result = mounts::set_up(None, Path::new("/"), &[], &[], false);
             report(&told, "", &result.err().unwrap_or_default());
             leave(0)
         }

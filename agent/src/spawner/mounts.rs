@@ -12,18 +12,27 @@ use std::path::{Path, PathBuf};
 const NONE: Option<&str> = None;
 
 /// Separates the mounts of a fresh mount namespace from the node's and makes what all tasks see alike.
-pub(super) fn prepare() -> Result<(), String> {
+/// `gpus` says whether those of the machine are in sight.
+pub(super) fn prepare(gpus: bool) -> Result<(), String> {
     // Mounts made on the node later still show up in here; none made here shows up there.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)
         .map_err(|error| format!("cannot separate its mounts from the node's: {}", error.desc()))?;
-    view::prepare()
+    view::prepare(gpus)
 }
 
 /// Makes the task's view and binds its volumes, in a mount namespace of its own: a copy of `template`,
 /// else the one this process is in.
-pub(super) fn set_up(template: Option<OwnedFd>, sandbox: &Path, hidden: &[PathBuf], mounts: &[MountSetup]) -> Result<(), String> {
-    // What a volume shows although it is hidden from all tasks cannot be found in the template.
-    let usable = template.as_ref().is_some_and(|_| !mounts.iter().any(|volume| asks_for_hidden(volume, hidden)));
+pub(super) fn set_up(
+    template: Option<OwnedFd>,
+    sandbox: &Path,
+    hidden: &[PathBuf],
+    mounts: &[MountSetup],
+    gpus: bool,
+) -> Result<(), String> {
+    // What a volume shows although it is hidden from all tasks cannot be found in the template, and its /dev,
+    // which nothing can be added to, has no GPUs.
+    let asks_for_more = gpus || mounts.iter().any(|volume| asks_for_hidden(volume, hidden));
+    let usable = template.is_some() && !asks_for_more;
     let fail = |error: Errno| format!("cannot have mounts of its own: {}", error.desc());
     if let Some(template) = template {
         if usable {
@@ -33,7 +42,7 @@ pub(super) fn set_up(template: Option<OwnedFd>, sandbox: &Path, hidden: &[PathBu
     }
     let sources: Vec<Option<Held>> = mounts.iter().map(|volume| hold(volume, hidden)).collect::<Result<_, _>>()?;
     if !usable {
-        prepare()?;
+        prepare(gpus)?;
     }
     view::complete(sandbox, hidden)?;
     mounts.iter().zip(&sources).try_for_each(|(volume, source)| bind(sandbox, volume, source.as_ref()))

@@ -33,7 +33,7 @@ impl Template {
         let (wait, go) = pipe2(OFlag::O_CLOEXEC).map_err(fail)?;
         let Some(pid) = clone_process(CloneFlags::CLONE_NEWNS).map_err(fail)? else {
             drop((answer, go));
-            report(&told, "", &mounts::prepare().and_then(|()| reachable()).err().unwrap_or_default());
+            report(&told, "", &mounts::prepare(false).and_then(|()| reachable()).err().unwrap_or_default());
             drop(told);
             // Until the parent has taken hold of the namespace.
             let _ = File::from(wait).read(&mut [0]);

@@ -204,14 +204,14 @@ fn refuse(what: &str, path: &Path) -> impl FnOnce(Errno) -> String {
 }
 
 /// Makes the part of the view that is the same for all tasks. Runs in a mount namespace whose mounts
-/// do not propagate.
-pub(super) fn prepare() -> Result<(), String> {
+/// do not propagate. `gpus` says whether those of the machine are in it.
+pub(super) fn prepare(gpus: bool) -> Result<(), String> {
     match set_attributes(Path::new("/"), NO_DEVICES) {
         Ok(()) | Err(Errno::ENOSYS) => {}
         Err(error) => return Err(format!("cannot take devices away: {}", error.desc())),
     }
     let mounts = mounts()?;
-    devices::prepare().map_err(|error| format!("cannot make its /dev: {}", error.desc()))?;
+    devices::prepare(gpus).map_err(|error| format!("cannot make its /dev: {}", error.desc()))?;
     for path in READ_ONLY.map(Path::new) {
         bind_read_only(path, &mounts).map_err(refuse("protect", path))?;
     }
