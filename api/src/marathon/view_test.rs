@@ -1,8 +1,9 @@
 use super::*;
 use crate::fixture::{NOW, cluster};
-use orrery_core::AppId;
 use orrery_core::cluster::Event;
 use orrery_core::instance::Condition;
+use orrery_core::placement::NodeLoad;
+use orrery_core::{AppId, Scalar};
 use serde_json::{Value, json};
 
 #[test]
@@ -53,6 +54,29 @@ fn deployments_and_queue() {
     assert_eq!((cpus["declined"].as_u64(), cpus["processed"].as_u64()), (Some(1), Some(1)));
     let ports = rows.iter().find(|row| row["reason"] == "InsufficientPorts").unwrap();
     assert_eq!(ports["processed"], 0);
+}
+
+#[test]
+fn offers_show_ports_and_resources_with_names_of_their_own() {
+    let mut cluster = cluster();
+    let id = orrery_core::NodeId::parse("c1-S0").unwrap();
+    let mut node = (*cluster.nodes[&id]).clone();
+    node.facts.resources.custom =
+        [("licences", 5), ("tapes", 1)].map(|(name, units)| (name.into(), Scalar::from_units(units))).into();
+    cluster.nodes.insert(id.clone(), std::sync::Arc::new(node));
+    let mut load = NodeLoad::default();
+    load.ports = [31_005_u16].into_iter().collect();
+    load.custom = [("licences", 2), ("tapes", 1)].map(|(name, units)| (name.into(), Scalar::from_units(units))).into();
+    cluster.loads.insert(id, load);
+    let large = crate::fixture::app(&json!({"id": "/large", "cmd": "x", "cpus": 99}));
+    let offers = Offers::new(&cluster, NOW).unused(&large);
+    assert_eq!(offers[0]["reason"], json!(["InsufficientCpus"]), "{offers}");
+    let resources = offers[0]["offer"]["resources"].as_array().unwrap();
+    let find = |name: &str| resources.iter().find(|resource| resource["name"] == name);
+    assert_eq!(find("licences"), Some(&json!({"name": "licences", "role": "*", "scalar": 3.0, "ranges": [], "set": []})));
+    assert_eq!(find("tapes"), None, "nothing of it is free");
+    let ranges = json!([{"begin": 31_000, "end": 31_004}, {"begin": 31_006, "end": 32_000}]);
+    assert_eq!(find("ports"), Some(&json!({"name": "ports", "role": "*", "ranges": ranges, "set": []})));
 }
 
 #[test]
