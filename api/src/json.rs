@@ -93,6 +93,11 @@ impl Reader {
 
     /// A whole number from 0 to `max`; `3.0` counts as whole.
     pub(crate) fn whole(&mut self, at: &Cursor<'_>, max: u64) -> Option<u64> {
+        self.whole_from(at, 0, max)
+    }
+
+    /// A whole number from `min` to `max`; `3.0` counts as whole.
+    pub(crate) fn whole_from(&mut self, at: &Cursor<'_>, min: u64, max: u64) -> Option<u64> {
         let number = match at.value {
             Value::Number(number) => number.as_u64().or_else(|| {
                 let float = number.as_f64()?;
@@ -100,9 +105,9 @@ impl Reader {
             }),
             _ => None,
         };
-        let number = number.filter(|number| *number <= max);
+        let number = number.filter(|number| (min..=max).contains(number));
         if number.is_none() {
-            self.wrong(at, format!("must be a whole number from 0 to {max}"));
+            self.wrong(at, format!("must be a whole number from {min} to {max}"));
         }
         number
     }

@@ -4,6 +4,7 @@
 //! Every app is a task of one framework, Marathon; every node is an agent. Offers, reservations and
 //! executors do not exist here and are shown as empty.
 
+mod amount;
 mod counters;
 mod framework;
 mod labels;

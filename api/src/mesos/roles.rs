@@ -1,6 +1,7 @@
 //! Roles, quotas and weights.
 
 use super::ANY_ROLE;
+use super::amount;
 use super::framework::{framework_id, roles as framework_roles};
 use super::resources::{Amounts, nothing};
 use super::task::living;
@@ -126,8 +127,9 @@ pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
         let read = |field: &str, word: &str| {
             let mut amounts = BTreeMap::new();
             for (name, amount) in config.get(field).and_then(Value::as_object).into_iter().flatten() {
-                let amount = amount.get("value").unwrap_or(amount).as_f64().and_then(Scalar::from_f64);
-                let amount = amount.ok_or_else(|| format!("role {role}: the {word} of {name} is not an amount"))?;
+                let value = amount.get("value").unwrap_or(amount);
+                let amount =
+                    amount::none_or_some(value).ok_or_else(|| no_amount(&format!("role {role}: the {word} of {name}"), value))?;
                 if name == "ports" {
                     return Err(format!("role {role}: there is no quota of ports"));
                 }
@@ -152,8 +154,9 @@ pub fn read_guarantee(body: &Value) -> Result<(QuotaEdit, bool), String> {
     let mut amounts = BTreeMap::new();
     for scalar in scalars.ok_or_else(|| format!("role {role}: guarantee is no list of resources"))? {
         let name = scalar.get("name").and_then(Value::as_str).ok_or_else(|| format!("role {role}: a resource has no name"))?;
-        let amount = scalar.pointer("/scalar/value").and_then(Value::as_f64).and_then(Scalar::from_f64);
-        let amount = amount.ok_or_else(|| format!("role {role}: the guarantee of {name} is not an amount"))?;
+        let value = scalar.pointer("/scalar/value").unwrap_or(&Value::Null);
+        let amount =
+            amount::none_or_some(value).ok_or_else(|| no_amount(&format!("role {role}: the guarantee of {name}"), value))?;
         if amounts.insert(name.to_owned(), amount).is_some() {
             return Err(format!("role {role}: the guarantee has {name} twice; keep one of the two"));
         }
@@ -175,10 +178,18 @@ pub fn read_weights(list: &Value) -> Result<Vec<(String, Scalar)>, String> {
         if !named.insert(role.to_owned()) {
             return Err(format!("role {role} has two weights; keep one of the two"));
         }
-        let weight = entry.get("weight").and_then(Value::as_f64).and_then(Scalar::from_f64);
-        Ok((role.to_owned(), weight.ok_or_else(|| format!("the weight of role {role} is not a number"))?))
+        let value = entry.get("weight").unwrap_or(&Value::Null);
+        let weight = amount::some(value).ok_or_else(|| {
+            format!("the weight of role {role} must be a number {} (given: {})", amount::SOME, amount::written(value))
+        })?;
+        Ok((role.to_owned(), weight))
     };
     list.iter().map(&mut read).collect()
+}
+
+/// What is wrong with `what`, for which `value` was given.
+fn no_amount(what: &str, value: &Value) -> String {
+    format!("{what} must be a number {} (given: {})", amount::NONE_OR_SOME, amount::written(value))
 }
 
 /// A call that names more roles than there may be is not looked at.
@@ -206,7 +217,7 @@ mod tests {
             (json!({ "role": "dev", "guarantee": [{}] }), "role dev: a resource has no name"),
             (
                 json!({ "role": "dev", "guarantee": [scalar("cpus", json!("2"))] }),
-                "role dev: the guarantee of cpus is not an amount",
+                "role dev: the guarantee of cpus must be a number from 0 to 1000000000000 (given: \"2\")",
             ),
             (
                 json!({ "role": "dev", "guarantee": [scalar("cpus", json!(1)), scalar("cpus", json!(2))] }),
@@ -226,6 +237,28 @@ mod tests {
         let weight = |role: &str| json!({"role": role, "weight": 2});
         assert_eq!(read_weights(&json!([weight("a"), weight("b")])).unwrap().len(), 2);
         assert!(read_weights(&json!([weight("a"), weight("a")])).unwrap_err().contains("two weights"));
+    }
+
+    #[test]
+    fn limits_of_numbers_are_told_as_they_are() {
+        let message = "the weight of role a must be a number from 0.001 to 1000000000000";
+        for (weight, given) in [
+            (json!(1e-9), "1e-9"),
+            (json!(1e308), "1e+308"),
+            (json!(0), "0"),
+            (json!(-2), "-2"),
+            (json!("2"), "\"2\""),
+            (json!(null), "null"),
+        ] {
+            let fault = read_weights(&json!([{"role": "a", "weight": weight}])).unwrap_err();
+            assert_eq!(fault, format!("{message} (given: {given})"));
+        }
+        assert_eq!(read_weights(&json!([{"role": "a", "weight": 0.001}])).unwrap()[0].1, Scalar::from_thousandths(1));
+        for (field, word) in [("limits", "limit"), ("guarantees", "guarantee")] {
+            let config = json!({"quota_configs": [{"role": "a", field: {"cpus": {"value": 1e308}}}]});
+            let message = format!("role a: the {word} of cpus must be a number from 0 to 1000000000000 (given: 1e+308)");
+            assert_eq!(read_quota(&config).unwrap_err(), message);
+        }
     }
 
     #[test]

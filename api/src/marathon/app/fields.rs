@@ -245,14 +245,19 @@ fn read_uri(reader: &mut Reader, at: &Cursor<'_>) -> Option<Artifact> {
     Some(Artifact { uri, extract, executable: false, cache: false, dest_path: None })
 }
 
+/// Least amount of what must be there.
+const SMALLEST: Scalar = Scalar::from_thousandths(1);
+
 fn read_resources(reader: &mut Reader, object: &Object<'_>, app: &mut App) {
     let amount = |reader: &mut Reader, at: &Cursor<'_>| reader.scalar(at, Scalar::ZERO, None);
-    set(reader, object, "cpus", &mut app.cpus, amount);
+    // Less is nothing once it is rounded, and the fault would tell a number that nobody wrote.
+    let some = |reader: &mut Reader, at: &Cursor<'_>| reader.scalar(at, SMALLEST, None);
+    set(reader, object, "cpus", &mut app.cpus, some);
     set(reader, object, "mem", &mut app.mem, amount);
     set(reader, object, "disk", &mut app.disk, amount);
     set(reader, object, "resources", &mut app.resources, |reader, at| {
         let object = reader.object(at)?;
-        let read = |(name, cursor): (&str, Cursor<'_>)| Some((name.to_owned(), reader.scalar(&cursor, Scalar::ZERO, None)?));
+        let read = |(name, cursor): (&str, Cursor<'_>)| Some((name.to_owned(), some(reader, &cursor)?));
         Some(object.fields().filter_map(read).collect())
     });
     set(reader, object, "gpus", &mut app.gpus, Reader::seconds);

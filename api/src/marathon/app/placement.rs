@@ -67,13 +67,10 @@ fn read_field(reader: &mut Reader, object: &Object<'_>, default: Option<&str>) -
 /// The weight, `None` for a demand. The outer `None` is a fault.
 #[expect(clippy::option_option, reason = "the inner one is a value of the rule, the outer one a fault")]
 fn read_weight(reader: &mut Reader, object: &Object<'_>) -> Option<Option<u32>> {
-    let weight = object.get("weight").map(|cursor| (reader.whole(&cursor, u64::from(WEIGHT_MAX)), cursor));
+    // What does not matter is left out.
+    let weight = object.get("weight").map(|cursor| (reader.whole_from(&cursor, 1, u64::from(WEIGHT_MAX)), cursor));
     let required = object.get("required").map(|cursor| reader.boolean(&cursor));
     match (weight, required) {
-        (Some((Some(0), cursor)), _) => {
-            reader.wrong(&cursor, "must be at least 1; leave the rule out if it does not matter");
-            None
-        }
         (Some((Some(_), cursor)), Some(Some(true))) => {
             reader.wrong(&cursor, "and required exclude each other: a rule with a weight is a wish");
             None
@@ -92,13 +89,8 @@ fn read_spread(reader: &mut Reader, at: &Cursor<'_>) -> Option<SpreadRule> {
     let object = reader.object(at)?;
     only(reader, &object, &["field", "maximumSkew", "weight", "required"]);
     let field = read_field(reader, &object, None);
-    let skew = object.get("maximumSkew").map_or(Some(1), |cursor| {
-        let skew = reader.whole(&cursor, u64::from(u32::MAX));
-        if skew == Some(0) {
-            reader.wrong(&cursor, "must be at least 1: instances cannot always be divided evenly");
-        }
-        skew.filter(|skew| *skew > 0)
-    });
+    // Instances cannot always be divided evenly.
+    let skew = object.get("maximumSkew").map_or(Some(1), |cursor| reader.whole_from(&cursor, 1, u64::from(u32::MAX)));
     let weight = read_weight(reader, &object);
     Some(SpreadRule { field: field?, maximum_skew: u32::try_from(skew?).ok()?, weight: weight? })
 }
@@ -228,6 +220,22 @@ mod tests {
         match read_app(&spec, ReadContext::default()) {
             Ok(app) => Ok(write_app(&app)["placement"].clone()),
             Err(faults) => Err(faults.into_iter().map(|fault| (fault.path, fault.message)).collect()),
+        }
+    }
+
+    #[test]
+    fn limits_of_numbers_are_told_as_they_are() {
+        for (rule, path, message) in [
+            (json!({"field": "rack", "weight": 1001}), "/placement/spread(0)/weight", "must be a whole number from 1 to 1000"),
+            (json!({"field": "rack", "weight": 0}), "/placement/spread(0)/weight", "must be a whole number from 1 to 1000"),
+            (
+                json!({"field": "rack", "maximumSkew": 0}),
+                "/placement/spread(0)/maximumSkew",
+                "must be a whole number from 1 to 4294967295",
+            ),
+        ] {
+            let faults = read(&json!({"spread": [rule]})).unwrap_err();
+            assert_eq!(faults, [(path.to_owned(), message.to_owned())]);
         }
     }
 

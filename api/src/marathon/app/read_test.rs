@@ -140,6 +140,8 @@ fn every_rule_names_its_field() {
         (json!({"cpus": -1}), "/cpus"),
         (json!({"cpus": 0}), "/cpus"),
         (json!({"cpus": "1"}), "/cpus"),
+        (json!({"cpus": 0.0001}), "/cpus"),
+        (json!({"resources": {"tapes": 0.0001}}), "/resources/tapes"),
         (json!({"mem": 1e308}), "/mem"),
         (json!({"instances": -1}), "/instances"),
         (json!({"instances": 1.5}), "/instances"),
@@ -394,4 +396,19 @@ fn rollbacks_are_told_apart() {
         assert_eq!(rollback_version(&update), Ok(None), "{update}");
     }
     assert!(rollback_version(&json!({"version": "yesterday"})).is_err());
+}
+
+#[test]
+fn amounts_too_small_are_told_as_they_were_written() {
+    let spec = |field: &str, value: Value| json!({"id": "/a", "cmd": "x", field: value});
+    let message = "must be a number from 0.001 to 1000000000000";
+    for (value, told) in [
+        (spec("cpus", json!(0.0001)), format!("/cpus: {message} (given: 0.0001)")),
+        (spec("cpus", json!(0)), format!("/cpus: {message} (given: 0)")),
+        (spec("resources", json!({"tapes": 0.0004})), format!("/resources/tapes: {message} (given: 0.0004)")),
+    ] {
+        let faults = read_app(&value, ReadContext::default()).unwrap_err();
+        assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+    }
+    assert!(read_app(&spec("cpus", json!(0.001)), ReadContext::default()).is_ok());
 }

@@ -1,6 +1,6 @@
 //! Resources in the arguments of calls: reservations and volumes.
 
-use crate::mesos::ANY_ROLE;
+use crate::mesos::{ANY_ROLE, amount};
 use orrery_core::cluster::{ReservationEdit, VolumeName};
 use orrery_core::node::Marks;
 use orrery_core::role::name_fault;
@@ -48,19 +48,24 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
         let details = last.or_else(|| resource.get("reservation"));
         let role = last.and_then(|last| last.get("role")).or_else(|| resource.get("role")).and_then(Value::as_str);
         let name = resource.get("name").and_then(Value::as_str);
-        let amount = scalar(&resource);
+        let value = resource.pointer("/scalar/value");
         if name == Some("ports") {
             faults.push(format!("ports cannot be reserved; {} can", RESERVABLE.join(", ")));
             continue;
         }
-        let (Some(name), Some(role), Some(amount)) = (name, role, amount) else {
-            faults.push(format!("\"{}\" has no name, role or scalar value", name.unwrap_or("?")));
+        let (Some(name), Some(role), Some(value)) = (name, role, value) else {
+            let parts = [(name.is_none(), "name"), (role.is_none(), "role"), (value.is_none(), "scalar value")];
+            let missing: Vec<&str> = parts.into_iter().filter_map(|(is_missing, part)| is_missing.then_some(part)).collect();
+            faults.push(format!("\"{}\" has no {}", name.unwrap_or("?"), missing.join(" and no ")));
             continue;
         };
-        if let Some(fault) = resource_fault(name, role, amount) {
-            faults.push(fault);
-            continue;
-        }
+        let amount = match reserved_amount(name, role, value) {
+            Ok(amount) => amount,
+            Err(fault) => {
+                faults.push(fault);
+                continue;
+            }
+        };
         let principal = details.and_then(|details| details.get("principal")).and_then(Value::as_str).map(str::to_owned);
         let marks = Marks { labels: details.map(labels).unwrap_or_default(), principal };
         edit.amounts.entry((role.to_owned(), marks)).or_default().add(name, amount);
@@ -68,25 +73,22 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
     if faults.is_empty() { Ok(edit) } else { Err(faults.join("; ")) }
 }
 
-/// What is wrong with an amount for a role, whatever the node.
-fn resource_fault(name: &str, role: &str, amount: Scalar) -> Option<String> {
+/// An amount for a role, or what is wrong with it whatever the node.
+fn reserved_amount(name: &str, role: &str, value: &Value) -> Result<Scalar, String> {
     if role == ANY_ROLE {
-        return Some(format!("{name} can be reserved for a role, and * is everyone"));
+        return Err(format!("{name} can be reserved for a role, and * is everyone"));
     }
     if !RESERVABLE.contains(&name) {
-        return Some(format!("{name} cannot be reserved; {} can", RESERVABLE.join(", ")));
+        return Err(format!("{name} cannot be reserved; {} can", RESERVABLE.join(", ")));
     }
-    if !amount.is_positive() {
-        return Some(format!("{amount} is no amount of {name} for role {role}; it must be above 0"));
-    }
+    let amount = amount::some(value).ok_or_else(|| {
+        let written = amount::written(value);
+        format!("{written} is no amount of {name} for role {role}; it must be a number {}", amount::SOME)
+    })?;
     if name == "gpus" && amount.thousandths() % 1_000 != 0 {
-        return Some(format!("{amount} is no number of gpus for role {role}; they are reserved whole"));
+        return Err(format!("{amount} is no number of gpus for role {role}; they are reserved whole"));
     }
-    name_fault(role)
-}
-
-fn scalar(resource: &Value) -> Option<Scalar> {
-    resource.get("scalar")?.get("value")?.as_f64().and_then(Scalar::from_f64)
+    name_fault(role).map_or(Ok(amount), Err)
 }
 
 fn labels(details: &Value) -> BTreeMap<String, String> {
@@ -124,12 +126,15 @@ pub fn read_volume(resource: &Value) -> Result<VolumeName, String> {
 /// # Errors
 /// One sentence.
 pub fn read_resize(arguments: &Value) -> Result<Scalar, String> {
+    let by = |name: &str, value: Option<&Value>| {
+        let value = value.unwrap_or(&Value::Null);
+        amount::some(value).ok_or_else(|| format!("{name} must be a number {} (given: {})", amount::SOME, amount::written(value)))
+    };
     if let Some(addition) = arguments.get("addition") {
-        return scalar(addition).filter(|by| by.is_positive()).ok_or_else(|| "addition has no scalar value above 0".to_owned());
+        return by("addition.scalar.value", addition.pointer("/scalar/value"));
     }
-    let subtract = arguments.pointer("/subtract/value").and_then(Value::as_f64).and_then(Scalar::from_f64);
-    let subtract = subtract.filter(|by| by.is_positive()).ok_or("give addition or subtract.value above 0")?;
-    Ok(Scalar::ZERO - subtract)
+    let subtract = arguments.get("subtract").ok_or("give addition.scalar.value or subtract.value")?;
+    Ok(Scalar::ZERO - by("subtract.value", subtract.get("value"))?)
 }
 
 #[cfg(test)]
@@ -161,8 +166,15 @@ mod tests {
     fn what_no_node_could_do_is_told() {
         let resource = |name: &str, role: &str, amount: f64| json!({"type": "SCALAR", "name": name, "role": role, "scalar": {"value": amount}});
         for (resource, words) in [
-            (resource("cpus", "eng", -1.0), "-1 is no amount of cpus"),
-            (resource("cpus", "eng", 0.0), "0 is no amount of cpus"),
+            (resource("cpus", "eng", -1.0), "-1.0 is no amount of cpus"),
+            (resource("cpus", "eng", 0.0), "0.0 is no amount of cpus"),
+            (
+                resource("cpus", "eng", 1e-9),
+                "1e-9 is no amount of cpus for role eng; it must be a number from 0.001 to 1000000000000",
+            ),
+            (resource("cpus", "eng", 1e308), "1e+308 is no amount of cpus for role eng; it must be a number from 0.001 to"),
+            (json!({"name": "cpus", "role": "eng"}), "\"cpus\" has no scalar value"),
+            (json!({"scalar": {"value": 1}}), "\"?\" has no name and no role"),
             (resource("cpus", "*", 1.0), "* is everyone"),
             (resource("cpus", "a/../b", 1.0), "no name of a role"),
             (resource("cpus", "", 1.0), "no name of a role"),
@@ -185,6 +197,15 @@ mod tests {
         assert!(read_volume(&json!({"disk": {"persistence": {"id": "x"}}})).is_err());
         assert_eq!(read_resize(&json!({"addition": {"scalar": {"value": 5}}})).unwrap(), Scalar::from_units(5));
         assert_eq!(read_resize(&json!({"subtract": {"value": 5}})).unwrap(), Scalar::from_units(-5));
-        assert!(read_resize(&json!({"subtract": {"value": -5}})).is_err());
+        for (arguments, message) in [
+            (json!({"subtract": {"value": -5}}), "subtract.value must be a number from 0.001 to 1000000000000 (given: -5)"),
+            (
+                json!({"addition": {"scalar": {"value": 1e308}}}),
+                "addition.scalar.value must be a number from 0.001 to 1000000000000 (given: 1e+308)",
+            ),
+            (json!({}), "give addition.scalar.value or subtract.value"),
+        ] {
+            assert_eq!(read_resize(&arguments).unwrap_err(), message);
+        }
     }
 }
