@@ -415,3 +415,34 @@ fn orders_for_nodes_are_sent_and_told() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("dcos node list"), "{}", stderr(&output));
 }
+
+#[test]
+fn other_quotas_are_planned() {
+    let quota = json!({"role": "dev", "limit": {"cpus": 8.0, "mem": 64.0}, "guarantee": {"cpus": 2.0}});
+    let server = serve(&[
+        ("GET /mesos/roles", 200, json!({"roles": [{"name": "dev", "quota": quota}, {"name": "old", "quota": quota}]})),
+        ("POST /v1/forecast", 200, json!({"apps": []})),
+    ]);
+    let output = server.run(&["plan", "--quota", "/dev=cpus:4, disk:10", "--quota", "old=", "--quota", "eng/new=mem:1.5"]);
+    assert_eq!(stdout(&output).trim(), "Nothing would start, stop or wait.", "{}", stderr(&output));
+    assert_eq!(server.lines(), ["GET /mesos/roles", "POST /v1/forecast"]);
+    let value = |amount: f64| json!({"value": amount});
+    assert_eq!(
+        server.seen()[1].json()["quotas"],
+        json!([
+            {"role": "dev", "limits": {"cpus": value(4.0), "mem": value(64.0), "disk": value(10.0)}, "guarantees": {"cpus": value(2.0)}},
+            {"role": "old", "limits": {}, "guarantees": {}},
+            {"role": "eng/new", "limits": {"mem": value(1.5)}, "guarantees": {}},
+        ])
+    );
+    for (option, words) in [
+        ("dev", "\"dev\" is not GROUP=RESOURCE:AMOUNT"),
+        ("=cpus:1", "is not GROUP=RESOURCE:AMOUNT"),
+        ("dev=cpus", "\"cpus\" is not RESOURCE:AMOUNT"),
+        ("dev=cpus:nan", "\"cpus:nan\" is not RESOURCE:AMOUNT"),
+    ] {
+        let output = server.run(&["plan", "--quota", option]);
+        assert!(!output.status.success() && stderr(&output).contains(words), "{option}: {}", stderr(&output));
+    }
+    assert_eq!(server.lines().len(), 2, "what is wrong is not sent");
+}

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::apply::units;
+use super::quota;
 use crate::context::Context;
 use crate::error::{Error, Outcome};
 use crate::marathon::{count, list, text};
@@ -19,7 +20,9 @@ start and to be healthy.
 Examples:
   dcos plan -f web.yaml                 what applying would start, stop and where
   dcos plan --drain node-3 --drain node-4
-  dcos plan --scale /web=50 --gone node-1")]
+  dcos plan --scale /web=50 --gone node-1
+  dcos plan --quota dev=cpus:4,mem:8192 what would wait or start with other limits
+  dcos plan --quota dev=                what would start without any")]
 pub(crate) struct PlanArgs {
     /// File, directory, or `-` for standard input, as `dcos apply` takes it
     #[arg(short, long = "filename", value_name = "FILE")]
@@ -33,6 +36,9 @@ pub(crate) struct PlanArgs {
     /// Remove an app
     #[arg(long, value_name = "APP")]
     remove: Vec<String>,
+    /// Limit what a group may take; limits that are not named stay, none after `=` removes its quota
+    #[arg(long, value_name = "GROUP=RESOURCE:AMOUNT[,…]")]
+    quota: Vec<String>,
     /// Drain a node
     #[arg(long, value_name = "NODE")]
     drain: Vec<String>,
@@ -50,13 +56,19 @@ pub(crate) async fn plan(context: &Context, args: PlanArgs) -> Outcome {
         let (app, instances) = read.ok_or_else(|| Error::usage(format!("\"{pair}\" is not APP=INSTANCES, such as /web=5")))?;
         scale.insert(app.to_owned(), json!(instances));
     }
-    let changes = [documents.len(), scale.len(), args.remove.len(), args.drain.len(), args.gone.len()];
+    let changes = [documents.len(), scale.len(), args.remove.len(), args.quota.len(), args.drain.len(), args.gone.len()];
     if changes.iter().sum::<usize>() == 0 {
-        return Err(Error::usage("there is nothing to plan".to_owned()).fix("name files, --scale, --remove, --drain or --gone"));
+        return Err(
+            Error::usage("there is nothing to plan".to_owned()).fix("name files, --scale, --remove, --quota, --drain or --gone")
+        );
     }
-    let request = json!({
+    let mut request = json!({
         "documents": documents, "scale": scale, "remove": args.remove, "drain": args.drain, "gone": args.gone,
     });
+    // Clusters older than the field refuse it.
+    if !args.quota.is_empty() {
+        request["quotas"] = json!(quota::planned(context, &args.quota).await?);
+    }
     let answer = context.client()?.checked(Method::POST, "/v1/forecast", Some(&request)).await?.json()?;
     if context.structured() {
         context.print(&answer)?;

@@ -112,9 +112,8 @@ async fn set(context: &Context, args: &LimitArgs, before: &Value) -> Outcome {
         }
     }
     for text in &args.guarantee {
-        let pair = text.split_once(':').and_then(|(name, amount)| Some((name, amount.parse::<f64>().ok()?)));
-        let (name, amount) = pair.ok_or_else(|| Error::usage(format!("\"{text}\" is not RESOURCE:AMOUNT, such as cpus:4")))?;
-        guarantees.insert(name.to_owned(), json!(amount));
+        let (name, amount) = amount(text)?;
+        guarantees.insert(name, amount);
     }
     if [args.cpu, args.mem, args.disk, args.gpu].iter().all(Option::is_none) && args.guarantee.is_empty() {
         let message = "a quota limits or guarantees something".to_owned();
@@ -123,11 +122,54 @@ async fn set(context: &Context, args: &LimitArgs, before: &Value) -> Outcome {
     update(context, &args.name, [limits, guarantees], args.force).await
 }
 
-async fn update(context: &Context, name: &str, amounts: [Map<String, Value>; 2], force: bool) -> Outcome {
+/// Reads `RESOURCE:AMOUNT`.
+fn amount(text: &str) -> Result<(String, Value), Error> {
+    let pair = text.split_once(':').and_then(|(name, amount)| Some((name.trim(), amount.trim().parse::<f64>().ok()?)));
+    let (name, amount) = pair
+        .filter(|(name, amount)| !name.is_empty() && amount.is_finite())
+        .ok_or_else(|| Error::usage(format!("\"{text}\" is not RESOURCE:AMOUNT, such as cpus:4")))?;
+    Ok((name.to_owned(), json!(amount)))
+}
+
+/// What `--quota GROUP=RESOURCE:AMOUNT,…` of `dcos plan` asks for, as the cluster takes it. What is not named stays,
+/// as with `dcos quota update`; nothing after `=` removes the quota, as `dcos quota delete` does.
+pub(super) async fn planned(context: &Context, texts: &[String]) -> Result<Vec<Value>, Error> {
+    if texts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut read = Vec::new();
+    for text in texts {
+        let wrong = || Error::usage(format!("\"{text}\" is not GROUP=RESOURCE:AMOUNT,…, such as dev=cpus:4,mem:1024"));
+        let (name, amounts) = text.rsplit_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+        let amounts = amounts.split(',').map(str::trim).filter(|part| !part.is_empty());
+        read.push((name.trim_matches('/'), amounts.map(amount).collect::<Result<Map<_, _>, _>>()?));
+    }
+    let roles = context.client()?.get("/mesos/roles").await?;
+    let current = |name: &str, field: &str| {
+        let role = list(&roles, "roles").iter().find(|role| text(role, "name") == name);
+        role.and_then(|role| role["quota"][field].as_object().cloned()).unwrap_or_default()
+    };
+    let configs = read.into_iter().map(|(name, amounts)| {
+        if amounts.is_empty() {
+            return config(name, [Map::new(), Map::new()]);
+        }
+        let mut limits = current(name, "limit");
+        limits.extend(amounts);
+        config(name, [limits, current(name, "guarantee")])
+    });
+    Ok(configs.collect())
+}
+
+/// Limits and guarantees as Mesos takes them.
+fn config(name: &str, amounts: [Map<String, Value>; 2]) -> Value {
     let [limits, guarantees] = amounts.map(|amounts| {
         amounts.into_iter().map(|(name, amount)| (name, json!({ "value": amount }))).collect::<Map<String, Value>>()
     });
-    let configs = json!([{ "role": name.trim_matches('/'), "limits": limits, "guarantees": guarantees }]);
+    json!({ "role": name.trim_matches('/'), "limits": limits, "guarantees": guarantees })
+}
+
+async fn update(context: &Context, name: &str, amounts: [Map<String, Value>; 2], force: bool) -> Outcome {
+    let configs = [config(name, amounts)];
     let call = json!({ "type": "UPDATE_QUOTA", "update_quota": { "force": force, "quota_configs": configs } });
     context.client()?.checked(Method::POST, "/mesos/api/v1", Some(&call)).await?;
     Ok(0)
