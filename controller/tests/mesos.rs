@@ -243,6 +243,19 @@ async fn small_answers_and_wrong_ones() {
         assert_eq!(world.send(method, path, &[], Vec::new()).await.0, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
     assert_eq!(world.send(Method::HEAD, "/mesos/master/state", &[], Vec::new()).await.0, StatusCode::OK);
+    for (method, path, allowed) in [
+        (Method::PUT, "/mesos/quota", "GET, HEAD, POST"),
+        (Method::POST, "/mesos/weights", "GET, HEAD, PUT"),
+        (Method::GET, "/mesos/quota/dev", "DELETE"),
+        (Method::GET, "/mesos/master/reserve", "POST"),
+        (Method::PUT, "/mesos/machine/down", "POST"),
+    ] {
+        let (status, headers, bytes) = world.send(method.clone(), path, &[], Vec::new()).await;
+        let message = serde_json::from_slice::<Value>(&bytes).unwrap();
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(headers["allow"], allowed, "{method} {path}");
+        assert_eq!(message, json!({ "message": format!("this address takes {allowed} only") }));
+    }
 }
 
 #[tokio::test]
@@ -322,6 +335,12 @@ async fn quotas_as_they_were_set_before_there_were_calls_for_them() {
         let (got, _, bytes) = world.send(method.clone(), path, &[], body).await;
         assert_eq!(got, status, "{method} {path}: {}", String::from_utf8_lossy(&bytes));
     }
+    // The call is refused for a role without a quota, as the address is.
+    let json = [("content-type", "application/json")];
+    let call = json!({ "type": "REMOVE_QUOTA", "remove_quota": { "role": "nobody" } }).to_string().into_bytes();
+    let (status, _, bytes) = world.send(Method::POST, "/mesos/api/v1", &json, call).await;
+    let message = serde_json::from_slice::<Value>(&bytes).unwrap();
+    assert_eq!((status, message), (StatusCode::BAD_REQUEST, json!({ "message": "role nobody has no quota" })));
     let amount = json!({ "cpus": { "value": 1.5 } });
     let wanted = json!([{ "role": "dev/web", "guarantees": amount, "limits": amount }]);
     assert_eq!(world.ok(quota).await["configs"], wanted);

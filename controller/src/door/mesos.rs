@@ -61,7 +61,7 @@ async fn dispatch(
 ) -> Response {
     let path = plain(&path);
     if path == "api/v1" {
-        return if method == Method::POST { operator::call(&door, &views, &headers, body).await } else { wrong_method("POST") };
+        return if method == Method::POST { operator::call(&door, &views, &headers, body).await } else { not_taken(path) };
     }
     if method == Method::POST && matches!(path, "machine/down" | "machine/up") {
         return operator::machines(&door, path == "machine/up", body).await;
@@ -81,8 +81,8 @@ async fn dispatch(
     if let Some(role) = path.strip_prefix("quota/").filter(|_| method == Method::DELETE) {
         return operator::delete_quota(&door, role).await;
     }
-    if method != Method::GET && method != Method::HEAD {
-        return if is_served(path) { wrong_method("GET, HEAD") } else { not_found(path) };
+    if !is_shown(path) || (method != Method::GET && method != Method::HEAD) {
+        return not_taken(path);
     }
     let wanted = |key: &str| query.get(key).map(String::as_str);
     let cluster = || door.handle.cluster();
@@ -130,7 +130,8 @@ fn plain(path: &str) -> &str {
     path.strip_suffix(".json").unwrap_or(path)
 }
 
-const SERVED: [&str; 16] = [
+/// What GET shows.
+const SHOWN: [&str; 16] = [
     "state",
     "state-summary",
     "slaves",
@@ -149,8 +150,25 @@ const SERVED: [&str; 16] = [
     "redirect",
 ];
 
-fn is_served(path: &str) -> bool {
-    SERVED.contains(&path)
+fn is_shown(path: &str) -> bool {
+    SHOWN.contains(&path)
+}
+
+/// The methods that a path takes; `None` when there is nothing at it.
+fn methods(path: &str) -> Option<&'static str> {
+    match path {
+        "quota" => Some("GET, HEAD, POST"),
+        "weights" => Some("GET, HEAD, PUT"),
+        "api/v1" | "machine/down" | "machine/up" => Some("POST"),
+        path if is_reservation(path) => Some("POST"),
+        path if path.strip_prefix("quota/").is_some_and(|role| !role.is_empty()) => Some("DELETE"),
+        path => is_shown(path).then_some("GET, HEAD"),
+    }
+}
+
+/// The answer to a method that a path does not take.
+fn not_taken(path: &str) -> Response {
+    methods(path).map_or_else(|| not_found(path), wrong_method)
 }
 
 fn not_found(path: &str) -> Response {
@@ -213,6 +231,26 @@ mod tests {
         assert_eq!(plain("master/metrics/snapshot"), "metrics/snapshot");
         assert_eq!(plain("api/v1"), "api/v1");
         assert_eq!(plain("master"), "master");
+    }
+
+    #[test]
+    fn methods_are_those_that_work() {
+        for (path, expected) in [
+            ("quota", Some("GET, HEAD, POST")),
+            ("quota/dev", Some("DELETE")),
+            ("quota/eng/prod", Some("DELETE")),
+            ("quota/", None),
+            ("weights", Some("GET, HEAD, PUT")),
+            ("api/v1", Some("POST")),
+            ("machine/up", Some("POST")),
+            ("reserve", Some("POST")),
+            ("create-volumes", Some("POST")),
+            ("state", Some("GET, HEAD")),
+            ("nothing", None),
+        ] {
+            assert_eq!(methods(path), expected, "{path}");
+        }
+        assert!(SHOWN.iter().all(|path| methods(path).is_some_and(|methods| methods.starts_with("GET, HEAD"))));
     }
 
     #[test]

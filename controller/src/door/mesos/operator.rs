@@ -63,9 +63,7 @@ pub(super) async fn call(door: &Door, views: &Views, headers: &HeaderMap, body: 
             Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
         },
         CallType::RemoveQuota => match call.argument("role").map(str::to_owned) {
-            Some(role) => changed(
-                door.handle.edit(move |draft| draft.update_quota(vec![QuotaEdit { role, ..QuotaEdit::default() }], true)).await,
-            ),
+            Some(role) => delete_quota(door, &role).await,
             None => refuse(StatusCode::BAD_REQUEST, "Expecting 'remove_quota' to be present"),
         },
         CallType::UpdateWeights => {
@@ -112,7 +110,7 @@ pub(super) async fn post_quota(door: &Door, body: Body) -> Response {
     changed(set.await)
 }
 
-/// `DELETE /quota/ROLE`.
+/// `DELETE /quota/ROLE` and REMOVE_QUOTA. A role without a quota is refused by both, as in Mesos.
 pub(super) async fn delete_quota(door: &Door, role: &str) -> Response {
     let role = role.to_owned();
     let removed = door.handle.edit(move |draft| {
