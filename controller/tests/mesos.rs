@@ -259,6 +259,32 @@ async fn small_answers_and_wrong_ones() {
 }
 
 #[tokio::test]
+async fn a_group_that_enforces_its_role_is_there() {
+    let world = World::new().await;
+    let send = |method: Method, path: &'static str, body: Value| {
+        world.send(method, path, &[("content-type", "application/json")], body.to_string().into_bytes())
+    };
+    let enforce = json!({ "enforceRole": true });
+    assert_eq!(send(Method::PATCH, "/v2/groups/ops", enforce.clone()).await.0, StatusCode::NOT_FOUND);
+    assert!(world.handle.cluster().roles.is_empty(), "nothing of it is kept");
+    let made = send(Method::POST, "/v2/groups", json!({ "id": "ops", "enforceRole": true })).await;
+    assert_eq!(made.0, StatusCode::CREATED, "{}", String::from_utf8_lossy(&made.2));
+    let ops = world.ok("/v2/groups/ops").await;
+    assert_eq!((&ops["id"], &ops["enforceRole"], &ops["apps"]), (&json!("/ops"), &json!(true), &json!([])));
+    let root = world.ok("/v2/groups").await;
+    let groups: Vec<&Value> = root["groups"].as_array().unwrap().iter().map(|group| &group["id"]).collect();
+    assert_eq!(groups, ["/shop", "/ops"]);
+    // One with apps takes it too, and gives it up again.
+    for (enforced, role) in [(true, 2), (false, 1)] {
+        assert_eq!(send(Method::PATCH, "/v2/groups/shop", json!({ "enforceRole": enforced })).await.0, StatusCode::OK);
+        assert_eq!(world.handle.cluster().roles.len(), role);
+    }
+    assert_eq!(send(Method::DELETE, "/v2/groups/ops", Value::Null).await.0, StatusCode::OK);
+    assert_eq!(world.get("/v2/groups/ops").await.0, StatusCode::NOT_FOUND);
+    assert!(world.handle.cluster().roles.is_empty());
+}
+
+#[tokio::test]
 async fn operator_calls() {
     let world = World::new().await;
     let protobuf = [("content-type", "application/x-protobuf"), ("accept", "application/x-protobuf")];

@@ -34,9 +34,19 @@ impl GroupEmbed {
     }
 }
 
-/// Whether any app lies in the group; the root is always there.
+/// Whether any app lies in the group, or it enforces its role; the root is always there.
 pub fn group_exists(cluster: &Cluster, group: &str) -> bool {
-    group == "/" || cluster.apps.keys().any(|id| id.is_below(group))
+    group == "/" || is_enforced(cluster, group) || cluster.apps.keys().any(|id| id.is_below(group))
+}
+
+fn is_enforced(cluster: &Cluster, group: &str) -> bool {
+    cluster.roles.get(group.trim_start_matches('/')).is_some_and(|role| role.enforced)
+}
+
+/// The groups at or below `group` that enforce their roles, which are there without any app.
+pub fn enforcing_groups(cluster: &Cluster, group: &str) -> Vec<String> {
+    let enforcing = cluster.roles.values().filter(|role| role.enforced).map(|role| format!("/{}", role.name));
+    enforcing.filter(|name| group == "/" || name == group).collect()
 }
 
 /// The group at the canonical path `group` with its apps and sub-groups.
@@ -64,6 +74,12 @@ fn build(cluster: &Cluster, group: &str, apps: &[&Arc<App>], embed: GroupEmbed, 
             match children.iter_mut().find(|(child, _)| *child == name) {
                 Some((_, below)) => below.push(app),
                 None => children.push((name, vec![app])),
+            }
+        }
+        let empty = if group == "/" { enforcing_groups(cluster, group) } else { Vec::new() };
+        for name in empty.iter().map(|name| name.trim_start_matches('/')) {
+            if !children.iter().any(|(child, _)| *child == name) {
+                children.push((name, Vec::new()));
             }
         }
         let base = if group == "/" { "" } else { group };

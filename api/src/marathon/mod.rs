@@ -19,7 +19,7 @@ pub use app_info::{app_info, app_list, find_apps, name_absent_fields};
 pub use deployment::{deployment_json, deployment_result, deployments_json, dry_run_json};
 pub use embed::Embed;
 pub use event::{WireEvent, api_post_event, attached_event, detached_event, event_frame, wire_events};
-pub use group::{GroupEmbed, group_exists, group_info};
+pub use group::{GroupEmbed, enforcing_groups, group_exists, group_info};
 pub use group_update::{GroupEdit, read_group};
 pub use info::{InfoView, MARATHON_VERSION, info_json};
 pub use offer::{OFFERED_APPS_MAX, OFFERS_MAX, Offers};

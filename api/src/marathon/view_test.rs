@@ -3,6 +3,7 @@ use crate::fixture::{NOW, cluster};
 use orrery_core::cluster::Event;
 use orrery_core::instance::Condition;
 use orrery_core::placement::NodeLoad;
+use orrery_core::role::Role;
 use orrery_core::{AppId, Scalar};
 use serde_json::{Value, json};
 
@@ -77,6 +78,24 @@ fn offers_show_ports_and_resources_with_names_of_their_own() {
     assert_eq!(find("tapes"), None, "nothing of it is free");
     let ranges = json!([{"begin": 31_000, "end": 31_004}, {"begin": 31_006, "end": 32_000}]);
     assert_eq!(find("ports"), Some(&json!({"name": "ports", "role": "*", "ranges": ranges, "set": []})));
+}
+
+#[test]
+fn groups_that_enforce_their_roles_are_there_without_apps() {
+    let mut cluster = cluster();
+    for (name, enforced) in [("ops", true), ("shop", true), ("weighty", false)] {
+        let role = Role { enforced, weight: Scalar::from_units(2), ..Role::new(name.into()) };
+        cluster.roles.insert(name.into(), std::sync::Arc::new(role));
+    }
+    assert!(group_exists(&cluster, "/ops") && !group_exists(&cluster, "/weighty") && !group_exists(&cluster, "/ops/inner"));
+    assert_eq!(enforcing_groups(&cluster, "/"), ["/ops", "/shop"]);
+    assert_eq!((enforcing_groups(&cluster, "/ops"), enforcing_groups(&cluster, "/weighty")), (vec!["/ops".into()], vec![]));
+    let root = group_info(&cluster, "/", GroupEmbed::parse([]), NOW);
+    let groups: Vec<&str> = root["groups"].as_array().unwrap().iter().map(|group| group["id"].as_str().unwrap()).collect();
+    assert_eq!(groups, ["/shop", "/ops"], "each of them once");
+    let ops = group_info(&cluster, "/ops", GroupEmbed::parse([]), NOW);
+    assert_eq!((&ops["enforceRole"], &ops["apps"], &ops["groups"]), (&json!(true), &json!([]), &json!([])));
+    assert_eq!(ops, root["groups"][1]);
 }
 
 #[test]

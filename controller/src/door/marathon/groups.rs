@@ -6,7 +6,8 @@ use crate::door::body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use orrery_api::marathon::{
-    GroupEdit, GroupEmbed, GroupPath, error, group_exists, group_info, parse_group_id, parse_group_path, read_group,
+    GroupEdit, GroupEmbed, GroupPath, enforcing_groups, error, group_exists, group_info, parse_group_id, parse_group_path,
+    read_group,
 };
 use orrery_core::cluster::{AppEdit, Cluster, EditError};
 use orrery_core::{App, Fault};
@@ -139,6 +140,10 @@ async fn patch(call: Call, group: String, value: &Value) -> Response {
         let message = "must be given alone, as true or false";
         return failed(error::invalid_object(&[Fault::new("/enforceRole", message)]));
     };
+    // Else apps that are posted there later would be charged to a role that nobody sees.
+    if !group_exists(&call.door.handle.cluster(), &group) {
+        return failed(error::no_group(&group, None));
+    }
     match call.door.handle.edit(move |draft| draft.enforce_role(&group, enforced).map_err(enforce_fault)).await {
         Ok(()) => StatusCode::OK.into_response(),
         Err(problem) => refused(&problem),
@@ -158,6 +163,9 @@ async fn remove(call: Call, group: String) -> Response {
     }
     let force = call.flag("force", false);
     let result = call.door.handle.edit(move |draft| {
+        for enforcing in enforcing_groups(draft.cluster(), &group) {
+            draft.enforce_role(&enforcing, false).map_err(enforce_fault)?;
+        }
         let below = draft.cluster().apps.keys().filter(|id| id.is_below(&group)).cloned().map(AppEdit::Remove).collect();
         draft.edit(below, force, &format!("/v2/groups{group}"))
     });
