@@ -1,7 +1,9 @@
 //! The flags of an agent: all faults at once, before anything is touched.
 
 use crate::arguments::AgentOptions;
-use crate::up::nodes::{override_resources, pairs};
+use crate::up::attributes::{self, Source};
+use crate::up::nodes::override_resources;
+use crate::up::refuse::listed;
 use orrery_agent::detect_resources;
 use orrery_core::node::{NodeFacts, Resources};
 use orrery_link::address::ControllerAddress;
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Longest name of a role, region, zone or attribute, bytes.
 const NAME_BYTES_MAX: usize = 128;
+/// What such a name may be.
+const NAME: &str = "1–128 letters, digits, dots, dashes and underscores";
 /// Longest token, as a file or standard input holds it, bytes.
 const TOKEN_BYTES_MAX: u64 = 4_096;
 
@@ -51,21 +55,16 @@ impl Plan {
         let mut resources = detect_resources(&data);
         let wrong = override_resources(&mut resources, options.resources.as_deref().unwrap_or_default(), 0, 1);
         faults.extend(wrong.into_iter().map(|fault| format!("--resources: {}", fault.message)));
-        let mut attributes = BTreeMap::new();
-        for pair in pairs(options.attributes.as_deref().unwrap_or_default()) {
-            match pair {
-                Ok((key, value)) if is_name(key) && !value.is_empty() => {
-                    if attributes.insert(key.to_owned(), value.to_owned()).is_some() {
-                        faults.push(format!("--attributes: \"{key}\" is there twice"));
-                    }
-                }
-                Ok((key, value)) => faults.push(format!("--attributes: \"{key}:{value}\" is not NAME:VALUE")),
-                Err(error) => faults.push(format!("--attributes: {error}")),
-            }
-        }
+        let (attributes, wrong) = attributes::read(options.attributes.as_deref().unwrap_or_default(), Source::Agent);
+        let strange = attributes.iter().filter_map(|(name, value)| match (is_name(name), value.is_empty()) {
+            (false, _) => Some(format!("\"{name}\" is no name; write {NAME}")),
+            (true, true) => Some(format!("\"{name}\" has no value; write NAME:VALUE")),
+            (true, false) => None,
+        });
+        faults.extend(wrong.into_iter().chain(strange).map(|fault| format!("--attributes: {fault}")));
         for (flag, value) in [("--region", &options.region), ("--zone", &options.zone), ("--hostname", &options.hostname)] {
             if value.as_ref().is_some_and(|value| !is_name(value)) {
-                faults.push(format!("{flag}: write 1–{NAME_BYTES_MAX} letters, digits, dots, dashes and underscores"));
+                faults.push(format!("{flag}: write {NAME}"));
             }
         }
         if options.zone.is_some() && options.region.is_none() {
@@ -112,13 +111,6 @@ impl Plan {
             version: env!("CARGO_PKG_VERSION").into(),
             ..NodeFacts::new(credentials.node.clone(), self.hostname.clone().unwrap_or_else(|| address.to_string()), address)
         })
-    }
-}
-
-fn listed(faults: &[String]) -> String {
-    match faults {
-        [fault] => fault.clone(),
-        _ => format!("{} flags are wrong:\n  {}", faults.len(), faults.join("\n  ")),
     }
 }
 
@@ -178,7 +170,7 @@ mod tests {
             "--join=http://10.0.0.1,https://ok:1,ftp://x",
             "--token=eyJ",
             "--resources=cpus:-1;memory:3;ports:[9-1];mem:1;mem:2",
-            "--attributes=rack;disk:ssd;disk:hdd",
+            "--attributes=rack;disk:ssd;disk:hdd;@zone:z;a b:c;empty:;:x",
             "--zone=a b",
             "--role=",
             "--address=0.0.0.0",
@@ -193,7 +185,11 @@ mod tests {
             "[9-1]",
             "--resources: \"mem\" is there twice",
             "rack",
-            "disk",
+            "\"disk\" is there twice",
+            "use --zone",
+            "\"a b\" is no name",
+            "\"empty\" has no value",
+            "\":x\" has no name",
             "--zone: write",
             "--region",
             "--role",
@@ -202,7 +198,7 @@ mod tests {
         for part in parts {
             assert!(text.contains(part), "{text} lacks {part}");
         }
-        assert!(text.starts_with("13 flags"), "{text}");
+        assert!(text.starts_with("17 flags"), "{text}");
     }
 
     #[test]

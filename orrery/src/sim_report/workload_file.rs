@@ -1,7 +1,8 @@
 //! A workload of the user's own, from a file.
 
 use super::{NODES_MAX, TASKS_MAX};
-use crate::up::nodes::{override_resources, pairs};
+use crate::up::attributes::{self, Source};
+use crate::up::nodes::override_resources;
 use anyhow::Context as _;
 use orrery_api::marathon::app::{ReadContext, read_app};
 use orrery_core::node::{Node, NodeFacts, NodeId, PortRanges, Resources};
@@ -146,12 +147,9 @@ impl Reader {
             return self.fault(path, &format!("more than {NODES_MAX} nodes; leave some out"), None);
         }
         let resources = self.resources(path, value);
-        let mut attributes = std::collections::BTreeMap::new();
-        for pair in pairs(self.text(path, value, "attributes").unwrap_or_default()) {
-            match pair {
-                Ok((name, value)) => drop(attributes.insert(name.to_owned(), value.to_owned())),
-                Err(error) => self.fault(&format!("{path}/attributes"), &error.to_string(), value.get("attributes")),
-            }
+        let (attributes, wrong) = attributes::read(self.text(path, value, "attributes").unwrap_or_default(), Source::Workload);
+        for fault in wrong {
+            self.fault(&format!("{path}/attributes"), &fault, value.get("attributes"));
         }
         let closing = self.state(path, value);
         let hostname = self.text(path, value, "hostname").map(str::to_owned);

@@ -42,7 +42,7 @@ pub(crate) async fn start(
         // Machines that joined have credentials, and their own tasks run on them.
         let is_taken = |id: &_| cluster.retired.contains_key(id) || cluster.trust.credentials.contains_key(id);
         let id = nodes::node_id(cluster_id, index, is_taken)?;
-        let facts = nodes::facts(options, index, id.clone(), &detected)?;
+        let facts = nodes::facts(options, index, id.clone(), &detected);
         let config = AgentConfig {
             data_dir: data.join(AGENTS_DIRECTORY).join(index.to_string()),
             facts,

@@ -1,6 +1,7 @@
 //! `orrery up`: store, leader, agents, names and door in one process.
 
 mod agents;
+pub(crate) mod attributes;
 pub(crate) mod nodes;
 pub(crate) mod refuse;
 

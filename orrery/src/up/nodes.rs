@@ -1,8 +1,11 @@
 //! The nodes that `orrery up` makes of one machine.
 
+use super::attributes::{self, Source};
 use crate::arguments::{AGENTS_MAX, UpOptions};
 use orrery_core::Scalar;
-use orrery_core::node::{NodeFacts, NodeId, PortRanges, Resources};
+use orrery_core::node::{
+    CPUS_MAX, CUSTOM_MAX, GPUS_MAX, MIB_MAX, NodeFacts, NodeId, PortRanges, RESERVATIONS_MAX, Resources, TEXT_BYTES_MAX,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,23 +22,20 @@ pub(crate) fn node_id(cluster_id: &str, index: u16, is_taken: impl Fn(&NodeId) -
     }
 }
 
-/// Facts of node `index` of `options.agents`, which share `detected`.
-pub(crate) fn facts(options: &UpOptions, index: u16, id: NodeId, detected: &Resources) -> anyhow::Result<NodeFacts> {
+/// Facts of node `index` of `options.agents`, which share `detected`; for options without [`faults`].
+pub(crate) fn facts(options: &UpOptions, index: u16, id: NodeId, detected: &Resources) -> NodeFacts {
     // All of 127.0.0.0/8 is this machine, so that every node has an address and a name of its own.
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + index as u8));
     let mut resources = share(detected, index, options.agents);
-    if let Some(text) = &options.resources
-        && let Some(fault) = override_resources(&mut resources, text, index, options.agents).first()
-    {
-        anyhow::bail!("--resources: {}", fault.message);
-    }
-    Ok(NodeFacts {
+    // Faults of both flags were refused before anything began.
+    override_resources(&mut resources, options.resources.as_deref().unwrap_or_default(), index, options.agents);
+    NodeFacts {
         port: 5051,
         resources,
-        attributes: attributes(options, index)?,
+        attributes: attributes_of(options, index),
         version: env!("CARGO_PKG_VERSION").into(),
         ..NodeFacts::new(id, address.to_string(), address)
-    })
+    }
 }
 
 /// An equal share of everything; ports are split, since all nodes share one network.
@@ -58,19 +58,28 @@ fn split(ports: &PortRanges, index: u16, count: u16) -> PortRanges {
     PortRanges::new(mine.map(|port| (port, port)))
 }
 
-pub(crate) fn pairs(text: &str) -> impl Iterator<Item = anyhow::Result<(&str, &str)>> {
-    text.split(';').filter(|part| !part.trim().is_empty()).map(|part| {
-        let (key, value) = part.split_once(':').ok_or_else(|| anyhow::anyhow!("\"{part}\" is not NAME:VALUE"))?;
-        Ok((key.trim(), value.trim()))
-    })
+/// Everything in `--attributes` and `--resources` that the nodes would not have as it is written.
+pub(crate) fn faults(options: &UpOptions) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (given, nodes) = (options.attributes.len(), usize::from(options.agents));
+    if given > 1 && given != nodes {
+        faults.push(format!("--attributes is there {given} times for {nodes} nodes; give it once for all, or once for each"));
+    }
+    let told = options.attributes.iter().flat_map(|text| attributes::read(text, Source::Up).1);
+    faults.extend(told.map(|fault| format!("--attributes: {fault}")));
+    let wrong =
+        override_resources(&mut Resources::default(), options.resources.as_deref().unwrap_or_default(), 0, options.agents);
+    faults.extend(wrong.into_iter().map(|fault| format!("--resources: {}", fault.message)));
+    faults
 }
 
-fn attributes(options: &UpOptions, index: u16) -> anyhow::Result<BTreeMap<String, String>> {
+/// The attributes of node `index`.
+fn attributes_of(options: &UpOptions, index: u16) -> BTreeMap<String, String> {
     let text = options
         .attributes
         .get(usize::from(index))
         .or_else(|| options.attributes.first().filter(|_| options.attributes.len() == 1));
-    pairs(text.map_or("", String::as_str)).map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
+    attributes::read(text.map_or("", String::as_str), Source::Up).0
 }
 
 /// Names that are no resource of the operator's own but one of ours, misspelt.
@@ -101,7 +110,15 @@ fn reserve(resources: &mut Resources, name: &str, role: &str, amount: Scalar, gi
         "disk" => &mut resources.disk,
         _ => anyhow::bail!("\"{name}({role})\" cannot be reserved; use cpus, mem and disk"),
     };
-    *total = if given { *total + amount } else { (*total).max(amount) };
+    let known = resources.reserved.contains_key(role);
+    anyhow::ensure!(
+        known || resources.reserved.len() < RESERVATIONS_MAX,
+        "\"{role}\" is one role too many; a node reserves for at most {RESERVATIONS_MAX}"
+    );
+    let sum = if given { *total + amount } else { (*total).max(amount) };
+    let most = Scalar::from_units(if name == "cpus" { CPUS_MAX } else { MIB_MAX });
+    anyhow::ensure!(sum <= most, "with {name}({role}):{amount} there are more {name} than a node may have; the most is {most}");
+    *total = sum;
     resources.reserved.entry(role.to_owned()).or_default().add(name, amount);
     Ok(())
 }
@@ -117,9 +134,16 @@ fn offer(resources: &mut Resources, name: &str, value: &str, index: u16, count: 
         "cpus" => resources.cpus = amount,
         "mem" => resources.mem = amount,
         "disk" => resources.disk = amount,
+        "gpus" if amount.thousandths() % 1000 != 0 => anyhow::bail!("\"{value}\" is no number of gpus; they are counted whole"),
         "gpus" => resources.gpus = (amount.thousandths() / 1000) as u32,
         name if TYPING_ERRORS.contains(&name) || name.is_empty() => {
             anyhow::bail!("\"{name}\" is unknown; use cpus, mem (MiB), disk (MiB), gpus, ports, or a name of your own")
+        }
+        name if name.len() > TEXT_BYTES_MAX => anyhow::bail!("a name of {} bytes; the most is {TEXT_BYTES_MAX}", name.len()),
+        // Of what there is nothing there is no resource.
+        _ if amount == Scalar::ZERO => {}
+        name if resources.custom.len() >= CUSTOM_MAX => {
+            anyhow::bail!("\"{name}\" is one too many; a node has at most {CUSTOM_MAX} resources with names of its own")
         }
         name => drop(resources.custom.insert(name.to_owned(), amount)),
     }
@@ -128,7 +152,14 @@ fn offer(resources: &mut Resources, name: &str, value: &str, index: u16, count: 
 
 fn amount_of(name: &str, value: &str) -> anyhow::Result<Scalar> {
     let amount = value.parse().ok().and_then(Scalar::from_f64).filter(|amount| *amount >= Scalar::ZERO);
-    amount.ok_or_else(|| anyhow::anyhow!("\"{value}\" is no amount of {name}"))
+    let amount = amount.ok_or_else(|| anyhow::anyhow!("\"{value}\" is no amount of {name}"))?;
+    let most = match name {
+        "cpus" => CPUS_MAX,
+        "gpus" => i64::from(GPUS_MAX),
+        _ => MIB_MAX,
+    };
+    anyhow::ensure!(amount <= Scalar::from_units(most), "\"{value}\" is more {name} than a node may have; the most is {most}");
+    Ok(amount)
 }
 
 /// Takes over what `text` says of resources, as far as it can; `cpus:8;cpus(eng):4` are 12 cpus, 4 of them for eng;
@@ -196,11 +227,26 @@ mod tests {
             ("cpus:8;cpus(eng):1;cpus:8", "\"cpus\" is there twice"),
             ("tapes:2;tapes:2", "\"tapes\" is there twice"),
             ("ports:[1-2];ports:[3-4]", "\"ports\" is there twice"),
+            ("ports:[0-4]", "with ports 1–65535"),
+            ("gpus:1.5", "\"1.5\" is no number of gpus; they are counted whole"),
+            ("gpus:1025", "\"1025\" is more gpus than a node may have; the most is 1024"),
+            ("cpus:100001", "\"100001\" is more cpus than a node may have; the most is 100000"),
+            ("mem:1e11", "\"1e11\" is more mem than a node may have; the most is 68719476736"),
+            ("tapes:1e11", "\"1e11\" is more tapes than"),
+            ("cpus:99999;cpus(eng):2", "with cpus(eng):2 there are more cpus than a node may have; the most is 100000"),
         ] {
             let faults = told(text);
             assert!(faults.len() == 1 && faults[0].contains(fault), "{text}: {faults:?}");
         }
         assert_eq!(told("cpus:-1;memory:3;x").len(), 3);
+        assert_eq!(told(&format!("{}:1", "x".repeat(TEXT_BYTES_MAX + 1))).len(), 1);
+        let many = |count: usize| (0..count).map(|number| format!("own{number}:1;none{number}:0")).collect::<Vec<_>>().join(";");
+        let mut resources = Resources::default();
+        assert!(override_resources(&mut resources, &many(CUSTOM_MAX), 0, 1).is_empty());
+        assert_eq!(resources.custom.len(), CUSTOM_MAX, "of what there is nothing there is no resource");
+        assert_eq!(override_resources(&mut Resources::default(), &many(CUSTOM_MAX + 1), 0, 1).len(), 1);
+        let roles: Vec<String> = (0..=RESERVATIONS_MAX).map(|number| format!("cpus(r{number}):0.1")).collect();
+        assert!(override_resources(&mut Resources::default(), &roles.join(";"), 0, 1)[0].message.contains("one role too many"));
     }
 
     #[test]

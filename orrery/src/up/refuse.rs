@@ -1,10 +1,23 @@
 //! What `orrery up` refuses before it touches anything.
 
+use super::nodes;
 use crate::arguments::UpOptions;
 
-/// Names are not answered to the whole world; the door itself asks for a login elsewhere.
+/// Names are not answered to the whole world; the door itself asks for a login elsewhere. What the flags say of the
+/// nodes is told to the cluster as it is, or not at all.
 pub(crate) fn check(options: &UpOptions) -> anyhow::Result<()> {
-    names(options.dns_listen)
+    names(options.dns_listen)?;
+    let faults = nodes::faults(options);
+    anyhow::ensure!(faults.is_empty(), "{}", listed(&faults));
+    Ok(())
+}
+
+/// Faults of flags, in one message.
+pub(crate) fn listed(faults: &[String]) -> String {
+    match faults {
+        [fault] => fault.clone(),
+        _ => format!("{} flags are wrong:\n  {}", faults.len(), faults.join("\n  ")),
+    }
 }
 
 /// Names are answered on loopback and private addresses (RFC 1918, RFC 4193): a resolver that the
@@ -24,7 +37,32 @@ pub(crate) fn names(address: std::net::SocketAddr) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::{check, names};
+    use crate::arguments::{Arguments, Command};
+    use clap::Parser as _;
+
+    #[test]
+    fn flags_that_the_nodes_would_not_follow_are_refused() {
+        let checked = |flags: &[&str]| {
+            let arguments = Arguments::try_parse_from(["orrery", "up"].iter().chain(flags)).unwrap();
+            let Command::Up(options) = arguments.command else { panic!("not up") };
+            check(&options).map_err(|error| error.to_string())
+        };
+        checked(&["--agents=2", "--attributes=rack:a", "--attributes=rack:b", "--resources=cpus:1"]).unwrap();
+        checked(&["--agents=3", "--attributes=rack:a"]).unwrap();
+        for (flags, sentence) in [
+            (&["--attributes=:x"][..], "--attributes: \":x\" has no name; write NAME:VALUE, such as rack:r1"),
+            (
+                &["--agents=3", "--attributes=rack:a", "--attributes=rack:b"],
+                "--attributes is there 2 times for 3 nodes; give it once for all, or once for each",
+            ),
+            (&["--resources=cpus:-1"], "--resources: \"-1\" is no amount of cpus"),
+        ] {
+            assert_eq!(checked(flags).unwrap_err(), sentence);
+        }
+        let all = checked(&["--attributes=rack:a;rack:b;@zone:z", "--resources=gpus:0.5"]).unwrap_err();
+        assert!(all.starts_with("3 flags are wrong:\n"), "{all}");
+    }
 
     #[test]
     fn only_private_addresses_answer_names() {
