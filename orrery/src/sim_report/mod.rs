@@ -7,6 +7,7 @@ mod picture;
 mod picture_test;
 mod summary;
 mod workload_file;
+mod yaml_document;
 
 use crate::arguments::{ReportOptions, StrategyName};
 use anyhow::Context as _;

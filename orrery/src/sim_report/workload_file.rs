@@ -1,5 +1,6 @@
 //! A workload of the user's own, from a file.
 
+use super::yaml_document;
 use super::{NODES_MAX, TASKS_MAX};
 use crate::up::attributes::{self, Source};
 use crate::up::nodes::override_resources;
@@ -45,12 +46,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Workload> {
         FILE_BYTES_MAX >> 20
     );
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    let value: Value = if is_json {
-        serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("{name} is not valid JSON: {error}"))?
+    let (value, lost) = if is_json {
+        let value = serde_json::from_str(&text).map_err(|error| anyhow::anyhow!("{name} is not valid JSON: {error}"))?;
+        (value, Vec::new())
     } else {
-        serde_yaml::from_str(&text).map_err(|error| anyhow::anyhow!("{name} is not valid YAML: {error}"))?
+        yaml_document::read(&text).map_err(|error| anyhow::anyhow!("{name} is not valid YAML: {error}"))?
     };
-    workload(&value).map_err(|faults| {
+    workload_of(&value, lost).map_err(|faults| {
         let mut lines: Vec<String> = faults.iter().take(FAULTS_TOLD).map(|fault| format!("{name}: {fault}")).collect();
         let rest = faults.len().saturating_sub(FAULTS_TOLD);
         if rest > 0 {
@@ -61,6 +63,19 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Workload> {
             _ => anyhow::anyhow!("{} faults in the workload:\n  {}", faults.len(), lines.join("\n  ")),
         }
     })
+}
+
+/// Understands a document that has `lost` some numbers: without a word their fields would get their defaults.
+fn workload_of(value: &Value, lost: Vec<Fault>) -> Result<Workload, Vec<Fault>> {
+    match workload(value) {
+        read if lost.is_empty() => read,
+        Ok(_) => Err(lost),
+        Err(others) => {
+            let others = others.into_iter().filter(|other| !lost.iter().any(|fault| fault.path == other.path));
+            let others: Vec<Fault> = others.collect();
+            Err(lost.into_iter().chain(others).collect())
+        }
+    }
 }
 
 /// Understands a document.
@@ -306,6 +321,26 @@ mod tests {
         for value in [json!(null), json!([]), json!({"nodes": 1, "apps": {}})] {
             assert!(workload(&value).is_err());
         }
+    }
+
+    #[test]
+    fn numbers_without_end_are_faults() {
+        let text =
+            "nodes: [{count: .inf, resources: 'cpus:1'}]\napps:\n- {id: /a, cpus: .nan, mem: -1}\n- {id: /b, instances: -.INF}\n";
+        let (value, lost) = yaml_document::read(text).unwrap();
+        let told: Vec<String> = workload_of(&value, lost).unwrap_err().iter().map(ToString::to_string).collect();
+        let message = "must be a finite number; leave the field out for its default";
+        assert_eq!(
+            told[..3],
+            [
+                format!("/nodes/0/count: {message} (given: .inf)"),
+                format!("/apps/0/cpus: {message} (given: .nan)"),
+                format!("/apps/1/instances: {message} (given: -.inf)"),
+            ]
+        );
+        assert!(told.len() == 4 && told[3].starts_with("/apps/0/mem: "), "{told:#?}");
+        let (value, lost) = yaml_document::read("nodes: [{resources: 'cpus:1'}]\napps: [{id: /a, cpus: .nan}]\n").unwrap();
+        assert_eq!(workload_of(&value, lost).unwrap_err().len(), 1);
     }
 
     #[test]
