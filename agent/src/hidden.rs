@@ -1,5 +1,6 @@
 //! What tasks must not see of the node beside what no task of any node may see.
 
+use crate::mount_table;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -22,11 +23,11 @@ pub(crate) struct Hidden {
 }
 
 impl Hidden {
-    /// All of them, now.
+    /// All of them, now, by every mount that leads to them.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let mut paths = self.always.to_vec();
         paths.extend(self.list.as_deref().map(listed).unwrap_or_default());
-        paths
+        mount_table::all_ways_to(paths)
     }
 }
 

@@ -17,6 +17,7 @@ mod hidden;
 mod http;
 mod identity;
 mod lifecycle;
+mod mount_table;
 mod process;
 mod resources;
 mod spawner;

@@ -92,3 +92,26 @@ async fn a_hidden_socket_is_shown_to_who_asks_for_it() {
     }
     cluster.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agents_directory_is_seen_by_no_mount_of_it() {
+    if !is_root() {
+        eprintln!("SKIPPED the_agents_directory_is_seen_by_no_mount_of_it: mounting needs root");
+        return;
+    }
+    let (place, alias) = (tempfile::tempdir().unwrap(), Mounted(tempfile::tempdir().unwrap()));
+    let real = place.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::fs::write(real.join("secret"), "x").unwrap();
+    mount(Some(&real), alias.0.path(), NONE, MsFlags::MS_BIND, NONE).unwrap();
+    let command = format!("ls {0} {1}; cat {0}/secret {1}/secret; echo x > mine", real.display(), alias.0.path().display());
+    for directory in [alias.0.path(), &real] {
+        let mut cluster = Cluster::start(directory).await;
+        let task = cluster.run(&assignment(spec(&command))).await;
+        let report = cluster.ended(&task).await;
+        assert_eq!(log(&report, "stderr").matches("secret: No such file").count(), 2, "{}", log(&report, "stderr"));
+        assert!(!log(&report, "stdout").contains("secret"), "{}", log(&report, "stdout"));
+        assert_eq!(log(&report, "mine"), "x\n");
+        cluster.finish().await;
+    }
+}
