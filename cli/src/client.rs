@@ -1,9 +1,11 @@
 //! HTTP to the cluster: one place that adds the token, bounds answers and explains failures.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 
@@ -16,6 +18,8 @@ use crate::output::print_note;
 pub(crate) const MAX_RESPONSE_BYTES: usize = 256 << 20;
 /// Time to reach the cluster.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Milliseconds since the controller that answers has heard of a leader, where what it knows may be out of date.
+const STALE: &str = "orrery-stale";
 /// Longest silence of an answer when `core.timeout` is not set.
 const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -56,6 +60,8 @@ pub(crate) struct Client {
     cosmos: String,
     token: Option<String>,
     debug: bool,
+    /// It was said that answers may be out of date: once is enough.
+    warned: Arc<AtomicBool>,
 }
 
 /// How the TLS certificate of the cluster is checked.
@@ -147,6 +153,7 @@ impl Client {
             cosmos: base.to_owned(),
             token,
             debug,
+            warned: Arc::default(),
         })
     }
 
@@ -202,6 +209,11 @@ impl Client {
         if self.debug {
             print_note(&format!("< {} {:?}", response.status(), response.headers().get(CONTENT_TYPE)));
         }
+        if let Some(warning) = staleness(response.headers()).filter(|_| own)
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            print_note(&warning);
+        }
         Ok(response)
     }
 
@@ -246,6 +258,17 @@ impl Client {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What to say of an answer that may be out of date.
+fn staleness(headers: &HeaderMap) -> Option<String> {
+    let millis: u64 = headers.get(STALE)?.to_str().ok()?.parse().ok()?;
+    // Whole seconds, rounded up: none would be no silence.
+    let seconds = millis.div_ceil(1_000);
+    Some(format!(
+        "warning: what is shown may be out of date: the controller that answers has heard of no leader for {seconds} s; \
+         `orrery status` on its machine says whether the store answers"
+    ))
 }
 
 fn same_origin(base: &str, url: &str) -> bool {
@@ -297,6 +320,17 @@ mod tests {
         assert!(same_origin("http://h:80", "http://h/x"));
         assert!(!same_origin("http://h", "https://h/x"));
         assert!(!same_origin("http://h", "http://evil/x"));
+    }
+
+    #[test]
+    fn answers_that_may_be_out_of_date_are_told() {
+        for (value, told) in [("12001", Some("for 13 s")), ("0", Some("for 0 s")), ("soon", None)] {
+            let headers = HeaderMap::from_iter([(STALE.parse().unwrap(), HeaderValue::from_static(value))]);
+            let warning = staleness(&headers);
+            assert_eq!(warning.is_some(), told.is_some(), "{value}");
+            assert!(told.is_none_or(|told| warning.is_some_and(|warning| warning.contains(told))), "{value}");
+        }
+        assert_eq!(staleness(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::handle::Handle;
 use crate::leader::{self, Departure, Office};
 use crate::mirror::StoreMirror;
 use crate::names::Names;
+use crate::outage::Observed;
 use crate::peers::{NoPeers, Peers};
 use crate::retry::{Retry, Rhythm};
 use crate::shared::Shared;
@@ -147,13 +148,14 @@ pub async fn start_controller(
     }
     let shared =
         Arc::new(Shared::new(options.me.clone(), options.clock.clone(), Names::new(options.zone), Arc::clone(&options.peers)));
+    let store = Observed::new(options.store, options.clock, shared.outage.clone());
     let controller = Controller {
         alone: options.lease_ttl.is_none(),
         lease_ttl: options.lease_ttl,
         peers: options.peers,
         cluster_id: options.cluster_id,
         office: Office {
-            store: options.store,
+            store: Arc::new(store),
             shared: Arc::clone(&shared),
             entropy: options.entropy,
             silence_limit: options.silence_limit,

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::election::LeaderRecord;
 use crate::events::EventLog;
 use crate::links::AgentLink;
+use crate::outage::Outage;
 use crate::shared::{Role, Shared};
 use orrery_core::assignment::{Down, TaskReport};
 use orrery_core::cluster::{Cluster, Draft, EditError};
@@ -145,6 +146,11 @@ impl Handle {
     /// How long nothing was heard of the leader; `None` while what this controller shows is current.
     pub fn stale_for(&self) -> Option<Duration> {
         self.shared.stale_for()
+    }
+
+    /// The store, while it does not answer.
+    pub fn outage(&self) -> watch::Receiver<Option<Outage>> {
+        self.shared.outage.subscribe()
     }
 
     /// Runs `act` on the next draft and answers once its step is durable.

@@ -7,6 +7,7 @@ use crate::election::{ControllerRecord, LeaderRecord, Tenure};
 use crate::events::EventLog;
 use crate::handle::Input;
 use crate::names::Names;
+use crate::outage::Outage;
 use crate::peers::Peers;
 use crate::replica::{ReplicaStream, Subscribe};
 use arc_swap::ArcSwap;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) events: EventLog,
     pub(crate) generation: watch::Sender<u64>,
     pub(crate) role: watch::Sender<Role>,
+    /// While the store does not answer.
+    pub(crate) outage: watch::Sender<Option<Outage>>,
     published: ArcSwap<Cluster>,
     serial: AtomicU64,
     names: Names,
@@ -85,6 +88,7 @@ impl Shared {
             events: EventLog::default(),
             generation: watch::Sender::new(0),
             role: watch::Sender::new(Role::Starting),
+            outage: watch::Sender::new(None),
             published: ArcSwap::default(),
             serial: AtomicU64::new(0),
             names,

@@ -32,6 +32,9 @@ pub(crate) struct InstanceFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) authority: Option<String>,
     pub(crate) version: String,
+    /// Why nothing can be decided, while the store does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store_outage: Option<String>,
 }
 
 impl InstanceFile {

@@ -25,6 +25,9 @@ pub(crate) fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         }
         writeln!(out, "process    {} (orrery {})", running.pid, running.version)?;
         writeln!(out, "data       {}", data.display())?;
+        if let Some(outage) = &running.store_outage {
+            writeln!(out, "fault      {outage}")?;
+        }
     } else {
         crate::announce(&format!("No cluster runs on {}; start one with `orrery up`.", data.display()));
     }

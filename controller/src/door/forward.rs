@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use orrery_link::client::{JOIN_PATH, LINK_PATH, RENEW_PATH, TUNNEL_PATH};
 use serde_json::json;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -41,6 +42,16 @@ const READING_POSTS: [&str; 9] = [
 const LEADERS_PATHS: [&str; 6] =
     ["/agent/", "/slave/", "/link/v1/", "/system/v1/logs/", "/system/v1/agent/", "/system/v1/leader/"];
 
+/// Requests of agents: nobody's change is lost with them, and agents try again by themselves.
+const AGENTS_PATHS: [&str; 4] = [JOIN_PATH, LINK_PATH, RENEW_PATH, TUNNEL_PATH];
+/// What to do about an answer that could not be given.
+const LATER: &str = "; try again in a moment";
+
+/// What to tell who asked for `path`.
+fn advice(path: &str) -> &'static str {
+    if AGENTS_PATHS.contains(&path) { "" } else { LATER }
+}
+
 pub(crate) fn routes() -> Router<Door> {
     Router::new().route(REPLICA_PATH, get(replica))
 }
@@ -48,7 +59,7 @@ pub(crate) fn routes() -> Router<Door> {
 async fn replica(State(door): State<Door>) -> Response {
     match door.handle.replica().await {
         Some(stream) => ([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(stream)).into_response(),
-        None => unavailable("this controller does not lead"),
+        None => unavailable(&door.handle, "this controller does not lead", LATER),
     }
 }
 
@@ -88,7 +99,7 @@ pub(crate) async fn to_leader(State(handle): State<Handle>, request: Request, ne
     }
     if !handle.leads() {
         // Whoever handed it on knows an old leader; a request never goes round.
-        return unavailable("this controller does not lead any more");
+        return unavailable(&handle, "this controller does not lead any more", advice(request.uri().path()));
     }
     let writes = changes(request.method());
     let mut response = next.run(request).await;
@@ -108,7 +119,7 @@ async fn shows_what_was_written(handle: &Handle, named: &HeaderValue) -> Result<
     let mut shown = handle.generation();
     match tokio::time::timeout(CATCH_UP_MAX, shown.wait_for(|shown| *shown >= wanted)).await {
         Ok(_) => Ok(()),
-        Err(_) => Err(unavailable("this controller does not show yet what was written through another")),
+        Err(_) => Err(unavailable(handle, "this controller does not show yet what was written through another", LATER)),
     }
 }
 
@@ -121,13 +132,15 @@ const fn changes(method: &Method) -> bool {
 }
 
 async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
+    let advice = advice(request.uri().path());
     let mut role = handle.role();
     let known = tokio::time::timeout(ELECTION_WAIT, role.wait_for(|role| role.leader().is_some())).await.is_ok();
     if handle.leads() {
         return next.run(request).await;
     }
     let Some(leader) = handle.leader().filter(|leader| known && leader.controller.id != handle.me().id) else {
-        return unavailable("no controller leads at the moment: a new one is being elected");
+        let elected = if handle.outage().borrow().is_some() { "none can be elected" } else { "a new one is being elected" };
+        return unavailable(handle, &format!("no controller leads at the moment: {elected}"), advice);
     };
     let writes = changes(request.method());
     let peers = handle.peers();
@@ -144,8 +157,8 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(error) => {
             tracing::info!(leader = leader.controller.url, %error, "a request could not be handed on");
-            let made = if writes { "; a change may have been made, look before you try again" } else { "" };
-            return unavailable(&format!("the leader at {} cannot be reached{made}", leader.controller.url));
+            let made = if writes && !advice.is_empty() { "; a change may have been made, look before you try again" } else { "" };
+            return unavailable(handle, &format!("the leader at {} cannot be reached{made}", leader.controller.url), advice);
         }
     };
     if let Some(generation) = response.headers().get(GENERATION).filter(|_| writes).and_then(number) {
@@ -158,9 +171,13 @@ async fn hand_on(handle: &Handle, request: Request, next: Next) -> Response {
     response
 }
 
-fn unavailable(message: &str) -> Response {
-    let mut response =
-        body::answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": format!("{message}; try again in a moment") }));
+/// Says it along with the cause, when it is known, else with `advice`.
+fn unavailable(handle: &Handle, message: &str, advice: &str) -> Response {
+    let message = match &*handle.outage().borrow() {
+        Some(outage) => format!("{message}; {outage}"),
+        None => format!("{message}{advice}"),
+    };
+    let mut response = body::answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": message }));
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -168,6 +185,11 @@ fn unavailable(message: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn agents_are_told_nothing_that_is_for_people() {
+        assert_eq!(["/link/v1/agent", "/link/v1/tokens", "/v2/apps"].map(advice), ["", LATER, LATER]);
+    }
 
     #[test]
     fn what_only_the_leader_can_answer() {

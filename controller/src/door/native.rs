@@ -4,6 +4,7 @@ use super::{Door, body};
 use crate::apply::{ApplyError, ApplyRequest, DOCUMENTS_MAX, apply};
 use crate::explain::explain;
 use crate::handle::ControlError;
+use crate::outage::Outage;
 use crate::packages;
 use axum::Router;
 use axum::body::Body;
@@ -83,11 +84,19 @@ async fn status(State(door): State<Door>) -> Response {
         "nodes": cluster.nodes.len(),
         "nodesAway": cluster.away.len(),
         "brake": super::nodes::brake_json(&cluster),
+        "store": store_json(door.handle.outage().borrow().as_ref()),
         "apps": cluster.apps.len(),
         "tasks": { "running": running, "total": cluster.instances.len() },
         "deployments": cluster.deployments.len(),
         "generation": cluster.generation,
     }))
+}
+
+fn store_json(outage: Option<&Outage>) -> Value {
+    match outage {
+        Some(outage) => json!({ "answers": false, "silentSince": outage.since, "reason": outage.reason }),
+        None => json!({ "answers": true }),
+    }
 }
 
 /// The schema of apps, for editors.

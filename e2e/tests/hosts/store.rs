@@ -69,10 +69,14 @@ async fn two_members_are_killed() {
     })
     .await;
     assert!(marked.parse::<u64>().is_ok(), "{marked}");
-    // Writes are refused with a sentence, not lost in silence.
+    // Writes are refused with a sentence that names the cause, not lost in silence.
     eventually("writes are refused", async || {
         match lab.send(1, "POST", "/v2/apps", &json!({ "id": "/refused", "cmd": "true", "instances": 0 })).await {
-            Ok((503, _)) => Ok(()),
+            Ok((503, answer))
+                if answer["message"].as_str().is_some_and(|text| text.contains("the store has not answered since")) =>
+            {
+                Ok(())
+            }
             other => Err(format!("{other:?}")),
         }
     })

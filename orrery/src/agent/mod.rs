@@ -106,6 +106,7 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         cluster_id: credentials.cluster.clone(),
         authority: None,
         version: env!("CARGO_PKG_VERSION").into(),
+        store_outage: None,
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     let (mut told, mut trimmed) = (false, false);

@@ -17,6 +17,7 @@ use orrery_controller::{
 };
 use orrery_link::protocol::Versions;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,8 +136,10 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         cluster_id,
         authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
+        store_outage: None,
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    let noting = tokio::spawn(note_outages(handle.clone(), own.clone(), data.clone()));
     let trusted = front::authority(&handle).filter(|_| guarded);
     if !arguments.no_attach
         && let Err(error) = attach::attach(&own.cluster_id, &arguments.name, &url, trusted.as_deref())
@@ -161,9 +164,24 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     };
     // A connection that does not end in time is cut with the process.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, serving).await;
+    noting.abort();
     InstanceFile::remove(&data);
     result.map_err(anyhow::Error::from)?.map_err(|error: StartError| anyhow::anyhow!("the controller has stopped: {error}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps for `orrery status` whether the store answers: who asks has no login, and nobody may lead.
+async fn note_outages(handle: Handle, mut own: InstanceFile, data: PathBuf) {
+    let mut outage = handle.outage();
+    loop {
+        own.store_outage = outage.borrow_and_update().as_ref().map(ToString::to_string);
+        if let Err(error) = own.write(&data) {
+            tracing::warn!(%error, "`orrery status` cannot be told whether the store answers");
+        }
+        if outage.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Sets the brake's share whenever this controller becomes the leader: followers cannot.

@@ -124,6 +124,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         cluster_id: cluster_id.clone(),
         authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
+        store_outage: None,
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     if !options.no_attach
