@@ -167,7 +167,7 @@ async fn refusals_leave_everything_as_it_is() {
     let other = store_with(&[("/orrery/v1/cluster/id", "\"c-2\""), (EPOCH_KEY, "1")]).await;
     let nothing = Embedded::in_memory().unwrap();
     let before = contents(&other).await;
-    for (force, text) in [(None, "not empty"), (Some("c-2"), "--force names"), (Some(CLUSTER), "the target holds c-2")] {
+    for (force, text) in [(None, "not empty"), (Some("c-2"), "the target holds c-2"), (Some(CLUSTER), "the target holds c-2")] {
         let error = migrate(&origin, &Target { store: &other, force }, "there", 1).await.unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
     }
@@ -181,6 +181,8 @@ async fn refusals_leave_everything_as_it_is() {
     target.transact(Transaction::new().put("/orrery/v1/apps/new", "x")).await.unwrap();
     let error = migrate(&origin, &into(&target), "there", 1).await.unwrap_err();
     assert!(matches!(error, BackupError::Closed(_)), "what was written there since is not replaced: {error}");
+    let error = migrate(&target, &Target { store: &origin, force: Some("c-9") }, "back", 1).await.unwrap_err().to_string();
+    assert_eq!(error, format!("--force names c-9, but what is replaced is cluster {CLUSTER}: give --force {CLUSTER}"));
     migrate(&target, &Target { store: &origin, force: Some(CLUSTER) }, "back", 1).await.unwrap();
     assert_eq!(contents(&origin).await, contents(&target).await);
     assert_eq!(closed(&origin).await.unwrap(), None);

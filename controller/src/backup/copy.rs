@@ -144,13 +144,13 @@ pub(super) async fn may_replace(cluster: &str, target: &Target<'_>) -> Result<()
         return Ok(());
     }
     let name = present.clone().unwrap_or_else(|| "a cluster without an id".into());
-    match target.force {
-        None => Err(BackupError::NotEmpty(name)),
-        Some(force) if force != cluster => other("--force names", force),
-        Some(_) => match present {
-            Some(present) if present != cluster => other("the target holds", &present),
-            _ => Ok(()),
-        },
+    match (target.force, present) {
+        (None, _) => Err(BackupError::NotEmpty(name)),
+        (Some(_), Some(present)) if present != cluster => other("the target holds", &present),
+        (Some(named), _) if named != cluster => {
+            Err(BackupError::WrongForce { cluster: cluster.to_owned(), named: named.to_owned() })
+        }
+        (Some(_), _) => Ok(()),
     }
 }
 

@@ -11,6 +11,14 @@ pub enum BackupError {
     /// It is no backup, or not whole.
     #[error("this is no whole backup: {0}")]
     Damaged(String),
+    /// The daemon that was to make it could not.
+    #[error("the daemon could not make it: {reason}")]
+    Unfinished {
+        /// What the daemon says.
+        reason: String,
+        /// Another attempt may succeed at once.
+        again: bool,
+    },
     /// A store cannot be read or written.
     #[error("the store cannot be used: {0}")]
     Store(StoreError),
@@ -29,6 +37,14 @@ pub enum BackupError {
         what: &'static str,
         /// The other id.
         other: String,
+    },
+    /// The cluster that may be replaced was not named.
+    #[error("--force names {named}, but what is replaced is cluster {cluster}: give --force {cluster}")]
+    WrongForce {
+        /// Cluster id of what is copied, and of the target.
+        cluster: String,
+        /// What was named.
+        named: String,
     },
     /// Somebody leads on the target.
     #[error("a controller leads on the target now{}; stop all controllers first and try again (one that was killed counts as leading for some seconds more)", at(.0.as_deref()))]
@@ -59,6 +75,6 @@ impl From<StoreError> for BackupError {
 impl BackupError {
     /// Whether another attempt may succeed: the history of the store was compacted meanwhile.
     pub fn is_compacted(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Compacted { .. }))
+        matches!(self, Self::Store(StoreError::Compacted { .. }) | Self::Unfinished { again: true, .. })
     }
 }

@@ -81,7 +81,11 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
         };
         tokio::io::AsyncWriteExt::flush(&mut file).await?;
         // Through the socket an interrupted backup is one that is not whole.
-        match written.and_then(|()| Backup::open(path).map(drop)) {
+        let whole = written.and_then(|()| Backup::open(path).map(drop)).map_err(|error| match error {
+            BackupError::Damaged(_) if running.is_some() => socket::why_unfinished(path, error),
+            error => error,
+        });
+        match whole {
             Ok(()) => return Ok(()),
             Err(error) if error.is_compacted() || (running.is_some() && matches!(error, BackupError::Damaged(_))) => {
                 last = Some(error);
@@ -89,7 +93,7 @@ async fn write(path: &Path, location: &Location) -> anyhow::Result<()> {
             Err(error) => return Err(told(&error, &format!("cannot copy {} to {}", location.name(), path.display()))),
         }
     }
-    Err(last.unwrap_or(BackupError::Nothing).into())
+    Err(told(&last.unwrap_or(BackupError::Nothing), &format!("cannot copy {} to {}", location.name(), path.display())))
 }
 
 /// Opens a backup that somebody has named.
