@@ -119,7 +119,10 @@ pub async fn start(
     options: LeaderOptions,
     stop: CancellationToken,
 ) -> Result<(Handle, JoinHandle<Result<(), StartError>>), StartError> {
-    let (url, address) = (format!("http://{}", options.address), options.address);
+    let address = options.address;
+    // Beyond this machine a door speaks TLS only.
+    let scheme = if address.ip().is_loopback() { "http" } else { "https" };
+    let url = format!("{scheme}://{address}");
     let me = ControllerRecord { id: "alone".into(), url, address, protocol: Versions::spoken() };
     let options = ControllerOptions {
         me,

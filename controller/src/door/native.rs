@@ -78,7 +78,7 @@ async fn status(State(door): State<Door>) -> Response {
     body::ok(&json!({
         "cluster": { "id": &*cluster.id, "name": door.facts.name },
         "version": env!("CARGO_PKG_VERSION"),
-        "url": format!("http://{}", door.facts.address),
+        "url": door.handle.me().url,
         "dns": door.facts.dns,
         "startedAt": door.facts.started_at,
         "nodes": cluster.nodes.len(),
