@@ -1,5 +1,6 @@
 //! Staying connected: to any controller, with a certificate that holds.
 
+use super::complaint::Complaint;
 use super::{controllers, rotate};
 use orrery_agent::{Agent, Link};
 use orrery_core::assignment::{Down, Up};
@@ -61,18 +62,25 @@ pub(crate) async fn stay_joined(
     let first = rand::rng().random_range(0..usize::MAX / 2);
     // Where the last connection went: it is tried last, since it may be silent and take its time.
     let mut last = String::new();
+    let mut complaint = Complaint::default();
     loop {
         let addresses: Vec<ControllerAddress> = credentials.controllers.iter().filter_map(|url| url.parse().ok()).collect();
         if addresses.is_empty() {
             return anyhow::anyhow!("no controller is known; start the agent with --join URL");
         }
-        let (mut refused, mut settled) = (None, false);
+        let (mut refused, mut settled): (Option<DialError>, bool) = (None, false);
         let (tried, fresh): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| address.to_string() == last);
         let turn = if fresh.is_empty() { 0 } else { first % fresh.len() };
         for address in fresh[turn..].iter().chain(&fresh[..turn]).chain(&tried) {
             match establish(&agent, &credentials, address, &machine, &registered).await {
                 Ok(joined) => {
                     pause = PAUSE_MIN;
+                    if let Some(other) = refused.take() {
+                        complaint.say(&other.to_string());
+                    }
+                    if complaint.succeeded() {
+                        tracing::info!(url = joined.connection.url(), "connected again");
+                    }
                     let since = Instant::now();
                     match Box::pin(serve(&agent, &data, credentials, joined, &machine, &registered)).await {
                         Ok((next, url)) => {
@@ -82,13 +90,14 @@ pub(crate) async fn stay_joined(
                         }
                         Err(dismissed) => return dismissed.into(),
                     }
-                    refused = None;
                     settled = since.elapsed() >= SETTLED;
                     break;
                 }
+                // The last one is said below, or ends the agent.
                 Err(error) => {
-                    tracing::warn!("{error}");
-                    refused = Some(error);
+                    if let Some(other) = refused.replace(error) {
+                        complaint.say(&other.to_string());
+                    }
                 }
             }
         }
@@ -109,9 +118,13 @@ pub(crate) async fn stay_joined(
                     credentials.node
                 );
             }
-            Some(DialError::Refused { code, .. }) if code == refusal::TAKEN => tokio::time::sleep(PAUSE_TAKEN).await,
+            Some(DialError::Refused { code, message, .. }) if code == refusal::TAKEN => {
+                complaint.say(&message);
+                tokio::time::sleep(PAUSE_TAKEN).await;
+            }
             // Jittered, so that a thousand agents do not come back in the same moment.
-            Some(_) => {
+            Some(error) => {
+                complaint.say(&error.to_string());
                 tokio::time::sleep(jittered(pause)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
@@ -292,12 +305,13 @@ async fn with_new_certificate(
     machine: &str,
     registered: &watch::Sender<Option<String>>,
 ) -> Joined {
+    let mut complaint = Complaint::default();
     loop {
         let others = credentials.controllers.iter().map(String::as_str).filter(|url| !controllers::are_same(url, present));
         for address in std::iter::once(present).chain(others).filter_map(|url| url.parse().ok()) {
             match establish(agent, credentials, &address, machine, registered).await {
                 Ok(joined) => return joined,
-                Err(error) => tracing::warn!("the new certificate is not in use yet: {error}"),
+                Err(error) => complaint.say(&format!("the new certificate is not in use yet: {error}")),
             }
         }
         tokio::time::sleep(jittered(PAUSE_RENEWED)).await;

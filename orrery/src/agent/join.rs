@@ -1,6 +1,7 @@
 //! The first start: a token becomes a certificate.
 
 use super::checks::Plan;
+use super::complaint::Complaint;
 use super::controllers;
 use anyhow::Context as _;
 use orrery_core::NodeId;
@@ -91,9 +92,10 @@ async fn join(
         hostname: nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     let mut round = 0;
+    let mut complaint = Complaint::default();
     let answer = loop {
         round += 1;
-        match ask_all(&dialer, controllers, &question).await {
+        match ask_all(&dialer, controllers, &question, &mut complaint).await {
             Ok(answer) => break answer,
             // It is connected still, as far as the controllers know, or is none of this cluster.
             Err(Some(DialError::Refused { code, message, .. })) if code == refusal::KEY_UNKNOWN && before.is_none() => {
@@ -108,6 +110,7 @@ async fn join(
             Err(last) => {
                 let last = last.context("there is no controller to join: give --join URL")?;
                 anyhow::ensure!(last.is_passing() && round < ROUNDS_MAX, "cannot join: {last}");
+                complaint.say(&last.to_string());
                 tokio::time::sleep(ROUND_PAUSE).await;
             }
         }
@@ -132,21 +135,28 @@ fn node_to_be(before: Option<&Credentials>, data: &Path) -> Option<NodeId> {
     before.map(|before| before.node.clone()).or_else(|| orrery_agent::node_of(data))
 }
 
-/// Asks one controller after the other; of failures the one that may pass is told.
+/// Asks one controller after the other; of failures one that may pass is returned, and the others are said.
 async fn ask_all(
     dialer: &Dialer,
     controllers: &[ControllerAddress],
     question: &JoinRequest,
+    complaint: &mut Complaint,
 ) -> Result<JoinAnswer, Option<DialError>> {
-    let mut last = None;
+    let mut last: Option<DialError> = None;
     for controller in controllers {
         match ask(dialer, controller, question).await {
             Ok(joined) => return Ok(joined),
             // A controller that knows says no for all of them.
             Err(error @ DialError::Refused { .. }) if !error.is_passing() => return Err(Some(error)),
             Err(error) => {
-                tracing::warn!("{error}");
-                last = Some(last.filter(|last: &DialError| last.is_passing()).unwrap_or(error));
+                let (kept, other) = match last {
+                    Some(last) if last.is_passing() => (last, Some(error)),
+                    last => (error, last),
+                };
+                if let Some(other) = other {
+                    complaint.say(&other.to_string());
+                }
+                last = Some(kept);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `orrery agent`: makes this machine a node of a cluster that runs elsewhere.
 
 mod checks;
+mod complaint;
 mod connect;
 mod controllers;
 mod join;
