@@ -7,8 +7,11 @@ use crate::node::{Drain, Node, NodeId};
 use crate::{App, Instance, InstanceId, Scalar, Timestamp};
 use imbl::OrdMap;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
+
+/// Lost nodes that are named to people; the list of nodes has the others.
+const NODES_NAMED: usize = 3;
 
 /// Why an instance is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,18 +334,18 @@ impl<'a> World<'a> {
         let unreachable =
             self.staying.iter().chain(&self.outdated).filter(|instance| instance.condition == Condition::Unreachable);
         let patient = self.app.is_exclusive() || self.app.unreachable_strategy == UnreachableStrategy::Disabled;
-        let unreachable = lost.len() + unreachable.filter(|_| patient).count();
+        let unreachable: Vec<&Instance> = lost.into_iter().chain(unreachable.filter(|_| patient).copied()).collect();
         let kept = self.staying.iter().chain(&self.outdated).filter(|instance| around.drain_of(instance).is_some());
         let kept = kept.filter(|instance| instance.app.is_resident()).count();
         [
             waiting(self.wanted.saturating_sub(current_serving), "instances to run and pass their checks"),
             waiting(self.outdated.len(), "instances of the previous version to be replaced"),
             waiting(self.leaving.len(), "instances to leave draining nodes or to move"),
-            waiting(kept, "instances that keep data on a draining node: they stay until the deadline of the drain, if it has one"),
             waiting(
-                unreachable,
-                "instances on lost nodes, which may still run there, to come back; when the machine is dead for good, say so: dcos node decommission --gone NODE",
+                kept,
+                "instances that keep data on a draining node: they stay until the deadline of the drain, if it has one",
             ),
+            waiting_for_nodes(&unreachable),
             waiting(dying.len(), "instances to stop"),
         ]
         .concat()
@@ -355,6 +358,22 @@ fn serving(instances: &[&Instance]) -> usize {
 
 fn waiting(count: usize, what: &str) -> Vec<String> {
     if count == 0 { Vec::new() } else { vec![format!("waiting for {count} {what}")] }
+}
+
+/// Waiting for lost nodes, with the command for each of the first of them.
+fn waiting_for_nodes(lost: &[&Instance]) -> Vec<String> {
+    if lost.is_empty() {
+        return Vec::new();
+    }
+    let nodes: BTreeSet<&NodeId> = lost.iter().filter_map(|instance| instance.node()).collect();
+    let commands: Vec<String> =
+        nodes.iter().take(NODES_NAMED).map(|node| format!("dcos node decommission --gone {node}")).collect();
+    let more = match nodes.len().saturating_sub(NODES_NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more, see `dcos node list`"),
+    };
+    let what = "instances on lost nodes, which may still run there, to come back; when the machine is dead for good, say so: ";
+    waiting(lost.len(), &format!("{what}{}{more}", commands.join(", ")))
 }
 
 /// Whether an instance may move to another node only to balance the cluster: it runs, keeps no data and

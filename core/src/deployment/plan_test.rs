@@ -323,7 +323,11 @@ fn a_lost_exclusive_instance_is_never_replaced_by_any_change() {
     let dying = Instance { goal: Goal::Decommissioned, ..lost };
     let waits = plan(Some(&new), &[&dying], &calm());
     assert_eq!((waits.launch, waits.done), (0, false));
-    assert!(waits.because.iter().any(|because| because.contains("decommission --gone")), "{:?}", waits.because);
+    assert!(waits.because.iter().any(|because| because.ends_with("dcos node decommission --gone c-S0")), "{:?}", waits.because);
+    let many: Vec<Instance> = (0..5).map(|number| seated(dying.clone(), &format!("c-S{number}"))).collect();
+    let waits = plan(Some(&new), &many.iter().collect::<Vec<_>>(), &calm());
+    let named = |because: &String| because.contains("--gone c-S2, and 2 more, see");
+    assert!(waits.because.iter().any(named), "{:?}", waits.because);
     assert!(plan(None, &[&dying], &calm()).done, "the removal does not hang");
 }
 
