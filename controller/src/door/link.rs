@@ -249,11 +249,16 @@ async fn link(State(door): State<LinkDoor>, request: Request) -> Result<Response
         state.end(LinkEnd::Left);
         return Err(taken());
     }
-    let machines = door.machines.clone();
+    let (machines, handle) = (door.machines.clone(), door.handle.clone());
     tokio::spawn(async move {
         let why = state.ended().await;
         machines.leave(&node);
-        tracing::info!(%node, %why, "the connection of an agent ended");
+        if handle.cluster().retired.contains_key(&node) {
+            // It was told to go, and how it went is no news.
+            tracing::info!(%node, "the node has left the cluster");
+        } else {
+            tracing::info!(%node, %why, "the connection of an agent ended");
+        }
     });
     door.handle.attach(AgentLink { down: link.outgoing, up: link.incoming, signs });
     Ok(streaming(&door, body))

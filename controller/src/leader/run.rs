@@ -11,7 +11,7 @@ use crate::replica::{Hub, Published};
 use crate::shared::Shared;
 use crate::surroundings::compute;
 use orrery_core::assignment::Down;
-use orrery_core::cluster::{Cluster, Draft, Entropy, Step};
+use orrery_core::cluster::{Cluster, Draft, Entropy, Event, Step};
 use orrery_core::placement::Ledger;
 use orrery_core::{NodeId, Timestamp};
 use std::panic::AssertUnwindSafe;
@@ -46,6 +46,11 @@ pub(crate) struct Leader {
     doubtful: bool,
     /// How long the last step took.
     busy: Duration,
+}
+
+/// Whether the brake engages with these events, which are logged.
+fn engages(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::BrakeEngaged { .. }))
 }
 
 type Answer = Box<dyn FnOnce(Result<(), ControlError>) + Send>;
@@ -275,7 +280,10 @@ impl Leader {
             draft.disconnect_node(&node);
         }
         for node in silent {
-            tracing::warn!(%node, "the agent is lost");
+            // One that has left in order says nothing any more, and nobody waits for it.
+            if draft.cluster().nodes.contains_key(&node) {
+                tracing::warn!(%node, "the agent is lost");
+            }
             draft.lose_node(&node);
         }
         draft.wake_paused();
@@ -314,6 +322,10 @@ impl Leader {
         self.ledger = step.ledger.take();
         if let Some(ledger) = &mut self.ledger {
             ledger.commit(step.cluster.generation);
+        }
+        if let Some(held) = step.cluster.brake.as_ref().filter(|_| !self.begun && !engages(&step.events)) {
+            // Of the time of another leader: no event tells of it.
+            tracing::warn!("{}", held.sentence());
         }
         self.begun = true;
         self.wake_at = step.wake_at;
