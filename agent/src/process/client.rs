@@ -6,7 +6,7 @@ use crate::spawner::{REQUEST_MAX_BYTES, SOCKET_NAME, SPAWNER_ARGUMENT, SPAWNER_V
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, socket};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, sendmsg, socket};
 use nix::unistd::pipe2;
 use serde::Serialize;
 use std::fs::File;
@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Longest wait for an answer of a launch.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,9 +33,41 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Spawner {
     directory: PathBuf,
     program: PathBuf,
-    connection: Mutex<Option<AsyncFd<OwnedFd>>>,
+    connection: Mutex<Option<Open>>,
     /// What the spawner says of itself.
     pub(crate) facts: SpawnerFacts,
+}
+
+/// A connection, and who notices its end.
+#[derive(Debug)]
+struct Open {
+    socket: AsyncFd<OwnedFd>,
+    watch: AbortOnDropHandle<()>,
+}
+
+impl Open {
+    fn new(socket: AsyncFd<OwnedFd>) -> Result<Self, Error> {
+        // Of its own, so that it waits while requests are sent.
+        let watched = socket.get_ref().try_clone().map_err(broken)?;
+        let watched = register(watched, Interest::READABLE).map_err(broken)?;
+        Ok(Self { socket, watch: AbortOnDropHandle::new(tokio::spawn(tell_end(watched))) })
+    }
+}
+
+/// Says when the spawner has ended by itself. Nothing else is to be read: it answers its greeting only, before this.
+async fn tell_end(connection: AsyncFd<OwnedFd>) {
+    let ended = connection
+        .async_io(Interest::READABLE, |socket| {
+            // What is there stays there.
+            match recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EAGAIN) => Err(std::io::ErrorKind::WouldBlock.into()),
+                read => Ok(read.is_err() || read == Ok(0)),
+            }
+        })
+        .await;
+    if ended.unwrap_or(false) {
+        tracing::warn!("the spawner has ended, perhaps killed: tasks run on, and the next one that starts brings up another");
+    }
 }
 
 fn broken(error: impl std::fmt::Display) -> Error {
@@ -46,7 +79,7 @@ impl Spawner {
     pub(crate) async fn attach(directory: PathBuf, program: PathBuf) -> Result<Self, Error> {
         std::fs::create_dir_all(&directory).map_err(Error::file("create", &directory))?;
         let (connection, facts) = open(&directory, &program).await?;
-        Ok(Self { directory, program, connection: Mutex::new(Some(connection)), facts })
+        Ok(Self { directory, program, connection: Mutex::new(Some(Open::new(connection)?)), facts })
     }
 
     /// Sends a request and waits up to `limit` for all of its answer: until every process that holds
@@ -78,14 +111,14 @@ impl Spawner {
         let mut connection = self.connection.lock().await;
         for attempt in 0..2 {
             if connection.is_none() {
-                *connection = Some(open(&self.directory, &self.program).await?.0);
+                *connection = Some(Open::new(open(&self.directory, &self.program).await?.0)?);
             }
             let Some(open) = connection.as_ref() else { break };
-            let sent = send_on(open, operation, descriptors).await;
+            let sent = send_on(&open.socket, operation, descriptors).await;
             match sent {
                 Ok(()) => return Ok(()),
                 Err(error) if attempt == 0 => {
-                    tracing::warn!(%error, "the spawner has gone; starting another");
+                    tracing::info!(%error, "starting another spawner");
                     *connection = None;
                 }
                 Err(error) => return Err(broken(error)),
@@ -96,8 +129,10 @@ impl Spawner {
 
     /// Ends the spawner. Tasks run on.
     pub(crate) async fn quit(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
-            let _ = send_on(&connection, operation::QUIT, &[]).await;
+        if let Some(open) = self.connection.lock().await.take() {
+            // Its end is no news now.
+            open.watch.abort();
+            let _ = send_on(&open.socket, operation::QUIT, &[]).await;
         }
     }
 }
