@@ -92,8 +92,17 @@ pub enum StartError {
          another --data-dir"
     )]
     OtherCluster {
-        /// Cluster of the store; `none yet` when it is empty.
+        /// Cluster of the store.
         found: String,
+        /// Cluster of the data directory.
+        remembered: String,
+    },
+    /// The store is empty, but the controller has belonged to a cluster.
+    #[error(
+        "this store is empty, but this data directory belongs to cluster {remembered}; check --store, bring back the cluster with \
+         `orrery backup restore`, or choose another --data-dir to begin a new one"
+    )]
+    EmptyStore {
         /// Cluster of the data directory.
         remembered: String,
     },
@@ -387,10 +396,10 @@ impl Controller {
     fn check(&self, mirror: &StoreMirror) -> Result<(), StartError> {
         let found = &mirror.mirror().cluster().id;
         match &self.cluster_id {
-            Some(remembered) if **remembered != **found => Err(StartError::OtherCluster {
-                found: if found.is_empty() { "none yet".into() } else { found.to_string() },
-                remembered: remembered.clone(),
-            }),
+            Some(remembered) if found.is_empty() => Err(StartError::EmptyStore { remembered: remembered.clone() }),
+            Some(remembered) if **remembered != **found => {
+                Err(StartError::OtherCluster { found: found.to_string(), remembered: remembered.clone() })
+            }
             _ => Ok(()),
         }
     }

@@ -143,6 +143,9 @@ async fn unconfirmed_changes_are_looked_up_not_assumed() {
 async fn another_clusters_store_is_refused() {
     let mut world = World::new();
     world.start("a").await;
+    let mut empty = World::new();
+    let error = empty.try_start("a", Some("elsewhere")).await.unwrap_err().to_string();
+    assert!(error.starts_with("this store is empty, but this data directory belongs to cluster elsewhere"), "{error}");
     let error = world.try_start("b", Some("elsewhere")).await.unwrap_err();
     let id = world.handle("a").cluster().id.to_string();
     assert_eq!(
