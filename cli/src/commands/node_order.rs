@@ -125,7 +125,7 @@ pub(crate) async fn run(context: &Context, order: NodeOrder) -> Outcome {
         NodeOrder::Drain(args) => drain(context, &client, args).await,
         NodeOrder::Deactivate(name) => {
             let node = post(&client, &name, "deactivate", None).await?;
-            tell(context, &node, &format!("{} is deactivated: it gets no new tasks, what runs there stays.", called(&node)))
+            tell(context, &node, &deactivated(&node))
         }
         NodeOrder::Reactivate(name) => reactivate(context, &client, &name).await,
         NodeOrder::Decommission(args) => decommission(context, &client, args).await,
@@ -148,6 +148,15 @@ fn tell(context: &Context, node: &Value, sentence: &str) -> Outcome {
         print_line(sentence)?;
     }
     Ok(0)
+}
+
+/// What a node is after it was told to take nothing new: one that has been drained stays so.
+fn deactivated(node: &Value) -> String {
+    if text(node, "state") == "drained" {
+        format!("{} has been drained: no task is left on it, and it gets no new ones.", called(node))
+    } else {
+        format!("{} is deactivated: it gets no new tasks, what runs there stays.", called(node))
+    }
 }
 
 fn called(node: &Value) -> String {
