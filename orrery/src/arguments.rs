@@ -1,12 +1,12 @@
 //! The command line of the daemon.
 
 use clap::{Args, Parser, Subcommand};
-use orrery_link::address::ControllerAddress;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::sim_report::{NODES_MAX, TASKS_MAX};
+use crate::token_command::GivenUrl;
 
 /// Orrery: a datacenter operating system.
 #[derive(Debug, Parser)]
@@ -362,9 +362,10 @@ pub(crate) enum TokenCommand {
         /// How long it works: 30m, 2h, 1d.
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
         ttl: Duration,
-        /// URL under which the machine reaches a controller, instead of those that the controllers know.
+        /// URL under which the machine reaches a controller, instead of those that the controllers know. A host alone
+        /// means the port of this controller's door.
         #[arg(long, value_name = "URL")]
-        url: Vec<ControllerAddress>,
+        url: Vec<GivenUrl>,
     },
     /// List the tokens; their secrets are told once only.
     List {

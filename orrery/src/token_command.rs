@@ -6,7 +6,7 @@ use crate::instance_file::InstanceFile;
 use crate::output::Output;
 use anyhow::Context as _;
 use orrery_core::Timestamp;
-use orrery_link::address::ControllerAddress;
+use orrery_link::address::{AddressError, ControllerAddress};
 use orrery_link::client::Dialer;
 use orrery_link::join::{OperatorAnswer, OperatorRequest, TOKENS_PATH, TokenLine};
 use orrery_link::tls::{Certified, Trust, client_config};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 pub(crate) fn run(options: &TokenOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.path()?;
@@ -26,7 +27,10 @@ pub(crate) fn run(options: &TokenOptions) -> anyhow::Result<ExitCode> {
             let OperatorAnswer::Created { token, expires, controllers } = runtime.block_on(ask(&data, &question))? else {
                 anyhow::bail!("the controller answered something else; are both of the same version?")
             };
-            let urls = if url.is_empty() { controllers } else { url.iter().map(ToString::to_string).collect() };
+            // The controller that was asked is the first of them.
+            let own = controllers.first().and_then(|url| url.parse().ok());
+            let given: Vec<String> = url.iter().map(|url| url.beside(own.as_ref()).to_string()).collect();
+            let urls = if given.is_empty() { controllers } else { given };
             writeln!(out, "{token}")?;
             writeln!(out)?;
             writeln!(out, "It lets one machine join, until {expires}. On that machine run:")?;
@@ -60,6 +64,36 @@ pub(crate) fn run(options: &TokenOptions) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a controller is, as somebody has written it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GivenUrl {
+    address: ControllerAddress,
+    /// Without a scheme and without a port.
+    is_bare: bool,
+}
+
+impl FromStr for GivenUrl {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let address = text.parse()?;
+        // Who has written a port cannot write another one behind it.
+        let extended = format!("{}:1", text.trim().trim_end_matches('/'));
+        let is_bare = !text.contains("://") && extended.parse::<ControllerAddress>().is_ok();
+        Ok(Self { address, is_bare })
+    }
+}
+
+impl GivenUrl {
+    /// The address that is meant, given that of this machine's controller: all doors of a cluster usually have one port.
+    fn beside(&self, own: Option<&ControllerAddress>) -> ControllerAddress {
+        match own.filter(|_| self.is_bare) {
+            Some(own) => self.address.clone().with_port(own.port()),
+            None => self.address.clone(),
+        }
+    }
 }
 
 fn is_local(url: &ControllerAddress) -> bool {
@@ -110,4 +144,28 @@ fn user() -> String {
 
 fn hostname() -> String {
     nix::unistd::gethostname().map_or_else(|_| "this machine".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_alone_has_the_port_of_the_clusters_doors() {
+        let own = "https://10.0.0.11:8443".parse().unwrap();
+        for (text, meant) in [
+            ("foo", "https://foo:8443"),
+            ("10.0.0.9/", "https://10.0.0.9:8443"),
+            ("[::1]", "https://[::1]:8443"),
+            ("foo:9", "https://foo:9"),
+            ("[::1]:9", "https://[::1]:9"),
+            ("https://foo", "https://foo:443"),
+            ("https://foo:8080", "https://foo:8080"),
+        ] {
+            let given: GivenUrl = text.parse().unwrap();
+            assert_eq!(given.beside(Some(&own)).to_string(), meant, "{text}");
+        }
+        assert_eq!("foo".parse::<GivenUrl>().unwrap().beside(None).to_string(), "https://foo:8080");
+        assert!("no url".parse::<GivenUrl>().is_err());
+    }
 }
