@@ -1,6 +1,7 @@
 //! `orrery down`.
 
 use crate::arguments::DownOptions;
+use crate::controller::SILENCE_LIMIT;
 use crate::instance_file::{InstanceFile, Kind, started_ticks};
 use crate::output::Output;
 use nix::sys::signal::{Signal, kill};
@@ -42,8 +43,11 @@ pub(crate) fn down(options: &DownOptions) -> anyhow::Result<ExitCode> {
         (true, true) => writeln!(out, "Stopped the agent on {} and its tasks.", data.display())?,
         (true, false) => writeln!(
             out,
-            "Stopped the agent on {}. Its tasks run on; `orrery agent` on the same directory takes them up.",
-            data.display()
+            "Stopped the agent on {}. Its tasks run on; `orrery agent` on the same directory takes them up. Start it within {} s: \
+             later its tasks count as lost, and each app's unreachableStrategy says when others start elsewhere (by default at \
+             once). For longer work drain the node first, with `dcos node drain`.",
+            data.display(),
+            SILENCE_LIMIT.as_secs_f32()
         )?,
     }
     Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Silence after which the tasks of a node count as lost.
-const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
 /// How long open connections may take to end when the controller stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
