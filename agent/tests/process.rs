@@ -314,6 +314,39 @@ async fn tasks_outlive_agent_and_spawner() {
     cluster.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_end_when_the_directory_of_their_agent_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut cluster = Cluster::start(&data).await;
+    let told = directory.path().join("told");
+    let obeys = format!("trap 'echo x > {}; exit' TERM; echo ready; while :; do sleep 0.02; done", told.display());
+    let ignores = "trap '' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut sandboxes = Vec::new();
+    for command in [obeys.as_str(), ignores] {
+        let task = cluster.run(&assignment(spec(command))).await;
+        let sandbox = cluster.running(&task).await.sandbox.unwrap();
+        let ready = async {
+            while !std::fs::read_to_string(Path::new(&sandbox).join("stdout")).unwrap().contains("ready") {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.unwrap();
+        sandboxes.push(std::fs::metadata(sandbox).unwrap());
+    }
+    cluster.abandon().await;
+    // The working directories stay what they are, nameless.
+    assert!(sandboxes.iter().all(|sandbox| !processes_in(sandbox).is_empty()), "without their agent they run on");
+    std::fs::remove_dir_all(&data).unwrap();
+    let ended = async {
+        while !sandboxes.iter().all(|sandbox| processes_in(sandbox).is_empty()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the tasks end");
+    assert!(told.exists(), "asked first");
+}
+
 fn spawner_of(directory: &Path) -> nix::unistd::Pid {
     let wanted = directory.join("spawner").canonicalize().unwrap();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

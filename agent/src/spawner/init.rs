@@ -4,6 +4,7 @@
 //! little memory. It needs neither the agent nor the spawner once it runs.
 
 use super::command::{Command, become_command};
+use super::deserted;
 use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_time};
 use super::logfile::LogFile;
 use super::view::Held;
@@ -154,7 +155,7 @@ fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, tem
     let Streams { ours, stdin, stdout, stderr, .. } = streams;
     drop((stdin, stdout, stderr));
     let task = Task { command: child, isolated, grace: Duration::from_millis(u64::from(launch.kill_grace_ms)) };
-    let ended = task.watch(&signals, ours, &mut logs)?;
+    let ended = task.watch(&signals, &deserted::Record::watch(record_at), ours, &mut logs)?;
     let lost_log_bytes = logs.iter().map(|log| log.lost).sum();
     let (code, signal) = match ended {
         Some(WaitStatus::Exited(_, code)) => (Some(code), None),
@@ -221,13 +222,24 @@ impl Task {
     }
 
     /// Until the command has ended, nothing of it is left and its output has been written.
-    fn watch(&self, signals: &SignalFd, pipes: Vec<OwnedFd>, logs: &mut [LogFile<'_>]) -> Result<Option<WaitStatus>, String> {
+    fn watch(
+        &self,
+        signals: &SignalFd,
+        record: &deserted::Record,
+        pipes: Vec<OwnedFd>,
+        logs: &mut [LogFile<'_>],
+    ) -> Result<Option<WaitStatus>, String> {
         for pipe in &pipes {
             let _ = fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
         }
         let mut pipes: Vec<Option<OwnedFd>> = pipes.into_iter().map(Some).collect();
         let mut ended: Option<WaitStatus> = None;
         let (mut alone, mut kill_at, mut drain_until) = (false, None::<Instant>, None::<Instant>);
+        // It may have been deleted before it was watched.
+        if record.is_deleted() {
+            kill_at = Some(Instant::now());
+        }
+        let mut must_end = false;
         loop {
             if let Some(until) = drain_until
                 && (Instant::now() >= until || (alone && pipes.iter().all(Option::is_none)))
@@ -243,13 +255,15 @@ impl Task {
             }
             while let Ok(Some(signal)) = signals.read_signal() {
                 match signal.ssi_signo as i32 {
-                    libc::SIGTERM if kill_at.is_none() && ended.is_none() => {
-                        self.signal_all(Signal::SIGTERM);
-                        kill_at = Some(Instant::now() + self.grace);
-                    }
+                    libc::SIGTERM => must_end = true,
+                    number if number == deserted::SIGNAL as i32 => must_end |= record.is_deleted(),
                     number if number == END_NOW as i32 => self.signal_all(Signal::SIGKILL),
                     _ => {}
                 }
+            }
+            if std::mem::take(&mut must_end) && kill_at.is_none() && ended.is_none() {
+                self.signal_all(Signal::SIGTERM);
+                kill_at = Some(Instant::now() + self.grace);
             }
             if kill_at.is_some_and(|at| Instant::now() >= at) {
                 kill_at = None;

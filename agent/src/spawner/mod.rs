@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "clone, prctl and signal dispositions have no safe form")]
 
 mod command;
+mod deserted;
 mod devices;
 mod helper;
 mod init;
