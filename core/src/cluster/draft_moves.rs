@@ -119,9 +119,13 @@ impl Draft {
         let leaving: Vec<Arc<Instance>> = self.cluster.instances_of(&app.id).filter(leaves).cloned().collect();
         let salt = self.entropy.next_number();
         let ledger = self.ledger_for(app);
-        leaving.iter().for_each(|instance| ledger.release(instance));
+        for instance in &leaving {
+            ledger.release(instance);
+        }
         let seat = ledger.place_at(app, node, salt);
-        leaving.iter().for_each(|instance| ledger.allocate(instance));
+        for instance in &leaving {
+            ledger.allocate(instance);
+        }
         seat
     }
 

@@ -1,7 +1,7 @@
 //! The cost law and the limits, in operations counted: exact on every machine.
 
 use super::{Ledger, NODE_TASKS_MAX, Strategy};
-use crate::app::{App, Constraint, Operator, PortDefinition, Preference};
+use crate::app::{App, Constraint, Operator, PortDefinition, Preference, SpreadRule};
 use crate::instance::Seat;
 use crate::node::{Bundle, Marks, Node, NodeFacts, NodeId, PortRanges, Reservation, Resources};
 use crate::placement::Reason;
@@ -117,45 +117,31 @@ fn operations_grow_like_the_tasks() {
     }
 }
 
-/// Racks that hold 40 nodes each, however many there are.
+/// Racks that hold 40 nodes each, however many there are, 1,250 of them.
 #[test]
-fn operations_grow_like_the_tasks_when_racks_are_added() {
-    let mixes: [(&str, Ask); 10] = [
+fn more_than_a_thousand_racks_cost_no_look_at_every_node() {
+    let mixes: [(&str, Ask); 4] = [
         ("GROUP_BY rack", |number| app(number, Some(("rack", Operator::GroupBy, None)))),
-        ("MAX_PER rack:2", |number| app(number, Some(("rack", Operator::MaxPer, Some("2"))))),
-        ("LIKE rack", |number| app(number, Some(("rack", Operator::Like, Some("r.?1"))))),
-        ("UNLIKE rack", |number| app(number, Some(("rack", Operator::Unlike, Some("r.*1"))))),
         ("CLUSTER rack", |number| app(number, Some(("rack", Operator::Cluster, None)))),
-        ("spread rack, skew 1", |number| spread(number, None)),
-        ("spread rack, weight 5", |number| spread(number, Some(5))),
+        ("spread rack, weight 5", |number| spread(number, 5)),
         ("prefer rack", |number| prefer(app(number, None), "rack", format!("r{}.*", number % 7 + 1))),
-        ("prefer rack, packed", |number| packed(prefer(app(number, None), "rack", format!("r{}.*", number % 7 + 1)))),
-        ("antiAffinity rack", |number| apart(number)),
     ];
     let racked = |nodes: u32| {
         let mut ledger = Ledger::default();
         (0..nodes).for_each(|number| ledger.upsert_node(&Arc::new(in_rack(number, number % (nodes / 40)))));
         ledger
     };
-    let (few, many) = (racked(1_000), racked(100_000));
+    let (few, many) = (racked(2_000), racked(50_000));
     for (name, ask) in mixes {
-        let (exponent, each) = growth(name, ask, &few, &many);
-        println!("{name}: {exponent:.3} {each:.1}");
+        let (_, each) = growth(name, ask, &few, &many);
+        assert!(each <= 500.0, "{name}: {each:.1} operations each");
     }
 }
 
-fn spread(number: u32, weight: Option<u32>) -> App {
+fn spread(number: u32, weight: u32) -> App {
     let mut app = app(number, None);
-    app.placement.spread = vec![crate::app::SpreadRule { field: "rack".into(), maximum_skew: 1, weight }];
+    app.placement.spread = vec![SpreadRule { field: "rack".into(), maximum_skew: 1, weight: Some(weight) }];
     app
-}
-
-fn apart(number: u32) -> App {
-    let mut made = app(number, None);
-    let before = app(number.saturating_sub(1), None).id;
-    made.placement.anti_affinity =
-        vec![crate::app::Affinity { selector: crate::app::Selector::App(before), field: "rack".into(), weight: None }];
-    made
 }
 
 /// Patterns of host names, and packing with wishes, are no dearer by their growth; nine patterns by

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Most values of a field that are followed with one tree each.
 const FEW_VALUES_MAX: usize = 1_024;
+/// Nodes for each value, on average, with which more values are followed where nodes are liked by them.
+const LARGE_GROUP: usize = 16;
 /// Most values of a field that tells a few groups of nodes apart.
 const COARSE_VALUES_MAX: usize = 4;
 /// Patterns remembered per field; at the limit all are forgotten and evaluated anew when needed.
@@ -85,6 +87,12 @@ impl Field {
     /// Whether it is worth while to tell all nodes apart by it: not when it has nearly a value per node.
     pub(crate) fn has_few_values(&self, nodes: usize) -> bool {
         self.len() <= FEW_VALUES_MAX.min(nodes / 2)
+    }
+
+    /// Whether nodes with the same value are enough to be found by a tree of their own: to look at one head for each
+    /// value is less than to look at every node.
+    pub(crate) fn has_large_groups(&self, nodes: usize) -> bool {
+        self.has_few_values(nodes) || self.len() <= nodes / LARGE_GROUP
     }
 
     /// Whether patterns alone tell a few groups of nodes apart by it, so that going through all nodes once for

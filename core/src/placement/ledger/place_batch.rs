@@ -129,7 +129,7 @@ impl Ledger {
             let packs = strategy == Strategy::Binpack;
             // Of the joined fields the first that has few values is enough.
             let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());
-            let class = asks.classes.iter().copied().find(few);
+            let class = asks.classes.iter().copied().find(|number| fields.get(*number).has_large_groups(trial.rows.hot.len()));
             let mut wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
                 (_, false) => class.into_iter().collect(),
                 (true, true) => Vec::new(),
