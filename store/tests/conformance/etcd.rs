@@ -119,6 +119,30 @@ async fn a_silent_cluster_is_unavailable() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 }
 
+/// Whichever of them is asked first.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_are_dead_or_say_nothing_are_passed_over() {
+    let Some(server) = Server::start() else { return };
+    drop(server.connect().await);
+    // The kernel takes connections for it, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = |listener: &std::net::TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    let endpoints = [endpoint(&silent), endpoint(&dead), server.endpoint()];
+    drop(dead);
+    for number in 0..12 {
+        let store = Etcd::connect(&endpoints, &EtcdOptions::default()).await.unwrap();
+        let mut watch = store.watch("/", Revision::NONE).await.unwrap();
+        let key = format!("/{number}");
+        let revision = put(&store, &key, "x").await;
+        assert_eq!(next(&mut watch).await.revision, revision);
+        assert!(store.get(&key).await.unwrap().is_some());
+        let lease = store.grant(Duration::from_secs(60)).await.unwrap();
+        store.keep_alive(lease).await.unwrap();
+        store.revoke(lease).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_authenticated() {
     let Some(server) = Server::start() else { return };
