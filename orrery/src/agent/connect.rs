@@ -353,9 +353,11 @@ async fn keep_tunnel(agent: Arc<Agent>, connection: Arc<Connection>) {
     }
 }
 
-/// Tells this machine and data directory from copies of them: the boot, and where the directory lies.
+/// Tells this machine and data directory from copies of them: the boot, where the directory lies in its file system,
+/// and the number of that, which may be another one after each start; with dots between them.
 fn machine_id(data: &Path) -> String {
+    let short = |text: String| Fingerprint::of(text.as_bytes()).to_string()[..16].to_owned();
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let place = std::fs::metadata(data).map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
-    Fingerprint::of(format!("{boot}{place:?}{}", data.display()).as_bytes()).to_string()[..32].to_owned()
+    let (device, inode) = std::fs::metadata(data).map(|metadata| (metadata.dev(), metadata.ino())).unwrap_or_default();
+    format!("{}.{}.{device:x}", short(boot), short(format!("{inode} {}", data.display())))
 }
