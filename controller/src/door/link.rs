@@ -425,13 +425,10 @@ mod tests {
     async fn a_machine_is_expected_back_before_another_one_may_be_its_node() {
         let node = NodeId::parse("c-S4").unwrap();
         let machines = Machines::default();
-        let link = || {
-            stream::open::<orrery_core::assignment::Down>(StreamOptions::CONTROLLER)
-                .1
-                .receive::<Up, _>(axum::body::Body::empty())
-                .state
-        };
-        let first = link();
+        let silence = futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
+        let (_body, opening) = stream::open::<orrery_core::assignment::Down>(StreamOptions::CONTROLLER);
+        let link = opening.receive::<Up, _>(Body::from_stream(silence));
+        let first = link.state.clone();
         machines.enter(&node, "boot.place.dev".into(), first.clone()).unwrap();
         assert_eq!(machines.taken(&node, "boot.place.dev"), None);
         assert_eq!(machines.taken(&node, "boot.copy.dev"), Some(Taken::Now));
