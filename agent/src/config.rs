@@ -78,7 +78,7 @@ impl AgentConfig {
     /// All that tasks must not see.
     pub(crate) fn all_hidden(&self) -> Hidden {
         let always = self.hidden.iter().chain([&self.data_dir]).chain(&self.docker).cloned();
-        Hidden { always: always.collect(), list: self.hidden_list.clone() }
+        Hidden::new(always.collect(), self.hidden_list.clone())
     }
 
     pub(crate) fn records_dir(&self) -> PathBuf {

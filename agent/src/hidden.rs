@@ -1,12 +1,12 @@
 //! What tasks must not see of the node beside what no task of any node may see.
 
-use crate::mount_table;
+use crate::mount_table::Ways;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most entries of a list that are read.
 const ENTRIES_MAX: usize = 1_024;
@@ -20,14 +20,19 @@ pub(crate) struct Hidden {
     pub(crate) always: Arc<[PathBuf]>,
     /// Directory whose files name one path each. Others write them while the agent runs.
     pub(crate) list: Option<PathBuf>,
+    ways: Arc<Mutex<Ways>>,
 }
 
 impl Hidden {
+    pub(crate) fn new(always: Arc<[PathBuf]>, list: Option<PathBuf>) -> Self {
+        Self { always, list, ways: Arc::default() }
+    }
+
     /// All of them, now, by every mount that leads to them.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let mut paths = self.always.to_vec();
         paths.extend(self.list.as_deref().map(listed).unwrap_or_default());
-        mount_table::all_ways_to(paths)
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).all(paths)
     }
 }
 
@@ -56,7 +61,7 @@ mod tests {
     fn lists_are_read_whenever_they_are_asked_for() {
         let (list, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let always: Arc<[PathBuf]> = [PathBuf::from("/own")].into();
-        let hidden = Hidden { always, list: Some(list.path().join("data")) };
+        let hidden = Hidden::new(always, Some(list.path().join("data")));
         assert_eq!(hidden.paths(), [PathBuf::from("/own")], "nobody has made the list");
         fs::create_dir(list.path().join("data")).unwrap();
         for (name, content) in [("relative", "data"), ("stale", "/no/such/path"), ("empty", "")] {

@@ -1,9 +1,14 @@
 //! By which paths one can get to a directory: the same files may be mounted at several places.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+/// The mounts of this process.
+const TABLE: &str = "/proc/self/mountinfo";
 
 /// What has one instance per kernel, mounted in many places, and holds nobody's files (proc(5), sysfs(5)). Where
 /// one is mounted below a directory, the others are not the directory's.
@@ -22,10 +27,39 @@ struct Mount {
     kind: Vec<u8>,
 }
 
+/// What [`all_ways_to`] said last, until mounts or paths change: each start of a task asks.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// Open while the table is as it was.
+    table: Option<File>,
+    paths: Vec<PathBuf>,
+    all: Vec<PathBuf>,
+}
+
+impl Ways {
+    /// [`all_ways_to`] these paths.
+    pub(crate) fn all(&mut self, paths: Vec<PathBuf>) -> Vec<PathBuf> {
+        let is_known = self.paths == paths && self.table.as_ref().is_some_and(|table| !has_changed(table));
+        if !is_known {
+            // Opened before it is read: what changes in between is read once more.
+            self.table = File::open(TABLE).ok();
+            self.all = all_ways_to(paths.clone());
+            self.paths = paths;
+        }
+        self.all.clone()
+    }
+}
+
+/// Whether anything was mounted or unmounted since the table was opened, or asked about last (proc_pid_mounts(5)).
+fn has_changed(table: &File) -> bool {
+    let mut asked = [PollFd::new(table.as_fd(), PollFlags::POLLPRI)];
+    !matches!(poll(&mut asked, PollTimeout::ZERO), Ok(0))
+}
+
 /// Each of `paths`, and all other paths by which the mounts of this process lead to them, to what they are part of
 /// a mount of, or to a part of them. Where that table cannot be read they are returned as they are.
 pub(crate) fn all_ways_to(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let Ok(table) = fs::read("/proc/self/mountinfo").map(|text| parse(&text)) else { return paths };
+    let Ok(table) = fs::read(TABLE).map(|text| parse(&text)) else { return paths };
     let others: Vec<PathBuf> = paths
         .iter()
         .filter_map(|path| path.canonicalize().ok().map(|real| (path, real)))
@@ -181,6 +215,16 @@ mod tests {
         for (what, more, directory, expected) in cases {
             let found = other_ways(&parse(format!("{ROOT}{more}\n").as_bytes()), Path::new(directory));
             assert_eq!(found, expected.iter().map(PathBuf::from).collect::<Vec<_>>(), "{what}");
+        }
+    }
+
+    #[test]
+    fn ways_are_looked_for_when_paths_are_others() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut ways = Ways::default();
+        for directory in [one.path(), other.path(), other.path(), one.path()] {
+            let paths = vec![directory.to_owned()];
+            assert_eq!(ways.all(paths.clone()), all_ways_to(paths));
         }
     }
 
