@@ -107,7 +107,7 @@ mod tests {
         let store = Observed::new(Arc::new(inner), clock, outage.clone());
         let fails = |reason: &'static str| {
             store.note(async move {
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                tokio::time::sleep(Duration::from_secs(5)).await; // Virtual time: nothing waits for it.
                 Err::<(), _>(Error::Unavailable { reason: reason.into() })
             })
         };

@@ -1,6 +1,7 @@
 //! `/link/v1/…`: machines that join, agents' links and tunnels, and the commands of operators on
 //! controllers' machines.
 
+use super::machines::{Machines, Taken};
 use super::{AgentDirectory, body, vouch};
 use crate::handle::{ControlError, Handle};
 use crate::links::AgentLink;
@@ -22,21 +23,18 @@ use orrery_link::identity::Identity;
 use orrery_link::join::{
     JoinAnswer, JoinRequest, OperatorAnswer, OperatorRequest, RenewRequest, TOKENS_PATH, TokenLine, refusal,
 };
-use orrery_link::stream::{self, Accepted, LinkBody, LinkEnd, LinkState, StreamOptions};
+use orrery_link::stream::{self, Accepted, LinkBody, LinkEnd, StreamOptions};
 use orrery_link::token::Token;
 use orrery_link::{token, tunnel};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest body of a request that is not a stream, bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest name of a machine, bytes.
 const MACHINE_BYTES_MAX: usize = 64;
-/// For how long a machine whose connection has ended is expected back before another one may be its node.
-const MACHINE_REMEMBERED: Duration = Duration::from_secs(5 * 60);
 
 /// What these handlers work with.
 #[derive(Clone)]
@@ -51,77 +49,6 @@ pub struct LinkDoor {
     pub lifetime: Duration,
     /// Which machine is connected as which node.
     pub machines: Machines,
-}
-
-/// The machine of each node that is connected, or was a moment ago. A second machine that shows the same
-/// certificate has stolen it, or is a copy; one that was only cut off comes back, and two would run its tasks.
-#[derive(Debug, Clone, Default)]
-pub struct Machines(Arc<Mutex<HashMap<NodeId, Present>>>);
-
-#[derive(Debug)]
-struct Present {
-    machine: String,
-    link: LinkState,
-    /// When the link ended.
-    left: Option<Instant>,
-}
-
-/// Why a machine may not connect as a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    /// Another one is heard.
-    Now,
-    /// Another one was, so long ago.
-    Before(Duration),
-}
-
-/// Whether two machines may be one that has started anew: its data directory lies where it lay. A machine is told by
-/// its boot, that place and its file system, with dots between them; agents of earlier versions tell all in one word.
-fn is_one_place(one: &str, other: &str) -> bool {
-    let place = |machine: &str| machine.split('.').nth(1).map(str::to_owned);
-    match (place(one), place(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => true,
-    }
-}
-
-impl Present {
-    fn keeps_out(&self, machine: &str) -> Option<Taken> {
-        if self.machine == machine {
-            return None;
-        }
-        if !self.link.has_ended() {
-            return Some(Taken::Now);
-        }
-        let ago = self.left.map_or(Duration::ZERO, |left| left.elapsed());
-        (!is_one_place(&self.machine, machine) && ago < MACHINE_REMEMBERED).then_some(Taken::Before(ago))
-    }
-}
-
-impl Machines {
-    /// Why `machine` may not connect as `node`, if it may not.
-    fn taken(&self, node: &NodeId, machine: &str) -> Option<Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(node)?.keeps_out(machine)
-    }
-
-    /// Takes note of a connection, unless another machine was quicker.
-    fn enter(&self, node: &NodeId, machine: String, link: LinkState) -> Result<(), Taken> {
-        let mut machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(taken) = machines.get(node).and_then(|present| present.keeps_out(&machine)) {
-            return Err(taken);
-        }
-        machines.insert(node.clone(), Present { machine, link, left: None });
-        Ok(())
-    }
-
-    /// A connection has ended, unless a newer one has taken its place. Those that ended long ago are forgotten.
-    fn leave(&self, node: &NodeId) {
-        let mut machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(present) = machines.get_mut(node).filter(|present| present.link.has_ended()) {
-            present.left.get_or_insert_with(Instant::now);
-        }
-        machines.retain(|_, present| present.left.is_none_or(|left| left.elapsed() < MACHINE_REMEMBERED));
-    }
 }
 
 /// The routes. They say themselves who may ask, so that they need no other protection.
@@ -258,28 +185,13 @@ async fn confirm(door: &LinkDoor, node: &NodeId, serial: &str) -> Result<(), Res
     confirmed.map_err(|error| refuse_edit(&error))
 }
 
-fn taken_message(node: &NodeId, taken: Taken) -> String {
-    let known = match taken {
-        Taken::Now => format!("node {node} is connected from another machine"),
-        Taken::Before(ago) => format!(
-            "node {node} was heard from another machine {} s ago, and counts as cut off until {} s have passed",
-            ago.as_secs(),
-            MACHINE_REMEMBERED.as_secs()
-        ),
-    };
-    format!(
-        "{known}: this one is a copy of it or has its credentials; to make it a node of its own, move its \
-         credentials.json away and join with a new token"
-    )
-}
-
 async fn link(State(door): State<LinkDoor>, request: Request) -> Result<Response, Response> {
     let (node, serial) = speaker(&door.handle.cluster(), &request)?;
     let machine = request.headers().get(MACHINE_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let machine: String = machine.chars().take(MACHINE_BYTES_MAX).collect();
-    let refused = |taken| {
+    let refused = |taken: Taken| {
         tracing::warn!(%node, "another machine shows the certificate of a node");
-        refuse(StatusCode::CONFLICT, refusal::TAKEN, &taken_message(&node, taken))
+        refuse(StatusCode::CONFLICT, refusal::TAKEN, &taken.message(&node))
     };
     if let Some(taken) = door.machines.taken(&node, &machine) {
         return Err(refused(taken));
@@ -415,30 +327,4 @@ async fn operate(State(door): State<LinkDoor>, request: Request) -> Result<Respo
         }
     };
     Ok(body::ok(&json!(answer)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_machine_is_expected_back_before_another_one_may_be_its_node() {
-        let node = NodeId::parse("c-S4").unwrap();
-        let machines = Machines::default();
-        let silence = futures::stream::pending::<Result<axum::body::Bytes, std::io::Error>>();
-        let (_body, opening) = stream::open::<orrery_core::assignment::Down>(StreamOptions::CONTROLLER);
-        let link = opening.receive::<Up, _>(Body::from_stream(silence));
-        let first = link.state.clone();
-        machines.enter(&node, "boot.place.dev".into(), first.clone()).unwrap();
-        assert_eq!(machines.taken(&node, "boot.place.dev"), None);
-        assert_eq!(machines.taken(&node, "boot.copy.dev"), Some(Taken::Now));
-        first.end(LinkEnd::Left);
-        machines.leave(&node);
-        assert!(matches!(machines.taken(&node, "boot.copy.dev"), Some(Taken::Before(_))), "it was only cut off");
-        for comes in ["boot.place.dev", "boot.place.other", "next.place.dev", "of-an-earlier-version"] {
-            assert_eq!(machines.taken(&node, comes), None, "{comes}");
-        }
-        let text = taken_message(&node, Taken::Before(Duration::from_secs(7)));
-        assert!(text.contains("7 s ago") && text.contains("300 s"), "{text}");
-    }
 }

@@ -16,6 +16,7 @@ mod home;
 mod linger;
 mod link;
 mod logs;
+mod machines;
 mod marathon;
 mod mesos;
 mod mesos_dns;
@@ -27,7 +28,8 @@ mod vouch;
 pub use agents::AgentDirectory;
 pub use gate::{Admitted, Gate, guarded};
 pub use linger::lingering;
-pub use link::{LinkDoor, Machines, link_routes};
+pub use link::{LinkDoor, link_routes};
+pub use machines::Machines;
 pub use vouch::{FORWARDED_HEADER, NODE_HEADER, OPERATOR_HEADER, SERIAL_HEADER, vouch};
 
 use crate::catalog::CatalogService;

@@ -107,7 +107,6 @@ impl Draft {
         let others = self.cluster.moving.iter().any(|(id, target)| target.taken || id.app() != app);
         if !others && !self.cluster.promises.values().any(|promise| promise.moves) {
             self.cluster.moving.clear();
-            self.dirty_apps.insert(app.clone());
         }
     }
 

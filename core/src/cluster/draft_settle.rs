@@ -152,6 +152,7 @@ impl Draft {
         let deadlines = references.iter().filter_map(|instance| around.drain_of(instance)?.deadline);
         next = earlier(next, deadlines.filter(|deadline| *deadline > self.now).min());
         let (mut more, mut again) = (false, false);
+        let moving = self.cluster.moving.len();
         let (mut killed, mut kept) = (false, None);
         for (instance, reason) in &plan.kill {
             let stays = app.as_ref().filter(|_| *reason == KillReason::Outdated).and_then(|app| self.stays(app, instance));
@@ -183,6 +184,8 @@ impl Draft {
             again = left && seated > 0;
             more = held_back > 0 && seated > 0;
             killed |= self.stop_if_room(app, &plan.kill_if_room, kept);
+            // Moves that were given up leave a plan that was made with them.
+            more |= self.cluster.moving.len() < moving;
         }
         if app.is_none() {
             self.cluster.stranded.remove(id);

@@ -6,7 +6,6 @@ use crate::AppId;
 use crate::hash::Set;
 use crate::node::{Node, NodeId};
 use imbl::OrdMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The app, and which of its pages.
@@ -52,7 +51,7 @@ impl PageReader {
 /// known `nodes` are shared.
 pub(super) fn read(nodes: &OrdMap<NodeId, Arc<Node>>, changes: &[Change<'_>]) -> Vec<Result<Page, String>> {
     read_all(changes, || {
-        let mut met: HashSet<NodeId> = HashSet::new();
+        let mut met: Set<NodeId> = Set::default();
         move |text: &str| {
             met.get(text).cloned().or_else(|| {
                 let (id, _) = nodes.get_key_value(text)?;

@@ -4,8 +4,7 @@ use super::*;
 use crate::AppId;
 use crate::app::App;
 use crate::assignment::{Down, FailureReason, TaskReport};
-use crate::cluster::{AppEdit, Entropy};
-use crate::cluster::{Draft, EditError};
+use crate::cluster::{AppEdit, Draft, EditError, Entropy};
 use crate::instance::Condition;
 use crate::node::{NodeFacts, PortRanges, Resources};
 use crate::{Scalar, TaskId, Timestamp};
@@ -169,6 +168,36 @@ fn moves_end_where_they_were_meant_to() {
             assert!(!left, "{step:?} {keep} {over}");
         }
         assert_eq!(world.cluster.instances.len(), 24);
+    }
+}
+
+/// Nothing is left of a move that cannot end: no instance too many, and nobody who waits.
+#[test]
+fn moves_whose_target_is_full_by_now_are_given_up() {
+    for (keep, over) in [(1000, 1000), (0, 0)] {
+        let mut world = World::new(2);
+        world.create("/web", 2, 1000);
+        let id = AppId::parse("/web").unwrap();
+        let mut app = App::clone(world.cluster.app(&id).unwrap());
+        app.upgrade_strategy.minimum_health_capacity = Scalar::from_thousandths(keep);
+        app.upgrade_strategy.maximum_over_capacity = Scalar::from_thousandths(over);
+        world.step(|draft| draft.edit(vec![AppEdit::Put(app)], true, "")).unwrap();
+        world.run();
+        let proposal = world.cluster.rebalance(Goal::Pack, 100);
+        assert_eq!(proposal.moves.len(), 1);
+        let mut full = facts(0);
+        full.id = proposal.moves[0].to.clone();
+        (full.resources.cpus, full.hostname) = (Scalar::from_units(1), world.cluster.nodes[&full.id].facts.hostname.clone());
+        let running = world.cluster.tasks_on(&full.id).map(|task| report(task.task_id(), Condition::Running)).collect();
+        world.step(|draft| draft.register(full, running));
+        let before: Vec<InstanceId> = world.cluster.instances.keys().cloned().collect();
+        world.step(|draft| draft.begin_moves(&proposal.moves)).unwrap();
+        world.run();
+        world.step(|_| ());
+        let after: Vec<InstanceId> = world.cluster.instances.keys().cloned().collect();
+        assert_eq!((before, after.len()), (after.clone(), 2), "{keep} {over}");
+        let left = (&world.cluster.moving, &world.cluster.stranded, &world.cluster.pending);
+        assert!(left.0.is_empty() && left.1.is_empty() && left.2.is_empty(), "{keep} {over}: {left:?}");
     }
 }
 

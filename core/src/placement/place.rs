@@ -8,6 +8,7 @@ use crate::Scalar;
 use crate::app::{App, ContainerKind};
 use crate::instance::Seat;
 use crate::node::{Bundle, Node, accepts_reserved, may_use};
+use crate::role::ANY_ROLE;
 use std::collections::BTreeMap;
 
 /// A node with its load.
@@ -145,8 +146,9 @@ impl Candidate<'_> {
         let role = app.role.as_deref().filter(|_| accepts_reserved(app));
         let accepted = &app.accepted_resource_roles;
         let is_usable = claims.reservations.keys().any(|reserved| may_use(role, reserved));
+        let everyones = |role: &String| role == ANY_ROLE;
         let only_reserved =
-            is_usable && self.node.facts.role == "*" && !accepted.is_empty() && !accepted.contains(&"*".to_owned());
+            is_usable && everyones(&self.node.facts.role) && !accepted.is_empty() && !accepted.iter().any(everyones);
         let mut usable = Bundle::default();
         for (reserved, reservation) in &claims.reservations {
             let tasks = self.by_role.iter().filter(|(user, _)| may_use(Some(user), reserved)).map(|(_, used)| used);

@@ -11,6 +11,7 @@ mod options;
 mod transaction;
 mod watch;
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +117,7 @@ impl Etcd {
                 tokio::time::sleep(ASK_ANOTHER_AFTER).await;
                 let _ = self.revision().await;
             }
-            std::future::pending::<()>().await;
+            std::future::pending::<Infallible>().await
         };
         tokio::pin!(watching);
         for left in (0..self.members.count()).rev() {
@@ -130,7 +131,7 @@ impl Etcd {
                     self.members.leave(index);
                     return Err(silent);
                 }
-                () = &mut watching => return Err(self.late()),
+                never = &mut watching => match never {},
                 () = &mut deadline => return Err(self.late()),
             };
             if failure.error.is_retryable() {

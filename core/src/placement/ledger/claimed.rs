@@ -54,6 +54,11 @@ pub(crate) struct Lens {
 }
 
 impl Lifted {
+    /// The role of whose reservations nothing else counts beside.
+    pub(crate) fn only(&self) -> Option<&Arc<str>> {
+        self.role.as_ref().filter(|_| self.only_reserved_of.is_some())
+    }
+
     /// How nodes look.
     pub(crate) fn lens(&self) -> Option<Lens> {
         self.role.clone().map(|role| Lens { role, only: self.only_reserved_of.is_some() })

@@ -239,9 +239,7 @@ impl Rows {
     /// Takes or gives back what a task needs, for a while.
     pub(crate) fn try_out(&mut self, slot: u32, demand: &Demand, ports: &[u16], more: bool) {
         let need = [demand.need.cpus, demand.need.mem, demand.need.disk, i64::from(demand.need.gpus)];
-        if let Some(role) =
-            self.lifted.as_ref().filter(|lifted| lifted.only_reserved_of.is_some()).and_then(|lifted| lifted.role.clone())
-        {
+        if let Some(role) = self.lifted.as_ref().and_then(Lifted::only).cloned() {
             self.cold[slot as usize].claim(|claimed| claimed.use_role(&role, need, more));
         }
         self.change(slot, need, ports, more);
