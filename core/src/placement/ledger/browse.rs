@@ -1,7 +1,7 @@
 //! Nodes in the order in which packing likes them, found as far as they are asked for.
 //!
-//! The trees are ordered by the shape of what is free. Subtrees wait in a heap by the best that could
-//! be in them; the first node that comes out is the best there is. The trees stand still during a
+//! The trees are ordered by the shape of what is free. Pages wait in a heap by the best that could be
+//! below them; the first node that comes out is the best there is. The trees stand still during a
 //! batch, so that one pass serves all of it.
 
 use super::cost::Cost;
@@ -12,7 +12,7 @@ use super::tree::{NONE, Tree};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A subtree, by what its nodes are at best; or a node, by what it is.
+/// A page, by what the nodes below it are at best; or a node, by what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     score: u32,
@@ -50,26 +50,29 @@ impl Browse {
         while let Some(Reverse(entry)) = self.0.pop() {
             cost.heap += 1;
             if entry.is_node {
-                return Some((entry.score, entry.at));
-            }
-            cost.visits += 1;
-            let (key, own, left, right) = tree.knot(entry.at);
-            let penalty = if entry.empty { rating.empty } else { 0 };
-            if own.covers(need) {
                 cost.probes += 1;
                 if accept(entry.at) {
-                    let score = rating.mismatch((own.cpus, own.mem)) + penalty;
-                    self.0.push(Reverse(Entry { score, low: key, is_node: true, high: key, ..entry }));
+                    return Some((entry.score, entry.at));
                 }
+                continue;
             }
-            // Keys differ, so that a node comes out before a subtree on its right that is no better.
-            for (at, low, high) in [(left, entry.low, key), (right, key + 1, entry.high)] {
-                if let Some((most, alike)) = tree.most(at).filter(|(most, _)| most.covers(need)) {
-                    let most = (most.cpus, most.mem);
-                    let least =
-                        if alike { rating.mismatch(most) } else { rating.bound(most, low >> RANK_BITS, high >> RANK_BITS) };
-                    self.0.push(Reverse(Entry { score: least + penalty, low, is_node: false, at, high, empty: entry.empty }));
-                }
+            cost.visits += 1;
+            let page = tree.page(entry.at);
+            let penalty = if entry.empty { rating.empty } else { 0 };
+            for index in (0..page.len()).filter(|index| page.most(*index).covers(need)) {
+                let below = page.entry(index);
+                let most = below.most.shape();
+                // What is to the right has higher keys.
+                let (low, high) = match page.keys().get(index + 1) {
+                    _ if page.is_leaf => (below.key, below.key),
+                    Some(next) => (below.key, next - 1),
+                    None => (below.key, entry.high),
+                };
+                // Keys differ, so that a node comes out before a page on its right that is no better.
+                let least =
+                    if below.alike { rating.mismatch(most) } else { rating.bound(most, low >> RANK_BITS, high >> RANK_BITS) };
+                let (score, is_node) = (least + penalty, page.is_leaf);
+                self.0.push(Reverse(Entry { score, low, is_node, at: below.at, high, empty: entry.empty }));
             }
         }
         None

@@ -16,6 +16,8 @@ pub(crate) struct Free {
 }
 
 impl Free {
+    pub(crate) const NOTHING: Self = Self { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
+
     /// The columns that quotas know.
     pub(crate) fn columns(&self) -> [i64; 4] {
         [self.cpus, self.mem, self.disk, i64::from(self.gpus)]

@@ -26,6 +26,7 @@ mod journal;
 #[cfg(test)]
 mod ledger_test;
 mod level;
+mod page;
 mod pinned;
 mod place_batch;
 mod ports;
@@ -37,6 +38,8 @@ mod source;
 mod stream;
 mod tally;
 mod tree;
+#[cfg(test)]
+mod tree_test;
 mod trial;
 mod view;
 mod wish;

@@ -40,8 +40,6 @@ impl Pick<'_> {
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
     root: u32,
-    /// Least loaded node of the tree, until it was looked at.
-    lowest: u32,
     others: Others<'a>,
     /// Constraint that is looked after for the whole stream.
     except: usize,
@@ -64,10 +62,8 @@ pub(crate) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// Nodes of one group of a tree.
     pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize) -> Self {
-        let (root, lowest) = (tree.root(group), tree.lowest(group));
         Self {
-            root,
-            lowest,
+            root: tree.root(group),
             others,
             except,
             pick: Pick(None),
@@ -96,7 +92,6 @@ impl<'a> Stream<'a> {
         let touched = touched.map(|slot| Reverse((score_in_class(trial, slot), slot)));
         Self {
             root: NONE,
-            lowest: NONE,
             others: Others::Among(&[]),
             except: ALL,
             pick: Pick(None),
@@ -123,7 +118,6 @@ impl<'a> Stream<'a> {
         cost.heap += heap.len() as u64;
         Self {
             root: NONE,
-            lowest: NONE,
             others: Others::Among(&[]),
             except,
             pick: Pick(None),
@@ -159,14 +153,6 @@ impl<'a> Stream<'a> {
             let fresh = trial.tally.nodes.is_empty();
             let alone = |slot| fresh || trial.tally.same_app(slot) == 0;
             let accept = &mut |slot| pick.takes(slot) && alone(slot) && trial.accepts(slot, except);
-            // Most often the least loaded node will do, and no search is needed.
-            let lowest = std::mem::replace(&mut self.lowest, NONE);
-            cost.probes += u64::from(lowest != NONE);
-            if lowest != NONE && accept(lowest) {
-                self.cursor = trial.rows.hot[lowest as usize].key + 1;
-                self.head = Some((trial.score(lowest), lowest));
-                return;
-            }
             loop {
                 // What was found some seats ago may be refused by now; what was refused stays so.
                 if let Some(slot) = self.found.pop_front() {

@@ -129,8 +129,8 @@ impl View {
         } else {
             cost.scans += slots as u64;
             let slots = 0..slots as u32;
-            let nodes = slots.clone().map(place).filter(|(group, ..)| *group != NONE);
-            self.tree = Tree::of(nodes.collect(), slots.map(|slot| rows.free(slot)).collect(), cost);
+            let nodes = slots.map(place).filter(|(group, ..)| *group != NONE);
+            self.tree = Tree::of(nodes.collect(), rows.hot.len(), |slot| rows.free(slot), cost);
         }
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
