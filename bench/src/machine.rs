@@ -4,6 +4,13 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A machine is quiet when it is busy for less than one part in so many of this time.
+const QUIET_SHARE: u64 = 10;
+const QUIET_TIME: Duration = Duration::from_millis(300);
+/// How long is waited for that.
+const QUIET_PATIENCE: Duration = Duration::from_secs(20);
 
 /// CPU, memory, kernel, filesystem, load and build profile. Never fails: what cannot be found out
 /// is "unknown".
@@ -38,6 +45,32 @@ pub(crate) fn line(machine: &Value) -> String {
         text("profile"),
         text("executor"),
     )
+}
+
+/// Waits until the kernel has cleared away what ended before, so that it is not counted against what is measured
+/// next. Whether that was so in the end.
+pub(crate) fn settle() -> bool {
+    let start = Instant::now();
+    let mut before = ticks();
+    while start.elapsed() < QUIET_PATIENCE {
+        std::thread::sleep(QUIET_TIME);
+        let now = ticks();
+        if (now.1 - before.1) * QUIET_SHARE < now.0 - before.0 {
+            return true;
+        }
+        before = now;
+    }
+    false
+}
+
+/// Time of all cores, and how much of it they were busy; in ticks (proc_stat(5)).
+fn ticks() -> (u64, u64) {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let parts: Vec<u64> = line.split_whitespace().skip(1).take(8).map(|part| part.parse().unwrap_or(0)).collect();
+    let all: u64 = parts.iter().sum();
+    let idle: u64 = parts.iter().skip(3).take(2).sum();
+    (all, all - idle)
 }
 
 fn field(file: &str, name: &str) -> String {

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, PATIENCE, app};
 use crate::figure::{Figure, Goal, Peer};
+use crate::machine;
 use crate::marks::Marks;
 use crate::peer::Peers;
 use crate::process::{self, Killed};
@@ -28,7 +29,10 @@ pub(crate) fn run(report: &mut Report, _: &mut Peers) -> anyhow::Result<()> {
 fn rounds(report: &mut Report, cluster: &mut Cluster, marks: &Marks, name: &str, beside: &str) -> anyhow::Result<()> {
     let (mut ours, mut bare, mut ratios, mut costs) =
         (Samples::default(), Samples::default(), Samples::default(), Samples::default());
+    let mut quiet = true;
     for round in 0..ROUNDS {
+        // Clearing away a thousand namespaces and cgroups takes the kernel a while.
+        quiet &= machine::settle();
         let (id, word) = (format!("/bench/{name}-{round}"), format!("{name}{round}"));
         let before = cpu_nanoseconds(cluster);
         let start = Instant::now();
@@ -37,10 +41,14 @@ fn rounds(report: &mut Report, cluster: &mut Cluster, marks: &Marks, name: &str,
         cluster.settled()?;
         costs.push((cpu_nanoseconds(cluster).saturating_sub(before)) as f64 / 1e6 / INSTANCES as f64);
         cluster.remove(&id)?;
+        quiet &= machine::settle();
         let floor = without_cluster(marks, &format!("bare-{word}"))?;
         ours.push(rate);
         bare.push(floor);
         ratios.push(rate / floor);
+    }
+    if !quiet {
+        report.note("the machine was not quiet between the rounds");
     }
     let scale = format!("{INSTANCES} instances of a shell that marks and sleeps, {ROUNDS} rounds, process executor");
     let peer = Peer::measured("the same shells by posix_spawn, no isolation", bare.median());

@@ -150,11 +150,16 @@ impl Candidate<'_> {
         let only_reserved =
             is_usable && everyones(&self.node.facts.role) && !accepted.is_empty() && !accepted.iter().any(everyones);
         let mut usable = Bundle::default();
-        for (reserved, reservation) in &claims.reservations {
+        // Who may use several uses up those for the lowest role first, which come behind those above it.
+        let mut absorbed: Vec<(&str, Bundle)> = Vec::new();
+        for (reserved, reservation) in claims.reservations.iter().rev() {
             let tasks = self.by_role.iter().filter(|(user, _)| may_use(Some(user), reserved)).map(|(_, used)| used);
             let holds = claims.holds.values().filter(|hold| may_use(hold.role.as_deref(), reserved));
             let used = tasks.chain(holds.map(|hold| &hold.resources)).fold(Bundle::default(), |sum, used| sum.plus(used));
+            let below = absorbed.iter().filter(|(role, _)| may_use(Some(role), reserved));
+            let used = below.fold(used, |used, (_, taken)| used.minus(taken));
             let unused = reservation.total().minus(&used);
+            absorbed.push((reserved, reservation.total().minus(&unused)));
             if may_use(role, reserved) {
                 usable = usable.plus(&unused);
             } else {

@@ -5,7 +5,8 @@ use super::cost::Cost;
 use super::filter::{Door, Filter};
 use super::rows::pack_group;
 use super::stream::{Others, Stream};
-use super::tree::{NONE, Tree};
+use super::tree::NONE;
+use super::trees::{Grouped, Trees, Way};
 use super::trial::{ALL, Score, Trial};
 use crate::instance::Seat;
 use std::cmp::Reverse;
@@ -14,20 +15,6 @@ use std::collections::BinaryHeap;
 /// Nodes below which a list of matching nodes is always followed one by one.
 const SHORT_LIST: usize = 64;
 
-/// Trees a batch may follow; for packing used and empty nodes apart, and by shape.
-pub(crate) struct Trees<'a> {
-    /// All nodes, by role; none when no plan asks for them.
-    pub(crate) all: &'a Tree,
-    /// By field and value.
-    pub(crate) by_field: Vec<(u32, &'a Tree)>,
-    /// Fields that group nodes which are liked alike.
-    pub(crate) classes: Vec<u32>,
-    /// The classes have no trees of their own: they are picked out of all nodes.
-    pub(crate) picks: bool,
-    /// Fields that all nodes of a class have the same value of.
-    pub(crate) shared: Vec<u32>,
-}
-
 /// How a batch looks for nodes.
 enum Plan<'a> {
     /// The trees of these roles.
@@ -35,53 +22,82 @@ enum Plan<'a> {
     /// These nodes one by one.
     List(Vec<u32>),
     /// The trees of the values that this constraint lets in.
-    Values(usize, &'a Tree),
-    /// The trees of the nodes that are liked alike, by values of this field.
-    Classes(u32, &'a Tree),
-    /// The same, picked out of the trees of the roles.
-    Picked(u32),
+    Values(usize, Grouped<'a>),
+    /// The trees of the nodes that are liked alike.
+    Classes(Grouped<'a>),
+    /// The trees of the roles, for nodes that are not disliked.
+    Liked,
 }
 
-/// Finds up to `count` seats; fewer when no node accepts one more.
-pub(crate) fn run(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, cost: &mut Cost) -> Vec<Seat> {
+/// What came of following a plan.
+enum Followed {
+    /// There are no more seats.
+    Done,
+    /// Another plan is better from here on.
+    Turned,
+    /// Looking among all nodes costs more than other trees.
+    Dear,
+}
+
+/// Finds up to `count` seats, fewer when no node accepts one more. Nothing when it is too dear with these
+/// trees: what was taken by then is to be undone.
+pub(crate) fn run(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, cost: &mut Cost) -> Option<Vec<Seat>> {
     let mut seats = Vec::new();
     while seats.len() < count {
         let before = seats.len();
-        let done = follow(trial, trees, count, salt, &mut seats, cost);
-        if done || seats.len() == before {
-            break;
+        match follow(trial, trees, count, salt, &mut seats, cost) {
+            Followed::Dear => return None,
+            // Others may like the next nodes less.
+            Followed::Done if trees.by_level && seats.len() < count => return None,
+            Followed::Turned if seats.len() > before => {}
+            Followed::Done | Followed::Turned => break,
         }
     }
-    seats
+    Some(seats)
 }
 
-/// Follows one plan until it is worth making another; `true` when there are no more seats.
-fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, seats: &mut Vec<Seat>, cost: &mut Cost) -> bool {
+/// Follows one plan until it is worth making another.
+fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, seats: &mut Vec<Seat>, cost: &mut Cost) -> Followed {
     let plan = plan(trial, trees, count - seats.len());
     let (mut streams, values) = streams(trial, trees, &plan, cost);
-    let (tree, leader) = match plan {
-        Plan::Values(index, tree) => (tree, index),
-        Plan::Classes(_, tree) => (tree, ALL),
-        Plan::Roles | Plan::List(_) | Plan::Picked(_) => (trees.all, ALL),
-    };
+    let leader = if let Plan::Values(index, _) = plan { index } else { ALL };
     // Nodes of a class are refused together by what all of them share.
-    let class = if let Plan::Classes(field, _) | Plan::Picked(field) = plan { Some(field) } else { None };
+    let class = if let Plan::Classes(grouped) = plan { Some(grouped.field) } else { None };
     let wishes = !trial.filter.wishes.is_empty();
     // A GROUP_BY that rules the streams is handled by letting streams wait; any other change of
     // what is accepted needs a new plan.
     let waits_only = leader != ALL && trial.filter.is_level(leader) && trial.filter.len_levels() == 1;
     let mut ready: BinaryHeap<Reverse<(Score, usize)>> = BinaryHeap::new();
     let mut waiting: Vec<usize> = Vec::new();
+    // Classes are looked into when it is their turn by how little they are liked.
+    let mut closed = vec![class.is_some(); streams.len()];
     for index in 0..streams.len() {
-        enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
+        if let Some(field) = class {
+            cost.heap += 1;
+            let first = trial.fields.get(field).members[values[index] as usize].first();
+            ready.extend(first.map(|slot| Reverse(((trial.dislike(*slot), 0, 0), index))));
+        } else {
+            enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
+        }
     }
     while seats.len() < count {
-        let Some(Reverse((_, index))) = ready.pop() else { return true };
+        let Some(Reverse((_, index))) = ready.pop() else { break };
         cost.heap += 1;
+        if std::mem::take(&mut closed[index]) {
+            enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
+            continue;
+        }
+        if streams[index].is_dear {
+            return Followed::Dear;
+        }
         let Some((score, slot)) = streams[index].head else { continue };
         // Wishes may like a node less by now.
         if wishes {
             let now = trial.score(slot);
+            if now != score && trees.by_level {
+                enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
+                continue;
+            }
             if now != score {
                 streams[index].head = Some((now, slot));
                 ready.push(Reverse((now, index)));
@@ -91,23 +107,23 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
         // Heads found before the last seat was taken may be refused by now.
         let waits = leader != ALL && door(trial, leader, values[index]) != Door::Open;
         if waits || (streams.len() > 1 && !trial.accepts(slot, leader)) {
-            enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
+            enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
             continue;
         }
         let Some((host_ports, turned)) = trial.take(slot, salt.wrapping_add(seats.len() as u64), cost) else { continue };
         seats.push(Seat { node: trial.rows.cold[slot as usize].id.clone(), host_ports: host_ports.into() });
         if turned && !waits_only {
-            return false;
+            return Followed::Turned;
         }
         streams[index].taken(trial, cost);
-        enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
+        enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
         if turned {
             for index in std::mem::take(&mut waiting) {
-                enter(index, &mut streams, &values, leader, class, &trees.shared, tree, trial, &mut ready, &mut waiting, cost);
+                enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
             }
         }
     }
-    true
+    Followed::Done
 }
 
 /// Puts a stream where it belongs: among those with a node to offer, among those that wait, or away.
@@ -119,7 +135,6 @@ fn enter(
     leader: usize,
     class: Option<u32>,
     shared: &[u32],
-    tree: &Tree,
     trial: &Trial<'_>,
     ready: &mut BinaryHeap<Reverse<(Score, usize)>>,
     waiting: &mut Vec<usize>,
@@ -141,7 +156,14 @@ fn enter(
     {
         return;
     }
-    streams[index].advance(tree, trial, cost);
+    if !streams[index].is_dear {
+        streams[index].advance(trial, cost);
+    }
+    if streams[index].is_dear {
+        // Told before anybody else's turn.
+        ready.push(Reverse(((i64::MIN, 0, 0), index)));
+        return;
+    }
     if let Some((score, _)) = streams[index].head {
         cost.heap += 1;
         ready.push(Reverse((score, index)));
@@ -178,10 +200,8 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
     {
         return list(index);
     }
-    let tree = |index: usize| {
-        let field = filter.field(index);
-        trees.by_field.iter().find(|(have, _)| *have == field).map(|(_, tree)| *tree)
-    };
+    let grouped = |field: u32| trees.grouped.iter().find(|grouped| grouped.field == field).copied();
+    let of = |index: usize| grouped(filter.field(index));
     let packs = trial.strategy == Strategy::Binpack;
     if !filter.wishes.is_empty() {
         if let Some((index, nodes)) = shortest
@@ -190,25 +210,24 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
         {
             return list(index);
         }
-        if let Some(class) = trees.classes.first().filter(|_| trees.picks) {
-            return Plan::Picked(*class);
+        if trees.by_level {
+            return Plan::Liked;
         }
-        let classes = || trees.classes.iter().find_map(|field| trees.by_field.iter().find(|(have, _)| have == field).copied());
-        return match classes() {
-            Some((field, tree)) => Plan::Classes(field, tree),
+        return match trees.class.and_then(grouped) {
+            Some(grouped) => Plan::Classes(grouped),
             None => Plan::List((0..all as u32).collect()),
         };
     }
     if !packs && let Some(index) = (0..filter.len()).find(|index| filter.is_level(*index)) {
-        return match tree(index) {
-            Some(tree) => Plan::Values(index, tree),
+        return match of(index) {
+            Some(grouped) => Plan::Values(index, grouped),
             None => Plan::Roles,
         };
     }
     if let Some((index, nodes)) = shortest
         && nodes <= all / 8
         && nodes <= 4 * count + SHORT_LIST
-        && (packs || tree(index).is_none())
+        && (packs || of(index).is_none())
     {
         return list(index);
     }
@@ -216,19 +235,19 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
         return Plan::Roles;
     }
     // Passing over nodes that a constraint refuses could mean all of them.
-    let leads = |index: &usize| filter.leads(*index);
+    let leads = |index: &usize| filter.leads(*index, count);
     let led = shortest.into_iter().map(|(index, _)| index).chain((0..filter.len()).filter(leads));
-    match led.into_iter().find_map(|index| Some((index, tree(index)?))) {
-        Some((index, tree)) => Plan::Values(index, tree),
+    match led.into_iter().find_map(|index| Some((index, of(index)?))) {
+        Some((index, grouped)) => Plan::Values(index, grouped),
         None => Plan::Roles,
     }
 }
 
 /// Whether [`plan`] never asks for the order of all nodes when the named constraints have trees.
-pub(crate) fn is_led(filter: &Filter<'_>, has_tree: impl Fn(u32) -> bool) -> bool {
+pub(crate) fn is_led(filter: &Filter<'_>, count: usize, has_tree: impl Fn(u32) -> bool) -> bool {
     match (0..filter.len()).find(|index| filter.is_level(*index)) {
         Some(index) => has_tree(filter.field(index)),
-        None => (0..filter.len()).any(|index| filter.leads(index) && has_tree(filter.field(index))),
+        None => (0..filter.len()).any(|index| filter.leads(index, count) && has_tree(filter.field(index))),
     }
 }
 
@@ -237,22 +256,30 @@ fn packed(trial: &Trial<'_>) -> impl Iterator<Item = (u32, bool)> {
     trial.roles.iter().flat_map(|role| [false, true].map(|empty| (pack_group(*role, empty), empty)))
 }
 
-/// The streams of a plan, and the value of each where a constraint leads them.
-fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut Cost) -> (Vec<Stream<'s>>, Vec<u32>) {
+/// The nodes of all trees in the order of the strategy: a stream, or one for each role.
+fn ordered<'s>(trial: &Trial<'s>, trees: &Trees<'s>, except: usize, is_mine: impl Fn(u32) -> bool) -> Vec<Stream<'s>> {
+    let Some(all) = trees.all else { return Vec::new() };
+    if trial.strategy == Strategy::Binpack {
+        return vec![Stream::of_packing(all, packed(trial), trial, is_mine)];
+    }
+    trial.roles.iter().map(|role| Stream::of_tree(all, *role, Others::OfRole(*role), except)).collect()
+}
+
+/// The streams of a plan, and the value of each where one leads them.
+fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'s>, plan: &Plan<'s>, cost: &mut Cost) -> (Vec<Stream<'s>>, Vec<u32>) {
     match plan {
-        Plan::Roles => {
-            if trial.strategy == Strategy::Binpack {
-                return (vec![Stream::of_packing(trees.all, packed(trial), trial, |_| true)], Vec::new());
-            }
-            let of = |role: &u32| Stream::of_tree(trees.all, *role, Others::OfRole(*role), ALL);
-            (trial.roles.iter().map(of).collect(), Vec::new())
+        Plan::Roles => (ordered(trial, trees, ALL, |_| true), Vec::new()),
+        Plan::Liked => {
+            let of_all = ordered(trial, trees, ALL, |slot| trial.dislike(slot) == 0).into_iter();
+            (of_all.map(|stream| stream.liked(trees.budget)).collect(), Vec::new())
         }
         Plan::List(slots) => {
             cost.scans += slots.len() as u64;
             (vec![Stream::of_list(slots.iter().copied(), ALL, trial, cost)], Vec::new())
         }
-        Plan::Values(index, tree) => {
-            let field = trial.fields.get(trial.filter.field(*index));
+        Plan::Values(index, grouped) => {
+            let number = trial.filter.field(*index);
+            let field = trial.fields.get(number);
             let all: Vec<u32>;
             let values = if let Some(values) = trial.filter.fixed_values(*index) {
                 values
@@ -260,47 +287,48 @@ fn streams<'s>(trial: &Trial<'s>, trees: &Trees<'_>, plan: &Plan<'_>, cost: &mut
                 all = (0..field.len() as u32).collect();
                 &all
             };
-            cost.scans += values.len() as u64;
-            let values: Vec<u32> = values.iter().copied().filter(|value| tree.root(*value) != NONE).collect();
-            let of = |value: &u32| {
-                let members = Others::Among(&field.members[*value as usize]);
-                Stream::of_tree(tree, *value, members, *index)
-            };
-            (values.iter().map(of).collect(), values)
+            by_value(trial, trees, *grouped, values, *index, cost)
         }
-        Plan::Classes(number, tree) => {
-            let field = trial.fields.get(*number);
-            cost.scans += field.len() as u64;
-            let all = 0..field.len() as u32;
-            if trial.strategy == Strategy::Binpack {
-                let groups = |value: u32| [false, true].map(|empty| (pack_group(value, empty), empty));
-                let there = |value: &u32| groups(*value).into_iter().any(|(group, _)| tree.root(group) != NONE);
-                let values: Vec<u32> = all.filter(there).collect();
-                let of = |value: &u32| {
-                    let touched = |slot: u32| field.value(slot) == *value;
-                    Stream::of_packing(tree, groups(*value).into_iter(), trial, touched)
-                };
-                return (values.iter().map(of).collect(), values);
-            }
-            let values: Vec<u32> = all.filter(|value| tree.root(*value) != NONE).collect();
-            let of = |value: &u32| Stream::of_tree(tree, *value, Others::Among(&field.members[*value as usize]), ALL);
-            (values.iter().map(of).collect(), values)
-        }
-        Plan::Picked(number) => {
-            let field = trial.fields.get(*number);
-            cost.scans += field.len() as u64;
-            // Nodes without any of the fields have a value too: that they have none.
-            let mut of_roles = (Vec::new(), Vec::new());
-            for value in (0..field.len() as u32).filter(|value| !field.members[*value as usize].is_empty()) {
-                let streams: Vec<Stream<'s>> = if trial.strategy == Strategy::Binpack {
-                    vec![Stream::of_packing(trees.all, packed(trial), trial, |slot| field.value(slot) == value)]
-                } else {
-                    trial.roles.iter().map(|role| Stream::of_tree(trees.all, *role, Others::OfRole(*role), ALL)).collect()
-                };
-                of_roles.1.resize(of_roles.1.len() + streams.len(), value);
-                of_roles.0.extend(streams.into_iter().map(|stream| stream.picking(field, value)));
-            }
-            of_roles
+        Plan::Classes(grouped) => {
+            let values: Vec<u32> = (0..trial.fields.get(grouped.field).len() as u32).collect();
+            by_value(trial, trees, *grouped, &values, ALL, cost)
         }
     }
+}
+
+/// The streams of these values of a field, and the value of each.
+fn by_value<'s>(
+    trial: &Trial<'s>,
+    trees: &Trees<'s>,
+    grouped: Grouped<'s>,
+    values: &[u32],
+    except: usize,
+    cost: &mut Cost,
+) -> (Vec<Stream<'s>>, Vec<u32>) {
+    let field = trial.fields.get(grouped.field);
+    let packs = trial.strategy == Strategy::Binpack;
+    cost.scans += values.len() as u64;
+    let (mut streams, mut of) = (Vec::new(), Vec::new());
+    for value in values.iter().copied().filter(|value| !field.members[*value as usize].is_empty()) {
+        let is_mine = |slot: u32| field.value(slot) == value;
+        let groups = || [false, true].map(|empty| (pack_group(value, empty), empty)).into_iter();
+        match grouped.tree.filter(|_| grouped.way.has_tree(value)) {
+            Some(tree) if packs => {
+                if groups().any(|(group, _)| tree.root(group) != NONE) {
+                    streams.push(Stream::of_packing(tree, groups(), trial, is_mine));
+                }
+            }
+            Some(tree) if tree.root(value) != NONE => {
+                streams.push(Stream::of_tree(tree, value, Others::Among(&field.members[value as usize]), except));
+            }
+            Some(_) => {}
+            None if grouped.way == Way::Among(value) => {
+                let of_all = ordered(trial, trees, except, is_mine).into_iter();
+                streams.extend(of_all.map(|stream| stream.picking(field, value, trees.budget)));
+            }
+            None => streams.push(Stream::without_tree()),
+        }
+        of.resize(streams.len(), value);
+    }
+    (streams, of)
 }

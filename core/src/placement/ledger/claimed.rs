@@ -155,8 +155,7 @@ impl Claimed {
             let each = promise.each.columns().map(i128::from);
             kept.iter_mut().zip(each).for_each(|(kept, each)| *kept += each * i128::from(promise.count));
         }
-        for block in self.blocks.iter().filter(|block| !may_use(role, &block.role)) {
-            let left = self.unused(block);
+        for (_, left) in self.unused().filter(|(block, _)| !may_use(role, &block.role)) {
             for (kept, left) in kept.iter_mut().zip(left) {
                 *kept += left;
             }
@@ -195,14 +194,24 @@ impl Claimed {
         self.kept_promises(whom).map(|promise| each(promise) * i128::from(promise.count)).sum()
     }
 
-    fn unused(&self, block: &Block) -> Columns {
-        let mut left = block.amount;
-        for (_, used) in self.role_used.iter().chain(&self.role_held).filter(|(user, _)| may_use(Some(user), &block.role)) {
-            for (left, used) in left.iter_mut().zip(used) {
-                *left -= used;
+    /// What of each reservation nobody uses. Who may use several uses up those for the lowest role first.
+    fn unused(&self) -> impl Iterator<Item = (&Block, Columns)> {
+        let mut absorbed = vec![[0; 4]; self.blocks.len()];
+        // They are in order of their roles, so that what is below a role comes behind it.
+        for at in (0..self.blocks.len()).rev() {
+            let block = &self.blocks[at];
+            let mut used = [0; 4];
+            let users = self.role_used.iter().chain(&self.role_held).filter(|(user, _)| may_use(Some(user), &block.role));
+            users.for_each(|(_, amounts)| used.iter_mut().zip(amounts).for_each(|(used, amount)| *used += amount));
+            for (below, taken) in self.blocks.iter().zip(&absorbed).skip(at + 1) {
+                if may_use(Some(&below.role), &block.role) {
+                    used.iter_mut().zip(taken).for_each(|(used, taken)| *used -= taken);
+                }
             }
+            absorbed[at] = std::array::from_fn(|column| used[column].clamp(0, block.amount[column].max(0)));
         }
-        left.map(|left| left.max(0))
+        let left = |(block, taken): (&Block, Columns)| std::array::from_fn(|column| block.amount[column].max(0) - taken[column]);
+        self.blocks.iter().zip(absorbed).map(move |(block, taken)| (block, left((block, taken))))
     }
 
     /// Whether something is reserved that `role` may use.
@@ -212,12 +221,12 @@ impl Claimed {
 
     /// What of all reservations that `role` may use nobody uses.
     pub(crate) fn unused_for(&self, role: Option<&str>) -> Columns {
-        let usable = self.blocks.iter().filter(|block| may_use(role, &block.role)).map(|block| self.unused(block));
-        usable.fold([0; 4], |sum, unused| std::array::from_fn(|column| sum[column] + unused[column]))
+        let usable = self.unused().filter(|(block, _)| may_use(role, &block.role));
+        usable.fold([0; 4], |sum, (_, unused)| std::array::from_fn(|column| sum[column] + unused[column]))
     }
 
     /// What of the reservation for `role` nobody uses.
     pub(crate) fn unused_of(&self, role: &str) -> Columns {
-        self.blocks.iter().find(|block| &*block.role == role).map_or([0; 4], |block| self.unused(block))
+        self.unused().find(|(block, _)| &*block.role == role).map_or([0; 4], |(_, unused)| unused)
     }
 }

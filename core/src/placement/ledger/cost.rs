@@ -3,11 +3,11 @@
 /// What the engine did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Tree nodes visited by searches.
+    /// Pages of trees visited by searches.
     pub visits: u64,
     /// Nodes asked whether they take the task.
     pub probes: u64,
-    /// Tree nodes whose maxima were computed again.
+    /// Pages of trees that were changed, or whose maxima were computed again.
     pub updates: u64,
     /// Rows and counters changed by seats taken and given back, tentatively or for good.
     pub seats: u64,

@@ -97,9 +97,7 @@ fn operations(empty: &Ledger, nodes: u32, batch: usize, ask: Ask) -> f64 {
     ledger.cost().since(&before).total() as f64
 }
 
-/// With a hundred times the nodes and tasks, operations grow with an exponent of at most 1.1 (plain
-/// n·log n has 1.11 over this range); or, where few nodes per rack make the small cluster cheaper
-/// still, a placement among 100,000 nodes takes at most 100 operations.
+/// With a hundred times the nodes and tasks, operations grow with an exponent of at most 1.1.
 #[test]
 fn operations_grow_like_the_tasks() {
     let mixes: [(&str, Ask); 6] = [
@@ -113,7 +111,7 @@ fn operations_grow_like_the_tasks() {
     let (few, many) = (ledger(1_000), ledger(100_000));
     for (name, ask) in mixes {
         let (exponent, each) = growth(name, ask, &few, &many);
-        assert!(exponent <= 1.1 || each <= 100.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
+        assert!(exponent <= 1.1 && each <= 100.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
     }
 }
 
@@ -134,7 +132,7 @@ fn more_than_a_thousand_racks_cost_no_look_at_every_node() {
     let (few, many) = (racked(2_000), racked(50_000));
     for (name, ask) in mixes {
         let (_, each) = growth(name, ask, &few, &many);
-        assert!(each <= 500.0, "{name}: {each:.1} operations each");
+        assert!(each <= 50.0, "{name}: {each:.1} operations each");
     }
 }
 
@@ -144,8 +142,8 @@ fn spread(number: u32, weight: u32) -> App {
     app
 }
 
-/// Patterns of host names, and packing with wishes, are no dearer by their growth; nine patterns by
-/// turns have nine trees, each of which follows the changes of the nodes in it.
+/// Patterns of host names, and packing with wishes, are no dearer by their growth, though nine patterns take
+/// turns and the trees of each would have to follow all changes.
 #[test]
 fn operations_of_patterns_and_wishes_grow_like_the_tasks() {
     let mixes: [(&str, Ask); 5] = [
@@ -158,18 +156,18 @@ fn operations_of_patterns_and_wishes_grow_like_the_tasks() {
     let (few, many) = (ledger(1_000), ledger(20_000));
     for (name, ask) in mixes {
         let (exponent, each) = growth(name, ask, &few, &many);
-        assert!(exponent <= 1.25 && each <= 450.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
+        assert!(exponent <= 1.1 && each <= 60.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
     }
 }
 
 /// Apps of a role with reservations and apps of none take turns: each looks at the nodes with eyes of its
-/// own, and neither at every reservation. Both sets of trees follow every change: plain n·log n, 1.11.
+/// own, and neither at every reservation. Both sets of trees follow every change.
 #[test]
 fn operations_of_reservations_grow_like_the_tasks() {
     let mixes: [(&str, Ask); 2] = [("half reserved", reserving), ("half reserved, packed", |number| packed(reserving(number)))];
     for (name, ask) in mixes {
         let (exponent, each) = growth(name, ask, &half_reserved(1_000), &half_reserved(100_000));
-        assert!(exponent <= 1.12 && each <= 150.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
+        assert!(exponent <= 1.1 && each <= 60.0, "{name}: exponent {exponent:.3}, {each:.1} operations each");
     }
 }
 

@@ -95,10 +95,14 @@ impl Field {
         self.has_few_values(nodes) || self.len() <= nodes / LARGE_GROUP
     }
 
-    /// Whether patterns alone tell a few groups of nodes apart by it, so that going through all nodes once for
-    /// each of these is little.
+    /// Whether patterns alone tell a few groups of nodes apart by it.
     pub(crate) fn is_coarse(&self) -> bool {
         self.reading.is_verdict() && self.texts.len() <= COARSE_VALUES_MAX
+    }
+
+    /// Whether more than half of the nodes have this value, which then are soon found among all.
+    pub(crate) fn is_most(&self, value: u32) -> bool {
+        self.members[value as usize].len() as u64 > self.nodes() / 2
     }
 
     /// How many nodes have the field.

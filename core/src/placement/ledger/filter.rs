@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::level::{Eligible, Level};
 use super::tally::Config;
 use super::tree::NONE;
+use super::trees::GROUPS_A_TASK;
 use super::wish::Wishes;
 use crate::app::{App, Operator};
 
@@ -330,6 +331,12 @@ impl<'a> Filter<'a> {
         }
     }
 
+    /// The only value of a field that a demand lets in, whatever is placed.
+    pub(crate) fn only_value(&self, field: u32) -> Option<u32> {
+        let mut about = (0..self.checks.len()).filter(|index| self.checks[*index].field == field);
+        about.find_map(|index| self.fixed_values(index).and_then(|values| <[u32; 1]>::try_from(values).ok())).map(|[value]| value)
+    }
+
     /// How many demands are a GROUP_BY or a spread.
     pub(crate) fn len_levels(&self) -> usize {
         (0..self.checks.len()).filter(|index| self.is_level(*index)).count()
@@ -340,10 +347,15 @@ impl<'a> Filter<'a> {
         matches!(self.checks[index].rule, Rule::Level(_))
     }
 
-    /// Whether a batch may follow the values this demand lets in: it is a UNIQUE or a MAX_PER, or
-    /// looks at the value alone.
-    pub(crate) fn leads(&self, index: usize) -> bool {
-        matches!(self.checks[index].rule, Rule::AtMost { .. }) || self.fixed_values(index).is_some()
+    /// Whether a batch of so many tasks may follow the values this demand lets in: it is a UNIQUE or a MAX_PER, or
+    /// looks at the value alone, or a few values are as good as the first of many nodes.
+    pub(crate) fn leads(&self, index: usize, count: usize) -> bool {
+        let check = &self.checks[index];
+        match check.rule {
+            Rule::AtMost { .. } => true,
+            Rule::AsFirst(None) => self.fields.get(check.field).len() <= GROUPS_A_TASK.saturating_mul(count),
+            _ => self.fixed_values(index).is_some(),
+        }
     }
 
     /// Follows an instance that was just counted at `slot`. Tells whether refused nodes may be

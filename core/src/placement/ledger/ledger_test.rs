@@ -336,6 +336,14 @@ fn app_draw() -> impl proptest::strategy::Strategy<Value = AppDraw> {
     )
 }
 
+/// Small apps that ask for host names, or like some better.
+fn pattern_draw() -> impl proptest::strategy::Strategy<Value = AppDraw> {
+    let like = prop_oneof![Just(8u8), Just(10u8)];
+    let constraints = proptest::collection::vec((Just(0u8), like), 0..2);
+    let rules = proptest::collection::vec((16u8..18, Just(0u8), 0u8..3), 0..3);
+    (0i64..300, 0i64..300, Just(0u8), Just(2u8), constraints, 0u8..3, rules)
+}
+
 fn deed() -> impl proptest::strategy::Strategy<Value = Deed> {
     prop_oneof![
         6 => (0u8..4, 0usize..9, proptest::bool::weighted(0.7), any::<u64>()).prop_map(|(a, n, s, salt)| Deed::Launch(a, n, s, salt)),
@@ -373,6 +381,91 @@ fn a_full_node_takes_no_more_tasks() {
     world.check();
 }
 
+/// A deed, in a world whose nodes are made by `make`.
+fn carry_out(world: &mut World, apps: &mut [Arc<App>], step: i64, deed: Deed, make: fn(u32, NodeDraw) -> Node) {
+    match deed {
+        Deed::Launch(number, count, spread, salt) => {
+            let strategy = if spread { Strategy::Spread } else { Strategy::Binpack };
+            world.launch(&apps[usize::from(number)].clone(), count, strategy, salt);
+        }
+        Deed::Configure(number, draw) => apps[usize::from(number)] = Arc::new(app(number, step, &draw)),
+        Deed::Exit(index) => {
+            let before = world.pick(index);
+            world.replace(before, None);
+        }
+        Deed::Decommission(index) => world.change(index, |instance| instance.goal = Goal::Decommissioned),
+        Deed::Unreachable(index) => world.change(index, |instance| {
+            let lost = instance.condition == Condition::Unreachable;
+            instance.condition = if lost { Condition::Running } else { Condition::Unreachable };
+        }),
+        Deed::Node(number, draw) => world.put_node(make(number, draw)),
+        Deed::Lose(number) => edit_node(world, number, |node| node.status = NodeStatus::Unreachable),
+        Deed::Close(number) => edit_node(world, number, |node| node.administration = CLOSED),
+        Deed::Open(number) => edit_node(world, number, |node| {
+            node.administration = Administration::Active;
+            node.status = NodeStatus::Active;
+        }),
+        Deed::Reserve(number, role, amount) => {
+            let role = ["eng", "eng/prod", "web", "eng"][usize::from(role)];
+            let made =
+                Bundle { cpus: Scalar::from_thousandths(amount), mem: Scalar::from_thousandths(2 * amount), ..Bundle::default() };
+            let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+            world.claim(&id, |claims| claims.put_reservation(role, Reservation::of(made, Marks::default())));
+        }
+        Deed::Promise(number, of, amount) => {
+            let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+            let each = Bundle { cpus: Scalar::from_thousandths(amount), ..Bundle::default() };
+            let promise =
+                apps.get(usize::from(of)).map(|app| Promise { each, ports: Vec::new(), requests: 0, ..Promise::of(app) });
+            world.promise(&id, promise);
+        }
+        Deed::Release(number) => {
+            let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+            world.claim(&id, |claims| claims.holds.clear());
+        }
+        Deed::Remove(number) => {
+            let id = NodeId::parse(&format!("c-S{number}")).unwrap();
+            world.ledger.remove_node(&id);
+            world.cluster.nodes.remove(&id);
+        }
+        Deed::RolledBack(number, count, gone) => {
+            let (cluster, before) = (world.cluster.clone(), world.ledger.fingerprint());
+            world.ledger.begin();
+            world.launch(&apps[usize::from(number)].clone(), count, Strategy::Spread, 1);
+            edit_node(world, gone, |node| node.administration = if node.is_closed() { Administration::Active } else { CLOSED });
+            let exits = world.pick(count);
+            world.replace(exits, None);
+            world.promise(&NodeId::parse(&format!("c-S{gone}")).unwrap(), Some(Promise::of(&apps[0])));
+            world.ledger.rollback();
+            world.cluster = cluster;
+            assert_eq!(world.ledger.fingerprint(), before);
+        }
+    }
+    world.check();
+}
+
+fn history(nodes: Vec<NodeDraw>, apps: &[AppDraw], deeds: Vec<Deed>, make: fn(u32, NodeDraw) -> Node) {
+    let mut world = World::default();
+    for (number, draw) in nodes.into_iter().enumerate() {
+        world.put_node(make(number as u32, draw));
+    }
+    let mut apps: Vec<Arc<App>> = apps.iter().enumerate().map(|(number, draw)| Arc::new(app(number as u8, 1, draw))).collect();
+    for (step, deed) in (2i64..).zip(deeds) {
+        carry_out(&mut world, &mut apps, step, deed, make);
+    }
+}
+
+/// Every node has a host name of its own, and racks are small and many: lists are long, trees have several pages,
+/// and nodes are looked for among all.
+fn wide(number: u32, draw: NodeDraw) -> Node {
+    let mut node = node(number, draw);
+    node.facts.hostname = format!("h{number}");
+    if draw.0 < 4 {
+        node.facts.attributes.insert("rack".to_owned(), format!("r{}", number % 20));
+    }
+    node
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
@@ -382,69 +475,19 @@ proptest! {
         apps in proptest::collection::vec(app_draw(), 4),
         deeds in proptest::collection::vec(deed(), 1..40),
     ) {
-        let mut world = World::default();
-        for (number, draw) in nodes.into_iter().enumerate() {
-            world.put_node(node(number as u32, draw));
-        }
-        let mut apps: Vec<Arc<App>> = apps.iter().enumerate().map(|(number, draw)| Arc::new(app(number as u8, 1, draw))).collect();
-        for (step, deed) in (2i64..).zip(deeds) {
-            match deed {
-                Deed::Launch(number, count, spread, salt) => {
-                    let strategy = if spread { Strategy::Spread } else { Strategy::Binpack };
-                    world.launch(&apps[usize::from(number)].clone(), count, strategy, salt);
-                }
-                Deed::Configure(number, draw) => apps[usize::from(number)] = Arc::new(app(number, step, &draw)),
-                Deed::Exit(index) => {
-                    let before = world.pick(index);
-                    world.replace(before, None);
-                }
-                Deed::Decommission(index) => world.change(index, |instance| instance.goal = Goal::Decommissioned),
-                Deed::Unreachable(index) => world.change(index, |instance| {
-                    let lost = instance.condition == Condition::Unreachable;
-                    instance.condition = if lost { Condition::Running } else { Condition::Unreachable };
-                }),
-                Deed::Node(number, draw) => world.put_node(node(number, draw)),
-                Deed::Lose(number) => edit_node(&mut world, number, |node| node.status = NodeStatus::Unreachable),
-                Deed::Close(number) => edit_node(&mut world, number, |node| node.administration = CLOSED),
-                Deed::Open(number) => edit_node(&mut world, number, |node| {
-                    node.administration = Administration::Active;
-                    node.status = NodeStatus::Active;
-                }),
-                Deed::Reserve(number, role, amount) => {
-                    let role = ["eng", "eng/prod", "web", "eng"][usize::from(role)];
-                    let made = Bundle { cpus: Scalar::from_thousandths(amount), mem: Scalar::from_thousandths(2 * amount), ..Bundle::default() };
-                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
-                    world.claim(&id, |claims| claims.put_reservation(role, Reservation::of(made, Marks::default())));
-                }
-                Deed::Promise(number, of, amount) => {
-                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
-                    let each = Bundle { cpus: Scalar::from_thousandths(amount), ..Bundle::default() };
-                    let promise = apps.get(usize::from(of)).map(|app| Promise { each, ports: Vec::new(), requests: 0, ..Promise::of(app) });
-                    world.promise(&id, promise);
-                }
-                Deed::Release(number) => {
-                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
-                    world.claim(&id, |claims| claims.holds.clear());
-                }
-                Deed::Remove(number) => {
-                    let id = NodeId::parse(&format!("c-S{number}")).unwrap();
-                    world.ledger.remove_node(&id);
-                    world.cluster.nodes.remove(&id);
-                }
-                Deed::RolledBack(number, count, gone) => {
-                    let (cluster, before) = (world.cluster.clone(), world.ledger.fingerprint());
-                    world.ledger.begin();
-                    world.launch(&apps[usize::from(number)].clone(), count, Strategy::Spread, 1);
-                    edit_node(&mut world, gone, |node| node.administration = if node.is_closed() { Administration::Active } else { CLOSED });
-                    let exits = world.pick(count);
-                    world.replace(exits, None);
-                    world.promise(&NodeId::parse(&format!("c-S{gone}")).unwrap(), Some(Promise::of(&apps[0])));
-                    world.ledger.rollback();
-                    world.cluster = cluster;
-                    prop_assert_eq!(world.ledger.fingerprint(), before);
-                }
-            }
-            world.check();
-        }
+        history(nodes, &apps, deeds, node);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_slow_placer_among_many_nodes(
+        nodes in proptest::collection::vec(node_draw(), 30..90),
+        apps in proptest::collection::vec(prop_oneof![app_draw(), pattern_draw()], 4),
+        deeds in proptest::collection::vec(deed(), 10..60),
+    ) {
+        history(nodes, &apps, deeds, wide);
     }
 }

@@ -40,6 +40,7 @@ mod tally;
 mod tree;
 #[cfg(test)]
 mod tree_test;
+mod trees;
 mod trial;
 mod view;
 mod wish;

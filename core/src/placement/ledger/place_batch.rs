@@ -1,14 +1,15 @@
 //! The question the engine answers: seats for a number of equal tasks.
 
 use super::asks::Asks;
-use super::batch::{self, Trees};
-use super::census::Censuses;
+use super::batch;
+use super::census::{Censuses, Involved};
 use super::demand::Demand;
 use super::explain::{Memo, Question};
 use super::filter::Filter;
 use super::level::Eligible;
+use super::tally::Tally;
+use super::trees::Means;
 use super::trial::{ALL, Trial};
-use super::view::Kind;
 use super::{Ledger, Strategy, counts_own, follows_first};
 use crate::app::App;
 use crate::hash::Set;
@@ -21,14 +22,21 @@ pub const SEATS_MAX: usize = 1 << 20;
 /// Answers of nodes kept in explanations, four bytes each; at the limit all are dropped and worked
 /// out anew.
 const ANSWERS_MAX: usize = 16 << 20;
-/// Fields whose trees one batch follows; further ones are asked node by node.
-const FIELDS_FOLLOWED_MAX: usize = 8;
 
 /// Which nodes are asked.
 enum Among {
     All,
     One(u32),
     Beside(Set<u32>),
+}
+
+/// Whether trees are brought up to date that could be done without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Thrift {
+    /// Nodes are passed over instead, while that is cheaper.
+    Rents,
+    /// It was not.
+    Buys,
 }
 
 impl Ledger {
@@ -39,7 +47,7 @@ impl Ledger {
     /// `salt` chooses among free dynamic ports and nothing else.
     pub fn place_batch(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64) -> (Vec<Seat>, Option<Refusals>) {
         self.lift(app);
-        let found = self.search(app, count, strategy, salt, &Among::All);
+        let found = self.search(app, count, strategy, salt, &Among::All, Thrift::Rents);
         self.drop_lift();
         found
     }
@@ -48,7 +56,7 @@ impl Ledger {
     pub fn place_beside(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64, avoided: &[NodeId]) -> Vec<Seat> {
         let avoided = avoided.iter().filter_map(|node| self.rows.slot(node)).collect();
         self.lift(app);
-        let found = self.search(app, count, strategy, salt, &Among::Beside(avoided));
+        let found = self.search(app, count, strategy, salt, &Among::Beside(avoided), Thrift::Rents);
         self.drop_lift();
         found.0
     }
@@ -57,13 +65,21 @@ impl Ledger {
     pub fn place_at(&mut self, app: &App, node: &NodeId, salt: u64) -> Option<Seat> {
         let slot = self.rows.slot(node)?;
         self.lift(app);
-        let found = self.search(app, 1, Strategy::default(), salt, &Among::One(slot));
+        let found = self.search(app, 1, Strategy::default(), salt, &Among::One(slot), Thrift::Rents);
         self.drop_lift();
         found.0.into_iter().next()
     }
 
     /// Reasons are given only when all nodes were asked.
-    fn search(&mut self, app: &App, count: usize, strategy: Strategy, salt: u64, among: &Among) -> (Vec<Seat>, Option<Refusals>) {
+    fn search(
+        &mut self,
+        app: &App,
+        count: usize,
+        strategy: Strategy,
+        salt: u64,
+        among: &Among,
+        thrift: Thrift,
+    ) -> (Vec<Seat>, Option<Refusals>) {
         let demand = Demand::of(app);
         self.know_apps(app);
         let mut involved = self.censuses.take(app);
@@ -113,11 +129,7 @@ impl Ledger {
             let node = trial.rows.cold[slot as usize].id.clone();
             let seat = taken.map(|(ports, _)| Seat { node, host_ports: ports.into() });
             let involved = trial.undo();
-            self.censuses.put_back(involved);
-            tally.tidy();
-            if !tally.is_empty() {
-                self.tallies.insert(app.id.clone(), tally);
-            }
+            self.put_back(app, involved, tally);
             return (seat.into_iter().collect(), None);
         }
         let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, changes, cost) && !memo.fits());
@@ -126,38 +138,18 @@ impl Ledger {
         }
         let mut seats = Vec::new();
         if !refused && !trial.rows.is_beyond(&demand.need, cost) {
-            let packs = strategy == Strategy::Binpack;
-            // Of the joined fields the first that has few values is enough.
-            let few = |number: &u32| fields.get(*number).has_few_values(trial.rows.hot.len());
-            let class = asks.classes.iter().copied().find(|number| fields.get(*number).has_large_groups(trial.rows.hot.len()));
-            let mut wanted: Vec<u32> = match (packs, trial.filter.wishes.is_empty()) {
-                (_, false) => class.into_iter().collect(),
-                (true, true) => Vec::new(),
-                // A field with nearly a value per node is served by the counters alone.
-                (false, true) => asks.demanded().filter(few).take(FIELDS_FOLLOWED_MAX).collect(),
-            };
-            let kind = |field| Kind { field, packs, lens: trial.rows.lens() };
-            wanted.retain(|number| !self.views.picks(&kind(Some(*number)), count, trial.rows, fields, changes));
-            for number in &wanted {
-                self.views.sync(&kind(Some(*number)), trial.rows, fields, changes, cost);
+            let means = Means::of(&trial, &asks, &self.views, changes, count, thrift == Thrift::Buys);
+            let before = cost.total();
+            means.ready(&mut self.views, trial.rows, fields, changes, cost);
+            let found = batch::run(&mut trial, &means.trees(&self.views, &asks), count.min(SEATS_MAX), salt, cost);
+            means.note(&mut self.views, !trial.filter.wishes.is_empty(), cost.total() - before);
+            if found.is_none() && thrift == Thrift::Rents {
+                let involved = trial.undo();
+                self.put_back(app, involved, tally);
+                return self.search(app, count, strategy, salt, among, Thrift::Buys);
             }
-            // The order of all nodes is kept up to date only when it may be needed.
-            let led = batch::is_led(&trial.filter, |number| wanted.contains(&number));
-            let wishes = !trial.filter.wishes.is_empty();
-            let picks = class.is_some() && wanted.is_empty();
-            let all = picks || if packs { !wishes || class.is_none() } else { !wishes && !led };
-            if all {
-                self.views.sync(&kind(None), trial.rows, fields, changes, cost);
-            }
-            let by_field = wanted.iter().filter_map(|number| Some((*number, self.views.get(&kind(Some(*number)))?)));
-            let trees = Trees {
-                all: self.views.get(&kind(None)).filter(|_| all).unwrap_or_else(|| self.views.none()),
-                by_field: by_field.collect(),
-                classes: class.into_iter().collect(),
-                picks,
-                shared: class.map_or_else(Vec::new, |class| asks.shared(class)),
-            };
-            seats = batch::run(&mut trial, &trees, count.min(SEATS_MAX), salt, cost);
+            debug_assert!(found.is_some(), "with all trees at hand nothing is too dear");
+            seats = found.unwrap_or_default();
             self.found.clear();
             self.found.extend(trial.taken());
         }
@@ -177,11 +169,16 @@ impl Ledger {
             }
         }
         let involved = trial.undo();
+        self.put_back(app, involved, tally);
+        (seats, refusals)
+    }
+
+    /// Puts back what a search counted in.
+    fn put_back(&mut self, app: &App, involved: Vec<Involved>, mut tally: Tally) {
         self.censuses.put_back(involved);
         tally.tidy();
         if !tally.is_empty() {
             self.tallies.insert(app.id.clone(), tally);
         }
-        (seats, refusals)
     }
 }

@@ -26,25 +26,39 @@ pub(crate) enum Others<'a> {
     Among(&'a [u32]),
 }
 
-/// All nodes, or those with one value of a field.
+/// Which nodes of a tree are meant.
 #[derive(Debug, Clone, Copy)]
-struct Pick<'a>(Option<(&'a Field, u32)>);
+enum Pick<'a> {
+    All,
+    /// Those with this value of a field.
+    Value(&'a Field, u32),
+    /// Those that are not disliked.
+    Liked,
+}
 
 impl Pick<'_> {
-    fn takes(&self, slot: u32) -> bool {
-        self.0.is_none_or(|(field, value)| field.value(slot) == value)
+    fn takes(&self, slot: u32, trial: &Trial<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Value(field, value) => field.value(slot) == *value,
+            Self::Liked => trial.dislike(slot) == 0,
+        }
     }
 }
 
 /// A source of nodes.
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
+    tree: Option<&'a Tree>,
     root: u32,
     others: Others<'a>,
     /// Constraint that is looked after for the whole stream.
     except: usize,
-    /// Which nodes of the tree are meant.
     pick: Pick<'a>,
+    /// How many nodes of the tree may still be asked.
+    budget: u64,
+    /// More were asked than that: what is found is not to be used.
+    pub(crate) is_dear: bool,
     /// Where the pass over the tree has come to.
     cursor: u64,
     in_tree: bool,
@@ -60,15 +74,17 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Nodes of one group of a tree.
-    pub(crate) fn of_tree(tree: &Tree, group: u32, others: Others<'a>, except: usize) -> Self {
+    fn empty(except: usize) -> Self {
         Self {
-            root: tree.root(group),
-            others,
+            tree: None,
+            root: NONE,
+            others: Others::Among(&[]),
             except,
-            pick: Pick(None),
+            pick: Pick::All,
+            budget: u64::MAX,
+            is_dear: false,
             cursor: 0,
-            in_tree: true,
+            in_tree: false,
             found: VecDeque::new(),
             ahead: 1,
             browse: Browse::default(),
@@ -78,10 +94,15 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Nodes of one group of a tree.
+    pub(crate) fn of_tree(tree: &'a Tree, group: u32, others: Others<'a>, except: usize) -> Self {
+        Self { tree: Some(tree), root: tree.root(group), others, in_tree: true, ..Self::empty(except) }
+    }
+
     /// Nodes in the order of packing: those of these groups of a tree, liked alike, and what the batch
     /// has touched of them.
     pub(crate) fn of_packing(
-        tree: &Tree,
+        tree: &'a Tree,
         groups: impl Iterator<Item = (u32, bool)>,
         trial: &Trial<'_>,
         is_mine: impl Fn(u32) -> bool,
@@ -90,56 +111,42 @@ impl<'a> Stream<'a> {
         groups.for_each(|(group, empty)| browse.add(tree, group, empty));
         let touched = trial.touched().filter(|slot| is_mine(*slot) && trial.fits(*slot));
         let touched = touched.map(|slot| Reverse((score_in_class(trial, slot), slot)));
-        Self {
-            root: NONE,
-            others: Others::Among(&[]),
-            except: ALL,
-            pick: Pick(None),
-            cursor: 0,
-            in_tree: true,
-            found: VecDeque::new(),
-            ahead: 1,
-            browse,
-            browsed: None,
-            heap: touched.collect(),
-            head: None,
-        }
+        Self { tree: Some(tree), in_tree: true, browse, heap: touched.collect(), ..Self::empty(ALL) }
     }
 
-    /// Only the nodes with this value.
-    pub(crate) const fn picking(mut self, field: &'a Field, value: u32) -> Self {
-        self.pick = Pick(Some((field, value)));
+    /// Only the nodes with this value, of which there should be one among so many asked.
+    pub(crate) const fn picking(mut self, field: &'a Field, value: u32, budget: u64) -> Self {
+        (self.pick, self.budget) = (Pick::Value(field, value), budget);
         self
+    }
+
+    /// Only nodes that are not disliked.
+    pub(crate) const fn liked(mut self, budget: u64) -> Self {
+        (self.pick, self.budget) = (Pick::Liked, budget);
+        self
+    }
+
+    /// Nodes whose tree is not at hand.
+    pub(crate) fn without_tree() -> Self {
+        Self { is_dear: true, ..Self::empty(ALL) }
     }
 
     /// The given nodes.
     pub(crate) fn of_list(slots: impl Iterator<Item = u32>, except: usize, trial: &Trial<'_>, cost: &mut Cost) -> Self {
         let heap: BinaryHeap<_> = slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect();
         cost.heap += heap.len() as u64;
-        Self {
-            root: NONE,
-            others: Others::Among(&[]),
-            except,
-            pick: Pick(None),
-            cursor: 0,
-            in_tree: false,
-            found: VecDeque::new(),
-            ahead: 1,
-            browse: Browse::default(),
-            browsed: None,
-            heap,
-            head: None,
-        }
+        Self { heap, ..Self::empty(except) }
     }
 
     /// Finds the best node that accepts the task, from where the last one was found.
-    pub(crate) fn advance(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
+    pub(crate) fn advance(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         let (need, except, pick) = (&trial.demand.need, self.except, self.pick);
         if self.in_tree && trial.strategy == Strategy::Binpack {
-            self.advance_packing(tree, trial, cost);
+            self.advance_packing(trial, cost);
             return;
         }
         if let Some((_, slot)) = self.head
+            && pick.takes(slot, trial)
             && trial.accepts(slot, except)
         {
             let now = trial.score(slot);
@@ -149,10 +156,16 @@ impl<'a> Stream<'a> {
             }
             self.heap.push(Reverse((now, slot)));
         }
-        if self.in_tree {
+        if let Some(tree) = self.tree.filter(|_| self.in_tree) {
             let fresh = trial.tally.nodes.is_empty();
             let alone = |slot| fresh || trial.tally.same_app(slot) == 0;
-            let accept = &mut |slot| pick.takes(slot) && alone(slot) && trial.accepts(slot, except);
+            let (budget, is_dear) = (&mut self.budget, &mut self.is_dear);
+            // Once too many were asked, anything ends the search.
+            let accept = &mut |slot| {
+                *is_dear |= *budget == 0;
+                *budget = budget.saturating_sub(1);
+                *is_dear || pick.takes(slot, trial) && alone(slot) && trial.accepts(slot, except)
+            };
             loop {
                 // What was found some seats ago may be refused by now; what was refused stays so.
                 if let Some(slot) = self.found.pop_front() {
@@ -174,7 +187,7 @@ impl<'a> Stream<'a> {
         self.head = None;
         while let Some(Reverse((score, slot))) = self.heap.pop() {
             cost.heap += 1;
-            if !trial.accepts(slot, except) {
+            if !pick.takes(slot, trial) || !trial.accepts(slot, except) {
                 continue;
             }
             // Wishes may like a node less than when it was put there.
@@ -188,17 +201,23 @@ impl<'a> Stream<'a> {
     }
 
     /// The best of what this batch has touched and what it has not.
-    fn advance_packing(&mut self, tree: &Tree, trial: &Trial<'_>, cost: &mut Cost) {
-        if self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !trial.accepts(slot, self.except)) {
-            let pick = self.pick;
-            let accept = &mut |slot| pick.takes(slot) && !trial.is_touched(slot) && trial.accepts(slot, self.except);
-            let mut next = || self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
-            self.browsed = std::iter::from_fn(&mut next)
-                .find(|(_, slot)| trial.accepts(*slot, self.except))
-                .map(|(_, slot)| (score_in_class(trial, slot), slot));
+    fn advance_packing(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
+        let (pick, except) = (self.pick, self.except);
+        let takes = |slot: u32| pick.takes(slot, trial) && trial.accepts(slot, except);
+        if let Some(tree) = self.tree
+            && self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !takes(slot))
+        {
+            let (budget, is_dear) = (&mut self.budget, &mut self.is_dear);
+            let accept = &mut |slot| {
+                *is_dear |= *budget == 0;
+                *budget = budget.saturating_sub(1);
+                *is_dear || !trial.is_touched(slot) && takes(slot)
+            };
+            let next = self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
+            self.browsed = next.map(|(_, slot)| (score_in_class(trial, slot), slot));
         }
         while let Some(Reverse((_, slot))) = self.heap.peek() {
-            if trial.accepts(*slot, self.except) {
+            if takes(*slot) {
                 break;
             }
             self.heap.pop();
@@ -236,7 +255,7 @@ impl<'a> Stream<'a> {
         let (rows, pick) = (&trial.rows, self.pick);
         let heap: Vec<_> = match self.others {
             Others::OfRole(role) => {
-                let is_of = |slot: &u32| rows.hot[*slot as usize].role == role && pick.takes(*slot);
+                let is_of = |slot: &u32| rows.hot[*slot as usize].role == role && pick.takes(*slot, trial);
                 let slots = trial.tally.nodes.keys().copied().filter(is_of);
                 slots.filter(|slot| trial.fits(*slot)).map(|slot| Reverse((trial.score(slot), slot))).collect()
             }

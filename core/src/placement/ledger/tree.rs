@@ -87,6 +87,11 @@ impl Tree {
         self.roots.get(group as usize).copied().unwrap_or(NONE)
     }
 
+    /// Group of a slot; `NONE` when it is in no tree.
+    pub(crate) fn group(&self, slot: u32) -> u32 {
+        self.groups.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
     /// How many pages there are, used or not.
     #[cfg(test)]
     pub(crate) const fn pages(&self) -> usize {
@@ -224,9 +229,9 @@ impl Tree {
         cost.updates += 1;
         let mut upper = page.split();
         if entry.key < upper.key(0) {
-            page.insert(entry)
+            page.insert(entry);
         } else {
-            upper.insert(entry)
+            upper.insert(entry);
         }
         Some(self.add(upper))
     }

@@ -115,10 +115,15 @@ impl<'a> Trial<'a> {
             && self.filter.refusing(self.counts(), slot, except).is_none()
     }
 
+    /// How little the app likes a node.
+    pub(crate) fn dislike(&self, slot: u32) -> i64 {
+        let wishes = &self.filter.wishes;
+        if wishes.is_empty() { 0 } else { wishes.dislike(self.counts(), slot, self.fields) }
+    }
+
     /// How good a node is.
     pub(crate) fn score(&self, slot: u32) -> Score {
-        let wishes = &self.filter.wishes;
-        let dislike = if wishes.is_empty() { 0 } else { wishes.dislike(self.counts(), slot, self.fields) };
+        let dislike = self.dislike(slot);
         match self.strategy {
             Strategy::Spread => (dislike, self.tally.same_app(slot), self.rows.hot[slot as usize].key),
             Strategy::Binpack => {

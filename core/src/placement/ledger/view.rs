@@ -16,16 +16,16 @@ const VIEWS_MAX: usize = 24;
 const ANEW_SHARE: usize = 8;
 const ANEW_MIN: usize = 512;
 
-/// A batch for one in so many nodes or more picks the nodes of a few groups out of the order of all, instead of
-/// getting trees anew: nothing is sorted then, but a batch may pass over most nodes. How often in a row.
-const PICKS_SHARE: usize = 64;
-const PICKS_MAX: u32 = 16;
+/// Operations to make trees anew, for each node.
+const NODE_COST: u64 = 3;
 
 /// What a set of trees is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// Number of the field whose values group the nodes; their resource roles when there is none.
     pub(crate) field: Option<u32>,
+    /// The only value whose nodes are there; those of all values when there is none.
+    pub(crate) only: Option<u32>,
     /// Used and empty nodes apart, and in order of shape instead of load.
     pub(crate) packs: bool,
     /// Whose reservations count as free: nobody's when there is none.
@@ -42,8 +42,10 @@ struct View {
     epoch: u64,
     /// When it was last used, on the clock of [`Views`].
     used: u64,
-    /// How often it was done without since.
-    picks: u32,
+    /// Operations that it took to follow changes, and how many these were: of the last times, mostly.
+    paid: (u64, u64),
+    /// Operations spent since to do without it.
+    spent: u64,
 }
 
 /// All sets of trees.
@@ -51,7 +53,6 @@ struct View {
 pub(crate) struct Views {
     list: Vec<(Kind, View)>,
     clock: u64,
-    none: Tree,
 }
 
 impl Views {
@@ -60,22 +61,22 @@ impl Views {
         self.list.iter().find(|(have, _)| have == kind).map(|(_, view)| &view.tree)
     }
 
-    /// Trees without a node.
-    pub(crate) const fn none(&self) -> &Tree {
-        &self.none
+    /// What it would have taken to keep the trees of a kind up to date, less what was spent to do without them.
+    /// Nothing as long as that is not known: they are made at first, when all nodes are looked at anyway.
+    pub(crate) fn cost(&self, kind: &Kind, changes: &Changes) -> u64 {
+        let Some((_, view)) = self.list.iter().find(|(have, _)| have == kind) else { return 0 };
+        let ((operations, followed), Some(seen)) = (view.paid, view.seen) else { return 0 };
+        ((changes.end() - seen).saturating_mul(operations) / followed.max(1)).saturating_sub(view.spent)
     }
 
-    /// Whether a batch had better do without the trees of a kind, which would have to be made anew: their
-    /// groups are few, and it may pass over what is not of the group that it asks for.
-    pub(crate) fn picks(&mut self, kind: &Kind, count: usize, rows: &Rows, fields: &Fields, changes: &Changes) -> bool {
-        let is_large = count >= rows.hot.len() / PICKS_SHARE;
-        if !is_large || !kind.field.is_some_and(|number| fields.get(number).is_coarse()) {
-            return false;
-        }
-        let view = self.view(kind);
-        let picks = view.recent(rows, changes, fields.numbering).is_none() && view.picks < PICKS_MAX;
-        view.picks += u32::from(picks);
-        picks
+    /// What it takes to make trees.
+    pub(crate) fn cost_anew(rows: &Rows) -> u64 {
+        rows.hot.len() as u64 * NODE_COST
+    }
+
+    /// Notes what was spent to do without the trees of a kind.
+    pub(crate) fn spend(&mut self, kind: &Kind, spent: u64) {
+        self.view(kind).spent += spent;
     }
 
     /// Brings the trees of a kind up to date.
@@ -83,8 +84,12 @@ impl Views {
         let view = self.view(kind);
         match kind.field {
             Some(number) => {
-                let field = fields.get(number);
-                view.sync(rows, changes, fields.numbering, kind.packs, |slot| field.followed(slot), cost);
+                let (field, only) = (fields.get(number), kind.only);
+                let of = |slot: u32| match only {
+                    Some(only) => Some(field.value(slot)).filter(|value| *value == only).unwrap_or(NONE),
+                    None => field.followed(slot),
+                };
+                view.sync(rows, changes, fields.numbering, kind.packs, of, cost);
             }
             None => view.sync(rows, changes, 0, kind.packs, |slot| rows.hot[slot as usize].role, cost),
         }
@@ -108,33 +113,51 @@ impl Views {
 }
 
 impl View {
-    /// Slots that have changed since it was brought up to date; none when it is sooner made anew.
-    fn recent<'c>(&self, rows: &Rows, changes: &'c Changes, epoch: u64) -> Option<&'c [u32]> {
+    /// Slots that have changed since it was brought up to date; none when that is not known.
+    fn changed<'c>(&self, rows: &Rows, changes: &'c Changes, epoch: u64) -> Option<&'c [u32]> {
         let valid = self.ranking == rows.ranking && self.epoch == epoch;
-        let recent = self.seen.filter(|_| valid).and_then(|seen| changes.since(seen));
-        recent.filter(|recent| recent.len() <= rows.hot.len() / ANEW_SHARE + ANEW_MIN)
+        self.seen.filter(|_| valid).and_then(|seen| changes.since(seen))
     }
 
     /// Catches up. `of` groups the slots; `epoch` tells whether groups still mean what they meant.
     fn sync(&mut self, rows: &Rows, changes: &Changes, epoch: u64, packs: bool, of: impl Fn(u32) -> u32, cost: &mut Cost) {
         let slots = rows.hot.len();
-        let place = |slot: u32| {
-            let (group, key) = rows.place(slot, of(slot), packs);
-            (if rows.hot[slot as usize].open { group } else { NONE }, slot, key)
+        let of = |slot: u32| if rows.hot[slot as usize].open { of(slot) } else { NONE };
+        let place = |slot: u32| match of(slot) {
+            NONE => (NONE, slot, 0),
+            group => {
+                let (group, key) = rows.place(slot, group, packs);
+                (group, slot, key)
+            }
         };
-        if let Some(recent) = self.recent(rows, changes, epoch) {
-            for (group, slot, key) in recent.iter().map(|slot| place(*slot)) {
+        let mut changed = self.changed(rows, changes, epoch);
+        if changed.is_some_and(|changed| changed.len() > most_followed(slots)) {
+            // Many changes may be about nodes that are not followed.
+            cost.scans += slots as u64;
+            let followed = (0..slots as u32).filter(|slot| of(*slot) != NONE).count();
+            let matters = |slot: &&u32| of(**slot) != NONE || self.tree.group(**slot) != NONE;
+            changed = changed.filter(|changed| changed.iter().filter(matters).count() <= most_followed(followed));
+        }
+        if let Some(changed) = changed {
+            let before = cost.total();
+            for (group, slot, key) in changed.iter().map(|slot| place(*slot)) {
                 self.tree.set(slot, group, key, rows.free(slot), cost);
             }
+            let (operations, followed) = self.paid;
+            self.paid = ((operations + cost.total() - before).div_ceil(2), (followed + changed.len() as u64).div_ceil(2));
         } else {
             cost.scans += slots as u64;
-            let slots = 0..slots as u32;
-            let nodes = slots.map(place).filter(|(group, ..)| *group != NONE);
-            self.tree = Tree::of(nodes.collect(), rows.hot.len(), |slot| rows.free(slot), cost);
+            let nodes = (0..slots as u32).map(place).filter(|(group, ..)| *group != NONE);
+            self.tree = Tree::of(nodes.collect(), slots, |slot| rows.free(slot), cost);
         }
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
         self.epoch = epoch;
-        self.picks = 0;
+        self.spent = 0;
     }
+}
+
+/// More changes than this are not followed by trees of so many nodes.
+const fn most_followed(nodes: usize) -> usize {
+    nodes / ANEW_SHARE + ANEW_MIN
 }

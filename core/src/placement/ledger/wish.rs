@@ -75,6 +75,17 @@ impl<'a> Wishes<'a> {
         self.0.is_empty()
     }
 
+    /// Whether nodes are at best not disliked, and most of them are not while few have instances: apps are to be
+    /// spread evenly or kept away from others.
+    pub(crate) fn are_met_by_most(&self) -> bool {
+        let is_met = |wish: &Wish<'_>| match wish.kind {
+            Kind::Matching { .. } => false,
+            Kind::Company { .. } => wish.weight < 0,
+            Kind::Even { .. } => true,
+        };
+        !self.0.is_empty() && self.0.iter().all(is_met)
+    }
+
     /// How little a node is liked: lower is better.
     pub(crate) fn dislike(&self, counts: Counts<'_>, slot: u32, fields: &Fields) -> i64 {
         let mut sum = 0_i64;
