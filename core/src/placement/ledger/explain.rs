@@ -97,14 +97,19 @@ impl Memo {
     pub(crate) fn of(trial: &Trial<'_>, changes: &Changes, cost: &mut Cost) -> Self {
         let slots = trial.rows.hot.len();
         let mut memo = Self { seen: changes.end(), ..Self::default() };
-        let codes: Vec<Code> = (0..slots as u32).map(|slot| code(trial, slot)).collect();
+        let (mut codes, mut near) = (Vec::with_capacity(slots), Near::default());
+        for slot in 0..slots as u32 {
+            let code = code(trial, slot);
+            near.offer(lack(trial, slot, code));
+            codes.push(code);
+        }
         cost.scans += slots as u64;
         // Neighbours say the same more often than not.
         for same in codes.chunk_by(|one, next| one == next) {
             *memo.counts.entry(same[0]).or_default() += same.len() as u64;
         }
         memo.codes = codes.into();
-        memo.gather(trial, cost);
+        (memo.nearest, memo.horizon) = near.sorted();
         memo
     }
 
@@ -163,21 +168,11 @@ impl Memo {
     /// Finds the smallest lacks of all nodes.
     fn gather(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         cost.scans += self.codes.len() as u64;
-        let mut lacks: Vec<Lack> = Vec::new();
-        self.horizon = None;
+        let mut near = Near::default();
         for (slot, code) in (0..).zip(&self.codes) {
-            let lack = lack(trial, slot, *code);
-            let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { continue };
-            lacks.push(lack);
-            if lacks.len() >= 8 * NEAREST_MAX {
-                self.horizon = Some(shorten(&mut lacks));
-            }
+            near.offer(lack(trial, slot, *code));
         }
-        if lacks.len() > NEAREST_MAX {
-            self.horizon = Some(shorten(&mut lacks));
-        }
-        lacks.sort_unstable();
-        self.nearest = lacks;
+        (self.nearest, self.horizon) = near.sorted();
     }
 
     /// The sums in people's words.
@@ -208,6 +203,32 @@ impl Memo {
             (None, None) => several(app, trial),
         };
         refusals
+    }
+}
+
+/// The smallest lacks of many.
+#[derive(Default)]
+struct Near {
+    lacks: Vec<Lack>,
+    horizon: Option<Lack>,
+}
+
+impl Near {
+    fn offer(&mut self, lack: Option<Lack>) {
+        let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { return };
+        self.lacks.push(lack);
+        if self.lacks.len() >= 8 * NEAREST_MAX {
+            self.horizon = Some(shorten(&mut self.lacks));
+        }
+    }
+
+    /// Those, ascending, and the largest of them unless these are all there are.
+    fn sorted(mut self) -> (Vec<Lack>, Option<Lack>) {
+        if self.lacks.len() > NEAREST_MAX {
+            self.horizon = Some(shorten(&mut self.lacks));
+        }
+        self.lacks.sort_unstable();
+        (self.lacks, self.horizon)
     }
 }
 

@@ -120,7 +120,7 @@ impl Rows {
 
     /// Place of a node's id among all ids.
     pub(crate) fn rank_of(&self, slot: u32) -> u64 {
-        self.cold[slot as usize].rank
+        self.hot[slot as usize].key & ((1 << RANK_BITS) - 1)
     }
 
     /// Slots in order of the ids of their nodes.
