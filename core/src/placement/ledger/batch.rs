@@ -6,7 +6,7 @@ use super::filter::{Door, Filter};
 use super::rows::pack_group;
 use super::stream::{Others, Stream};
 use super::tree::NONE;
-use super::trees::{Grouped, Trees, Way};
+use super::trees::{Grouped, Trees};
 use super::trial::{ALL, Score, Trial};
 use crate::instance::Seat;
 use std::cmp::Reverse;
@@ -35,20 +35,18 @@ enum Followed {
     Done,
     /// Another plan is better from here on.
     Turned,
-    /// Looking among all nodes costs more than other trees.
+    /// Other trees are needed: these do not tell enough, or looking among all nodes costs more.
     Dear,
 }
 
-/// Finds up to `count` seats, fewer when no node accepts one more. Nothing when it is too dear with these
-/// trees: what was taken by then is to be undone.
+/// Finds up to `count` seats, fewer when no node accepts one more. Nothing when these trees will
+/// not do: what was taken by then is to be undone.
 pub(crate) fn run(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, cost: &mut Cost) -> Option<Vec<Seat>> {
     let mut seats = Vec::new();
     while seats.len() < count {
         let before = seats.len();
         match follow(trial, trees, count, salt, &mut seats, cost) {
             Followed::Dear => return None,
-            // Others may like the next nodes less.
-            Followed::Done if trees.by_level && seats.len() < count => return None,
             Followed::Turned if seats.len() > before => {}
             Followed::Done | Followed::Turned => break,
         }
@@ -94,7 +92,7 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
         // Wishes may like a node less by now.
         if wishes {
             let now = trial.score(slot);
-            if now != score && trees.by_level {
+            if now != score && matches!(plan, Plan::Liked) {
                 enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
                 continue;
             }
@@ -112,6 +110,9 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
         }
         let Some((host_ports, turned)) = trial.take(slot, salt.wrapping_add(seats.len() as u64), cost) else { continue };
         seats.push(Seat { node: trial.rows.cold[slot as usize].id.clone(), host_ports: host_ports.into() });
+        if seats.len() == count {
+            break;
+        }
         if turned && !waits_only {
             return Followed::Turned;
         }
@@ -123,7 +124,8 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
             }
         }
     }
-    Followed::Done
+    // Nodes that are liked less may take the rest.
+    if matches!(plan, Plan::Liked) && seats.len() < count { Followed::Dear } else { Followed::Done }
 }
 
 /// Puts a stream where it belongs: among those with a node to offer, among those that wait, or away.
@@ -243,7 +245,8 @@ fn plan<'a>(trial: &Trial<'_>, trees: &Trees<'a>, count: usize) -> Plan<'a> {
     }
 }
 
-/// Whether [`plan`] never asks for the order of all nodes when the named constraints have trees.
+/// Whether [`plan`] never asks for the order of all nodes when the named constraints have trees. That holds for
+/// the whole batch, though fewer tasks are left later: what depends on their number ends with the first seat.
 pub(crate) fn is_led(filter: &Filter<'_>, count: usize, has_tree: impl Fn(u32) -> bool) -> bool {
     match (0..filter.len()).find(|index| filter.is_level(*index)) {
         Some(index) => has_tree(filter.field(index)),
@@ -258,7 +261,10 @@ fn packed(trial: &Trial<'_>) -> impl Iterator<Item = (u32, bool)> {
 
 /// The nodes of all trees in the order of the strategy: a stream, or one for each role.
 fn ordered<'s>(trial: &Trial<'s>, trees: &Trees<'s>, except: usize, is_mine: impl Fn(u32) -> bool) -> Vec<Stream<'s>> {
-    let Some(all) = trees.all else { return Vec::new() };
+    let Some(all) = trees.all else {
+        debug_assert!(false, "a plan asks for the order of all nodes, which is not there");
+        return Vec::new();
+    };
     if trial.strategy == Strategy::Binpack {
         return vec![Stream::of_packing(all, packed(trial), trial, is_mine)];
     }
@@ -322,7 +328,7 @@ fn by_value<'s>(
                 streams.push(Stream::of_tree(tree, value, Others::Among(&field.members[value as usize]), except));
             }
             Some(_) => {}
-            None if grouped.way == Way::Among(value) => {
+            None if grouped.way.is_among(value) => {
                 let of_all = ordered(trial, trees, except, is_mine).into_iter();
                 streams.extend(of_all.map(|stream| stream.picking(field, value, trees.budget)));
             }

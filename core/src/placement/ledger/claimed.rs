@@ -47,7 +47,7 @@ pub(crate) struct Lifted {
 }
 
 /// For whom nodes look the same: a role whose reservations count as free, and whether nothing else does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Lens {
     role: Arc<str>,
     only: bool,
@@ -203,7 +203,8 @@ impl Claimed {
             let mut used = [0; 4];
             let users = self.role_used.iter().chain(&self.role_held).filter(|(user, _)| may_use(Some(user), &block.role));
             users.for_each(|(_, amounts)| used.iter_mut().zip(amounts).for_each(|(used, amount)| *used += amount));
-            for (below, taken) in self.blocks.iter().zip(&absorbed).skip(at + 1) {
+            let behind = self.blocks.iter().zip(&absorbed).skip(at + 1);
+            for (below, taken) in behind.take_while(|(below, _)| below.role.starts_with(&*block.role)) {
                 if may_use(Some(&below.role), &block.role) {
                     used.iter_mut().zip(taken).for_each(|(used, taken)| *used -= taken);
                 }

@@ -100,9 +100,10 @@ impl Field {
         self.reading.is_verdict() && self.texts.len() <= COARSE_VALUES_MAX
     }
 
-    /// Whether more than half of the nodes have this value, which then are soon found among all.
-    pub(crate) fn is_most(&self, value: u32) -> bool {
-        self.members[value as usize].len() as u64 > self.nodes() / 2
+    /// The value that more than half of the nodes have.
+    pub(crate) fn most(&self) -> Option<u32> {
+        let half = self.nodes() / 2;
+        self.members.iter().position(|members| members.len() as u64 > half).map(|value| value as u32)
     }
 
     /// How many nodes have the field.

@@ -484,7 +484,7 @@ proptest! {
 
     #[test]
     fn agrees_with_the_slow_placer_among_many_nodes(
-        nodes in proptest::collection::vec(node_draw(), 30..90),
+        nodes in proptest::collection::vec(node_draw(), 30..64),
         apps in proptest::collection::vec(prop_oneof![app_draw(), pattern_draw()], 4),
         deeds in proptest::collection::vec(deed(), 10..60),
     ) {

@@ -5,6 +5,7 @@
 //! step, [`Ledger::generation`] tells whether it still is. Placements are exact: the best node by
 //! the strategy among all that fit, ties to the lowest id, the same on every run.
 
+mod account;
 mod asks;
 mod batch;
 mod browse;

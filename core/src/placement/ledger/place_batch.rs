@@ -8,7 +8,7 @@ use super::explain::{Memo, Question};
 use super::filter::Filter;
 use super::level::Eligible;
 use super::tally::Tally;
-use super::trees::Means;
+use super::trees::{Means, Thrift};
 use super::trial::{ALL, Trial};
 use super::{Ledger, Strategy, counts_own, follows_first};
 use crate::app::App;
@@ -28,15 +28,6 @@ enum Among {
     All,
     One(u32),
     Beside(Set<u32>),
-}
-
-/// Whether trees are brought up to date that could be done without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thrift {
-    /// Nodes are passed over instead, while that is cheaper.
-    Rents,
-    /// It was not.
-    Buys,
 }
 
 impl Ledger {
@@ -138,17 +129,20 @@ impl Ledger {
         }
         let mut seats = Vec::new();
         if !refused && !trial.rows.is_beyond(&demand.need, cost) {
-            let means = Means::of(&trial, &asks, &self.views, changes, count, thrift == Thrift::Buys);
-            let before = cost.total();
+            let means = Means::of(&trial, &asks, &mut self.views, changes, count, thrift);
+            let before = *cost;
             means.ready(&mut self.views, trial.rows, fields, changes, cost);
+            let made = cost.since(&before).total();
             let found = batch::run(&mut trial, &means.trees(&self.views, &asks), count.min(SEATS_MAX), salt, cost);
-            means.note(&mut self.views, !trial.filter.wishes.is_empty(), cost.total() - before);
-            if found.is_none() && thrift == Thrift::Rents {
+            let asked = cost.since(&before).probes.saturating_sub(found.as_ref().map_or(0, Vec::len) as u64);
+            let next = means.note(&mut self.views, fields.numbering, changes.end(), found.is_some().then_some((made, asked)));
+            if found.is_none() && thrift != Thrift::Buys {
                 let involved = trial.undo();
                 self.put_back(app, involved, tally);
-                return self.search(app, count, strategy, salt, among, Thrift::Buys);
+                debug_assert!(next > thrift, "the same again");
+                return self.search(app, count, strategy, salt, among, if next > thrift { next } else { Thrift::Buys });
             }
-            debug_assert!(found.is_some(), "with all trees at hand nothing is too dear");
+            debug_assert!(found.is_some(), "with all trees at hand nothing is missing");
             seats = found.unwrap_or_default();
             self.found.clear();
             self.found.extend(trial.taken());

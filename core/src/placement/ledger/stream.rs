@@ -57,7 +57,7 @@ pub(crate) struct Stream<'a> {
     pick: Pick<'a>,
     /// How many nodes of the tree may still be asked.
     budget: u64,
-    /// More were asked than that: what is found is not to be used.
+    /// More were asked than that, or the nodes have no tree here: what is found is not to be used.
     pub(crate) is_dear: bool,
     /// Where the pass over the tree has come to.
     cursor: u64,
@@ -114,13 +114,13 @@ impl<'a> Stream<'a> {
         Self { tree: Some(tree), in_tree: true, browse, heap: touched.collect(), ..Self::empty(ALL) }
     }
 
-    /// Only the nodes with this value, of which there should be one among so many asked.
+    /// Only the nodes with this value, as long as so many are asked at most.
     pub(crate) const fn picking(mut self, field: &'a Field, value: u32, budget: u64) -> Self {
         (self.pick, self.budget) = (Pick::Value(field, value), budget);
         self
     }
 
-    /// Only nodes that are not disliked.
+    /// Only nodes that are not disliked, likewise.
     pub(crate) const fn liked(mut self, budget: u64) -> Self {
         (self.pick, self.budget) = (Pick::Liked, budget);
         self

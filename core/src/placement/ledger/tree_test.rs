@@ -8,7 +8,8 @@ use super::tree::{NONE, Tree};
 use crate::cluster::Entropy;
 use std::collections::{BTreeMap, VecDeque};
 
-const SLOTS: u32 = 600;
+/// Enough for pages above pages above pages in the first group.
+const SLOTS: u32 = 1_500;
 const GROUPS: u32 = 3;
 
 /// What is in the trees: key, then slot and what it has, by group.
@@ -58,7 +59,7 @@ fn compare(tree: &Tree, model: &Model) {
 /// The first nodes that fit, from a key on, by the trees and by the list.
 fn search(tree: &Tree, model: &Model, entropy: &mut Entropy) {
     let (group, from, limit) =
-        (entropy.next_number() as u32 % GROUPS, entropy.next_number() % 5_000, entropy.next_number() as usize % 20 + 1);
+        (entropy.next_number() as u32 % GROUPS, entropy.next_number() % 50_000, entropy.next_number() as usize % 20 + 1);
     let need = free(entropy);
     let (mut found, mut cost) = (VecDeque::new(), Cost::default());
     let accepts = |slot: u32| !slot.is_multiple_of(7);
@@ -71,16 +72,16 @@ fn search(tree: &Tree, model: &Model, entropy: &mut Entropy) {
 
 #[test]
 fn trees_hold_what_a_sorted_list_holds() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let (mut entropy, mut cost) = (Entropy::new(seed), Cost::default());
         let (mut model, mut places) = (Model::new(), BTreeMap::new());
         let mut tree = Tree::default();
-        for step in 0..3_000_u64 {
+        for step in 0..9_000_u64 {
             // It grows, shrinks to little, and grows again.
-            let leaves = if (step / 500).is_multiple_of(2) { 4 } else { 1 };
+            let leaves = if (step / 3_000).is_multiple_of(2) { 9 } else { 1 };
             let slot = entropy.next_number() as u32 % SLOTS;
             let own = free(&mut entropy);
-            let key = entropy.next_number() % 4 * 1_000 + u64::from(slot);
+            let key = entropy.next_number() % 4 * 10_000 + u64::from(slot);
             let group = if entropy.next_number().is_multiple_of(leaves) { NONE } else { entropy.next_number() as u32 % GROUPS };
             tree.set(slot, group, key, own, &mut cost);
             if let Some(place) = places.remove(&slot) {
@@ -90,7 +91,7 @@ fn trees_hold_what_a_sorted_list_holds() {
                 places.insert(slot, (group, key));
                 model.insert((group, key), (slot, own));
             }
-            if step % 50 == 0 {
+            if step % 150 == 0 {
                 compare(&tree, &model);
             }
             search(&tree, &model, &mut entropy);
@@ -108,8 +109,9 @@ fn pages_that_empty_are_used_again() {
     let (mut tree, mut cost) = (Tree::default(), Cost::default());
     for round in 0..50 {
         for slot in 0..SLOTS {
-            tree.set(slot, 0, u64::from(slot) + round, Free::NOTHING, &mut cost);
+            tree.set(slot, 0, u64::from(slot.wrapping_mul(7_919) % SLOTS) + round, Free::NOTHING, &mut cost);
         }
+        check(&tree, tree.root(0), 0, &mut Vec::new());
         (0..SLOTS).rev().for_each(|slot| tree.set(slot, NONE, 0, Free::NOTHING, &mut cost));
         assert_eq!(tree.root(0), NONE);
     }

@@ -1,8 +1,10 @@
 //! Trees of nodes by group, brought up to date when somebody looks.
 
+use super::account::Accounts;
 use super::changes::Changes;
 use super::claimed::Lens;
 use super::cost::Cost;
+use super::field::Field;
 use super::fields::Fields;
 use super::rows::Rows;
 use super::tree::{NONE, Tree};
@@ -11,16 +13,20 @@ use super::tree::{NONE, Tree};
 const VIEWS_MAX: usize = 24;
 
 /// Who has missed more changes than one in so many nodes, and this many, is sooner done anew: a change moves a
-/// node by a few dozen operations, and anew each node takes two. Fewer changes are cheap enough, and the law
+/// node by ten or twenty operations, and anew each node takes two. Fewer changes are cheap enough, and the law
 /// of costs is the same in small clusters.
 const ANEW_SHARE: usize = 8;
 const ANEW_MIN: usize = 512;
 
 /// Operations to make trees anew, for each node.
-const NODE_COST: u64 = 3;
+const NODE_COST: u64 = 2;
+/// Operations to follow a change that matters, half of which are told twice.
+const CHANGE_COST: u64 = 10;
+/// Most changes that are asked whether they matter.
+const CHANGES_ASKED: usize = 16;
 
 /// What a set of trees is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Kind {
     /// Number of the field whose values group the nodes; their resource roles when there is none.
     pub(crate) field: Option<u32>,
@@ -30,6 +36,16 @@ pub(crate) struct Kind {
     pub(crate) packs: bool,
     /// Whose reservations count as free: nobody's when there is none.
     pub(crate) lens: Option<Lens>,
+}
+
+impl Kind {
+    /// The group of a slot; `NONE` when it is in no tree.
+    fn group(&self, field: &Field, slot: u32) -> u32 {
+        match self.only {
+            Some(only) => Some(field.value(slot)).filter(|value| *value == only).unwrap_or(NONE),
+            None => field.followed(slot),
+        }
+    }
 }
 
 /// One tree per group of nodes, and how far it has followed the changes.
@@ -42,10 +58,6 @@ struct View {
     epoch: u64,
     /// When it was last used, on the clock of [`Views`].
     used: u64,
-    /// Operations that it took to follow changes, and how many these were: of the last times, mostly.
-    paid: (u64, u64),
-    /// Operations spent since to do without it.
-    spent: u64,
 }
 
 /// All sets of trees.
@@ -53,6 +65,7 @@ struct View {
 pub(crate) struct Views {
     list: Vec<(Kind, View)>,
     clock: u64,
+    pub(crate) accounts: Accounts,
 }
 
 impl Views {
@@ -61,35 +74,34 @@ impl Views {
         self.list.iter().find(|(have, _)| have == kind).map(|(_, view)| &view.tree)
     }
 
-    /// What it would have taken to keep the trees of a kind up to date, less what was spent to do without them.
-    /// Nothing as long as that is not known: they are made at first, when all nodes are looked at anyway.
-    pub(crate) fn cost(&self, kind: &Kind, changes: &Changes) -> u64 {
-        let Some((_, view)) = self.list.iter().find(|(have, _)| have == kind) else { return 0 };
-        let ((operations, followed), Some(seen)) = (view.paid, view.seen) else { return 0 };
-        ((changes.end() - seen).saturating_mul(operations) / followed.max(1)).saturating_sub(view.spent)
+    /// Where the changes had come to when the trees of a kind were brought up to date; nothing when they have to
+    /// be made.
+    pub(crate) fn seen(&self, kind: &Kind, rows: &Rows, fields: &Fields) -> Option<u64> {
+        let epoch = if kind.field.is_some() { fields.numbering } else { 0 };
+        let (_, view) = self.list.iter().find(|(have, _)| have == kind)?;
+        view.seen.filter(|_| view.ranking == rows.ranking && view.epoch == epoch)
     }
 
-    /// What it takes to make trees.
-    pub(crate) fn cost_anew(rows: &Rows) -> u64 {
-        rows.hot.len() as u64 * NODE_COST
-    }
-
-    /// Notes what was spent to do without the trees of a kind.
-    pub(crate) fn spend(&mut self, kind: &Kind, spent: u64) {
-        self.view(kind).spent += spent;
+    /// What it takes to follow the changes from some place on, or to make the trees; a few of the changes tell how
+    /// many matter.
+    pub(crate) fn cost_since(kind: &Kind, rows: &Rows, fields: &Fields, changes: &Changes, from: Option<u64>) -> u64 {
+        let anew = rows.hot.len() as u64 * NODE_COST;
+        let Some(changed) = from.and_then(|from| changes.since(from)) else { return anew };
+        let Some(number) = kind.field else { return (changed.len() as u64 * CHANGE_COST).min(anew) };
+        let asked = changed.iter().step_by(changed.len().div_ceil(CHANGES_ASKED).max(1));
+        let matters = |slot: &&u32| kind.group(fields.get(number), **slot) != NONE;
+        let (count, matter) = (asked.clone().count() as u64, asked.filter(matters).count() as u64);
+        (changed.len() as u64 * CHANGE_COST * matter / count.max(1)).min(anew)
     }
 
     /// Brings the trees of a kind up to date.
     pub(crate) fn sync(&mut self, kind: &Kind, rows: &Rows, fields: &Fields, changes: &Changes, cost: &mut Cost) {
+        self.accounts.settle(kind);
         let view = self.view(kind);
         match kind.field {
             Some(number) => {
-                let (field, only) = (fields.get(number), kind.only);
-                let of = |slot: u32| match only {
-                    Some(only) => Some(field.value(slot)).filter(|value| *value == only).unwrap_or(NONE),
-                    None => field.followed(slot),
-                };
-                view.sync(rows, changes, fields.numbering, kind.packs, of, cost);
+                let field = fields.get(number);
+                view.sync(rows, changes, fields.numbering, kind.packs, |slot| kind.group(field, slot), cost);
             }
             None => view.sync(rows, changes, 0, kind.packs, |slot| rows.hot[slot as usize].role, cost),
         }
@@ -131,6 +143,9 @@ impl View {
             }
         };
         let mut changed = self.changed(rows, changes, epoch);
+        if changed.is_some_and(<[u32]>::is_empty) {
+            return;
+        }
         if changed.is_some_and(|changed| changed.len() > most_followed(slots)) {
             // Many changes may be about nodes that are not followed.
             cost.scans += slots as u64;
@@ -139,12 +154,9 @@ impl View {
             changed = changed.filter(|changed| changed.iter().filter(matters).count() <= most_followed(followed));
         }
         if let Some(changed) = changed {
-            let before = cost.total();
             for (group, slot, key) in changed.iter().map(|slot| place(*slot)) {
                 self.tree.set(slot, group, key, rows.free(slot), cost);
             }
-            let (operations, followed) = self.paid;
-            self.paid = ((operations + cost.total() - before).div_ceil(2), (followed + changed.len() as u64).div_ceil(2));
         } else {
             cost.scans += slots as u64;
             let nodes = (0..slots as u32).map(place).filter(|(group, ..)| *group != NONE);
@@ -153,7 +165,6 @@ impl View {
         self.seen = Some(changes.end());
         self.ranking = rows.ranking;
         self.epoch = epoch;
-        self.spent = 0;
     }
 }
 
