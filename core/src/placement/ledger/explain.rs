@@ -147,7 +147,9 @@ impl Memo {
             }
             *self.counts.entry(code).or_default() += 1;
         }
-        self.nearest.retain(|(.., near)| *near != slot);
+        if before & ALONE > 0 {
+            self.nearest.retain(|(.., near)| *near != slot);
+        }
         let lack = lack(trial, slot, code);
         let Some(lack) = lack.filter(|lack| self.horizon.is_none_or(|horizon| *lack <= horizon)) else { return };
         let at = self.nearest.partition_point(|near| *near < lack);
