@@ -118,6 +118,8 @@ async fn run(plan: Plan, whole: bool) -> Verdict {
     tokio::time::sleep(Duration::from_secs(world.plan.seconds)).await;
     world.stormy.store(false, Ordering::SeqCst);
     world.settle().await;
+    // What runs in a world knows the world.
+    drop((std::mem::take(&mut *world.controllers()), std::mem::take(&mut *world.machines())));
     Verdict {
         seed: world.plan.seed,
         hash: trace.hash(),

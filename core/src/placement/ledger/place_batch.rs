@@ -4,7 +4,7 @@ use super::asks::Asks;
 use super::batch;
 use super::census::{Censuses, Involved};
 use super::demand::Demand;
-use super::explain::{Memo, Question};
+use super::explain::{Asking, Memo};
 use super::filter::Filter;
 use super::level::Eligible;
 use super::tally::Tally;
@@ -76,18 +76,15 @@ impl Ledger {
         let mut involved = self.censuses.take(app);
         let asks = Asks::of(app, &involved, &mut self.fields, &self.rows.nodes, &mut self.cost);
         let mut tally = self.tallies.remove(&app.id).unwrap_or_default();
-        let question = Question {
-            config: app.version_info.last_config_change_at,
-            demand: demand.clone(),
-            constraints: app.constraints.clone(),
-            placement: app.placement.clone(),
-            accepted: app.accepted_resource_roles.clone(),
+        let question = Asking {
+            app,
+            demand: &demand,
             role: self.rows.lens(),
             tally: tally.epoch,
             others: Censuses::state(&involved),
             nodes: self.described,
         };
-        let config = counts_own(app).then(|| tally.config(question.config, follows_first(app)));
+        let config = counts_own(app).then(|| tally.config(app.version_info.last_config_change_at, follows_first(app)));
         let placed = config.map(|index| &mut tally.configs[index]);
         let mut roles: Vec<u32> = if app.accepted_resource_roles.is_empty() {
             self.rows.role("*").into_iter().collect()
@@ -105,10 +102,11 @@ impl Ledger {
         };
         let filter = Filter::new(app, &self.fields, &asks, placed, &mut involved, &eligible, &mut self.cost);
 
-        let mut memo = self.memos.remove(&app.id).filter(|(asked, _)| *asked == question).map(|(_, memo)| memo);
+        let asked = self.memos.remove(&app.id).filter(|(asked, _)| question.is(asked));
+        let (asked, mut memo) = asked.map_or((None, None), |(asked, memo)| (Some(asked), Some(memo)));
         if memo.is_none() && self.rows.promised.is_empty() {
             let alike = self.refused.get(&demand.need).and_then(|other| self.memos.get(other));
-            memo = alike.filter(|(asked, _)| asked.is_the_same_to(&question)).map(|(_, memo)| memo.clone());
+            memo = alike.filter(|(asked, _)| question.is_the_same_to(asked)).map(|(_, memo)| memo.clone());
         }
         let (rows, changes, fields, cost) = (&mut self.rows, &self.changes, &self.fields, &mut self.cost);
         let mut trial = Trial::new(rows, fields, &mut tally, config, involved, filter, &demand, roles, strategy, count);
@@ -149,7 +147,7 @@ impl Ledger {
         }
         let mut refusals = None;
         if let Among::Beside(_) = among {
-            self.memos.extend(memo.map(|memo| (app.id.clone(), (question, memo))));
+            self.memos.extend(memo.map(|memo| (app.id.clone(), (asked.unwrap_or_else(|| question.noted()), memo))));
         } else if seats.len() < count.min(SEATS_MAX) {
             let memo = memo.unwrap_or_else(|| Memo::of(&trial, changes, cost));
             refusals = Some(memo.refusals(app, &trial));
@@ -159,7 +157,7 @@ impl Ledger {
                     self.refused.clear();
                 }
                 self.refused.insert(demand.need, app.id.clone());
-                self.memos.insert(app.id.clone(), (question, memo));
+                self.memos.insert(app.id.clone(), (asked.unwrap_or_else(|| question.noted()), memo));
             }
         }
         let involved = trial.undo();
