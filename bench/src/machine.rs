@@ -53,7 +53,7 @@ pub(crate) fn settle() -> bool {
     let start = Instant::now();
     let mut before = ticks();
     while start.elapsed() < QUIET_PATIENCE {
-        std::thread::sleep(QUIET_TIME);
+        std::thread::sleep(QUIET_TIME); // How busy it is shows only over some time.
         let now = ticks();
         if (now.1 - before.1) * QUIET_SHARE < now.0 - before.0 {
             return true;

@@ -17,6 +17,7 @@ struct Account {
     is_known: bool,
     /// Where the changes had come to at the last batch that did without.
     at: Option<u64>,
+    /// Operations that trees would have cost the batches since, and what these spent instead.
     saved: u64,
     spent: u64,
     /// Batches that do not try, and how many these were the last time.

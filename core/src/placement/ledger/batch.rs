@@ -85,7 +85,7 @@ fn follow(trial: &mut Trial<'_>, trees: &Trees<'_>, count: usize, salt: u64, sea
             enter(index, &mut streams, &values, leader, class, &trees.shared, trial, &mut ready, &mut waiting, cost);
             continue;
         }
-        if streams[index].is_dear {
+        if streams[index].is_dear() {
             return Followed::Dear;
         }
         let Some((score, slot)) = streams[index].head else { continue };
@@ -158,10 +158,10 @@ fn enter(
     {
         return;
     }
-    if !streams[index].is_dear {
+    if !streams[index].is_dear() {
         streams[index].advance(trial, cost);
     }
-    if streams[index].is_dear {
+    if streams[index].is_dear() {
         // Told before anybody else's turn.
         ready.push(Reverse(((i64::MIN, 0, 0), index)));
         return;

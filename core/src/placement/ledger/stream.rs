@@ -46,6 +46,28 @@ impl Pick<'_> {
     }
 }
 
+/// How many nodes of a tree may be asked.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    is_overrun: bool,
+}
+
+impl Budget {
+    const ENDLESS: Self = Self::of(u64::MAX);
+
+    const fn of(left: u64) -> Self {
+        Self { left, is_overrun: false }
+    }
+
+    /// Takes one question; whether that was one too many, so that anything may end the search.
+    const fn ask(&mut self) -> bool {
+        self.is_overrun |= self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        self.is_overrun
+    }
+}
+
 /// A source of nodes.
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
@@ -55,10 +77,7 @@ pub(crate) struct Stream<'a> {
     /// Constraint that is looked after for the whole stream.
     except: usize,
     pick: Pick<'a>,
-    /// How many nodes of the tree may still be asked.
-    budget: u64,
-    /// More were asked than that, or the nodes have no tree here: what is found is not to be used.
-    pub(crate) is_dear: bool,
+    budget: Budget,
     /// Where the pass over the tree has come to.
     cursor: u64,
     in_tree: bool,
@@ -81,8 +100,7 @@ impl<'a> Stream<'a> {
             others: Others::Among(&[]),
             except,
             pick: Pick::All,
-            budget: u64::MAX,
-            is_dear: false,
+            budget: Budget::ENDLESS,
             cursor: 0,
             in_tree: false,
             found: VecDeque::new(),
@@ -116,19 +134,26 @@ impl<'a> Stream<'a> {
 
     /// Only the nodes with this value, as long as so many are asked at most.
     pub(crate) const fn picking(mut self, field: &'a Field, value: u32, budget: u64) -> Self {
-        (self.pick, self.budget) = (Pick::Value(field, value), budget);
+        self.pick = Pick::Value(field, value);
+        self.budget = Budget::of(budget);
         self
     }
 
     /// Only nodes that are not disliked, likewise.
     pub(crate) const fn liked(mut self, budget: u64) -> Self {
-        (self.pick, self.budget) = (Pick::Liked, budget);
+        self.pick = Pick::Liked;
+        self.budget = Budget::of(budget);
         self
     }
 
     /// Nodes whose tree is not at hand.
     pub(crate) fn without_tree() -> Self {
-        Self { is_dear: true, ..Self::empty(ALL) }
+        Self { budget: Budget { left: 0, is_overrun: true }, ..Self::empty(ALL) }
+    }
+
+    /// More were asked than the budget allows, or the nodes have no tree here: what is found is not to be used.
+    pub(crate) const fn is_dear(&self) -> bool {
+        self.budget.is_overrun
     }
 
     /// The given nodes.
@@ -159,13 +184,8 @@ impl<'a> Stream<'a> {
         if let Some(tree) = self.tree.filter(|_| self.in_tree) {
             let fresh = trial.tally.nodes.is_empty();
             let alone = |slot| fresh || trial.tally.same_app(slot) == 0;
-            let (budget, is_dear) = (&mut self.budget, &mut self.is_dear);
-            // Once too many were asked, anything ends the search.
-            let accept = &mut |slot| {
-                *is_dear |= *budget == 0;
-                *budget = budget.saturating_sub(1);
-                *is_dear || pick.takes(slot, trial) && alone(slot) && trial.accepts(slot, except)
-            };
+            let budget = &mut self.budget;
+            let accept = &mut |slot| budget.ask() || pick.takes(slot, trial) && alone(slot) && trial.accepts(slot, except);
             loop {
                 // What was found some seats ago may be refused by now; what was refused stays so.
                 if let Some(slot) = self.found.pop_front() {
@@ -207,12 +227,8 @@ impl<'a> Stream<'a> {
         if let Some(tree) = self.tree
             && self.browsed.is_none_or(|(_, slot)| trial.is_touched(slot) || !takes(slot))
         {
-            let (budget, is_dear) = (&mut self.budget, &mut self.is_dear);
-            let accept = &mut |slot| {
-                *is_dear |= *budget == 0;
-                *budget = budget.saturating_sub(1);
-                *is_dear || !trial.is_touched(slot) && takes(slot)
-            };
+            let budget = &mut self.budget;
+            let accept = &mut |slot| budget.ask() || !trial.is_touched(slot) && takes(slot);
             let next = self.browse.next(tree, &trial.demand.need, &trial.rating, cost, accept);
             self.browsed = next.map(|(_, slot)| (score_in_class(trial, slot), slot));
         }

@@ -78,8 +78,7 @@ impl Views {
     /// be made.
     pub(crate) fn seen(&self, kind: &Kind, rows: &Rows, fields: &Fields) -> Option<u64> {
         let epoch = if kind.field.is_some() { fields.numbering } else { 0 };
-        let (_, view) = self.list.iter().find(|(have, _)| have == kind)?;
-        view.seen.filter(|_| view.ranking == rows.ranking && view.epoch == epoch)
+        self.list.iter().find(|(have, _)| have == kind)?.1.seen(rows, epoch)
     }
 
     /// What it takes to follow the changes from some place on, or to make the trees; a few of the changes tell how
@@ -125,10 +124,9 @@ impl Views {
 }
 
 impl View {
-    /// Slots that have changed since it was brought up to date; none when that is not known.
-    fn changed<'c>(&self, rows: &Rows, changes: &'c Changes, epoch: u64) -> Option<&'c [u32]> {
-        let valid = self.ranking == rows.ranking && self.epoch == epoch;
-        self.seen.filter(|_| valid).and_then(|seen| changes.since(seen))
+    /// Where the changes had come to when it was brought up to date; nothing when ids or values are numbered anew.
+    fn seen(&self, rows: &Rows, epoch: u64) -> Option<u64> {
+        self.seen.filter(|_| self.ranking == rows.ranking && self.epoch == epoch)
     }
 
     /// Catches up. `of` groups the slots; `epoch` tells whether groups still mean what they meant.
@@ -142,7 +140,7 @@ impl View {
                 (group, slot, key)
             }
         };
-        let mut changed = self.changed(rows, changes, epoch);
+        let mut changed = self.seen(rows, epoch).and_then(|seen| changes.since(seen));
         if changed.is_some_and(<[u32]>::is_empty) {
             return;
         }
