@@ -1,16 +1,26 @@
-//! The last steps of a child before it becomes the user's command.
+//! A child that becomes the user's command, and the last steps before it does.
+//!
+//! Until then it shares all memory with its parent, which waits (vfork(2)): a copy would cost as much
+//! as everything else it does. It may call the kernel and leave a message, and allocates nothing that
+//! would stay behind; what it needs is prepared before.
 
 use super::launch::Identity;
-use super::{privilege, seccomp};
+use super::privilege;
+use super::seccomp::Filter;
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, clone};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
-use nix::unistd::{chdir, execve, setsid};
+use nix::unistd::{Gid, Pid, chdir, execve, setsid};
+use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 /// Score that makes the kernel prefer tasks to daemons when the whole machine is out of memory.
 const OOM_SCORE: &str = "200";
+/// Stack of a child before it executes, bytes. From this size on the allocator maps it apart, so that
+/// only pages that are used cost something.
+const STACK_BYTES: usize = 256 << 10;
 /// Default of `PATH`.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -61,16 +71,59 @@ fn attach(descriptor: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }).map(drop)
 }
 
-/// Replaces the process; returns only when that failed, with a sentence about it.
-pub(super) fn become_command(command: &Command<'_>) -> String {
-    match prepare_and_execute(command) {
-        Ok(never) => match never {},
-        Err(message) => message,
+/// Everything that needs memory.
+struct Prepared {
+    /// Paths to try.
+    candidates: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    groups: Vec<Gid>,
+    filter: Filter,
+}
+
+impl Prepared {
+    fn of(command: &Command<'_>) -> Result<Self, String> {
+        let program = command.arguments.first().ok_or("the command is empty")?;
+        let groups = command.identity.map_or(&[][..], |identity| &identity.groups);
+        Ok(Self {
+            candidates: c_strings(candidates(program, command.environment))?,
+            arguments: c_strings(command.arguments.iter().cloned())?,
+            environment: c_strings(command.environment.iter().map(|(name, value)| format!("{name}={value}")))?,
+            groups: groups.iter().map(|group| Gid::from_raw(*group)).collect(),
+            filter: Filter::new(),
+        })
     }
 }
 
-fn prepare_and_execute(command: &Command<'_>) -> Result<std::convert::Infallible, String> {
+/// Starts the command as a child of this process, which has one thread; returns when it executes.
+///
+/// # Errors
+/// A sentence that tells why it does not; then the child has ended, and is still to be waited for.
+pub(super) fn spawn(command: &Command<'_>) -> Result<Pid, String> {
+    let prepared = Prepared::of(command)?;
+    let (mut failure, mut stack) = (None, vec![0; STACK_BYTES]);
+    let hidden = privilege::is_hidden();
+    let child = Box::new(|| {
+        let Err(message) = become_command(command, &prepared);
+        failure = Some(message);
+        1
+    });
+    // SAFETY: with CLONE_VFORK this process, whose only thread this is, sleeps until the child has executed or
+    // ended, so that nothing else uses the memory they share meanwhile; the child has a stack of its own, and what
+    // it borrows outlives it. It ends by the system call alone, without exit handlers.
+    let pid = unsafe { clone(child, &mut stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD)) };
+    let pid = pid.map_err(|error| format!("cannot start a process: {}", error.desc()))?;
+    // The memory that becoming a user has made visible, where the node is set up so, was ours.
+    if hidden {
+        let _ = privilege::hide_process();
+    }
+    failure.map_or(Ok(pid), Err)
+}
+
+/// Replaces the process; returns only when that failed, with a sentence about it.
+fn become_command(command: &Command<'_>, prepared: &Prepared) -> Result<Infallible, String> {
     let step = |what: &'static str| move |error: Errno| format!("cannot {what}: {}", error.desc());
+    let _ = privilege::die_with_parent();
     setsid().map_err(step("start a session"))?;
     for (descriptor, number) in [(command.stdin, 0), (command.stdout, 1), (command.stderr, 2)] {
         attach(descriptor, number).map_err(step("attach the standard streams"))?;
@@ -79,14 +132,15 @@ fn prepare_and_execute(command: &Command<'_>) -> Result<std::convert::Infallible
         // SAFETY: TIOCSCTTY takes a number; descriptor 0 is the terminal.
         Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }).map_err(step("take the terminal"))?;
     }
-    // The kernel refuses to lower it for ordinary users; raising it from there is allowed.
+    // The kernel refuses to lower it for ordinary users; raising it from there is allowed. That of the parent
+    // stays as it is: the kernel knows that the memory is lent.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
     if nix::unistd::geteuid().is_root() {
         privilege::drop_capabilities().map_err(step("drop capabilities"))?;
         match command.identity {
             Some(identity) if identity.uid != 0 => {
-                privilege::become_user(identity).map_err(step("become the task's user"))?;
+                privilege::become_user(identity, &prepared.groups).map_err(step("become the task's user"))?;
                 // The kernel forgets it when a process changes its user.
                 let _ = privilege::die_with_parent();
             }
@@ -96,15 +150,12 @@ fn prepare_and_execute(command: &Command<'_>) -> Result<std::convert::Infallible
     chdir(command.sandbox)
         .map_err(|error| format!("cannot enter the sandbox {}: {}", command.sandbox.display(), error.desc()))?;
     privilege::no_new_privileges().map_err(step("set no_new_privs"))?;
-    seccomp::confine().map_err(step("install the system call filter"))?;
-    let program = command.arguments.first().ok_or("the command is empty")?;
-    let arguments = c_strings(command.arguments.iter().cloned())?;
-    let environment = c_strings(command.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
-    let candidates = c_strings(candidates(program, command.environment))?;
+    prepared.filter.confine().map_err(step("install the system call filter"))?;
     restore_signals().map_err(step("reset signals"))?;
+    let program = &command.arguments[0];
     let mut denied = None;
-    for candidate in &candidates {
-        let error = execute(candidate, &arguments, &environment);
+    for candidate in &prepared.candidates {
+        let error = execute(candidate, &prepared.arguments, &prepared.environment);
         match error {
             Errno::ENOENT | Errno::ENOTDIR => {}
             Errno::EACCES => denied = Some(error),

@@ -1,6 +1,6 @@
 //! Runs a command inside a running task: the COMMAND health checks.
 
-use super::command::{Command, become_command};
+use super::command::{self, Command};
 use super::launch::{Helper, HelperResult, enter_group, process_start_time};
 use super::{privilege, read_request, report};
 use nix::errno::Errno;
@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, sigaction};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, read};
+use nix::unistd::{Pid, pipe2, read};
 use std::fs::File;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -55,34 +55,18 @@ fn execute(helper: &Helper, isolated: bool) -> Result<HelperResult, String> {
     unsafe { sigaction(Signal::SIGCHLD, &default) }.map_err(|error| error.to_string())?;
     let null: OwnedFd = File::open("/dev/null").map_err(|error| format!("cannot open /dev/null: {error}"))?.into();
     let (output, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| error.to_string())?;
-    let (failure, told) = pipe2(OFlag::O_CLOEXEC).map_err(|error| error.to_string())?;
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.map_err(|error| format!("cannot fork: {}", error.desc()))? {
-        ForkResult::Child => {
-            let _ = privilege::die_with_parent();
-            let message = become_command(&Command {
-                sandbox: &helper.sandbox,
-                arguments: &helper.arguments,
-                environment: &helper.environment,
-                identity: helper.identity.as_ref(),
-                stdin: null.as_fd(),
-                stdout: writer.as_fd(),
-                stderr: writer.as_fd(),
-                terminal: false,
-            });
-            report(&told, "", &message);
-            super::leave(1)
-        }
-        ForkResult::Parent { child } => {
-            drop((told, writer));
-            let mut message = String::new();
-            let read = std::io::Read::read_to_string(&mut File::from(failure), &mut message);
-            if read.is_err() || !message.is_empty() {
-                return Err(message);
-            }
-            Ok(await_end(child, &output, Duration::from_millis(helper.timeout_ms)))
-        }
-    }
+    let child = command::spawn(&Command {
+        sandbox: &helper.sandbox,
+        arguments: &helper.arguments,
+        environment: &helper.environment,
+        identity: helper.identity.as_ref(),
+        stdin: null.as_fd(),
+        stdout: writer.as_fd(),
+        stderr: writer.as_fd(),
+        terminal: false,
+    })?;
+    drop(writer);
+    Ok(await_end(child, &output, Duration::from_millis(helper.timeout_ms)))
 }
 
 /// Reads the output until it closes or time is up, then ends the helper and all of its group.

@@ -3,7 +3,7 @@
 //! It is a fork of the small spawner, never an execution of the whole program, so that it costs
 //! little memory. It needs neither the agent nor the spawner once it runs.
 
-use super::command::{Command, become_command};
+use super::command::{self, Command};
 use super::deserted;
 use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_time};
 use super::logfile::LogFile;
@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, kill, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
+use nix::unistd::{Pid, pipe2, setsid};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
@@ -149,12 +149,22 @@ fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, tem
         let log = LogFile::open(directory.as_fd(), name, launch.identity.as_ref());
         logs.push(log.map_err(|error| refuse(format!("cannot open the file {name} in the sandbox: {}", error.desc())))?);
     }
-    let child = spawn_command(launch, &streams).map_err(&refuse)?;
+    let command = Command {
+        sandbox: &launch.sandbox,
+        arguments: &launch.arguments,
+        environment: &launch.environment,
+        identity: launch.identity.as_ref(),
+        stdin: streams.stdin.as_fd(),
+        stdout: streams.stdout.as_fd(),
+        stderr: streams.stderr.as_fd(),
+        terminal: streams.terminal,
+    };
+    let command = command::spawn(&command).map_err(&refuse)?;
     report(&status, "R", "");
     drop(status);
     let Streams { ours, stdin, stdout, stderr, .. } = streams;
     drop((stdin, stdout, stderr));
-    let task = Task { command: child, isolated, grace: Duration::from_millis(u64::from(launch.kill_grace_ms)) };
+    let task = Task { command, isolated, grace: Duration::from_millis(u64::from(launch.kill_grace_ms)) };
     let ended = task.watch(&signals, &deserted::Record::watch(record_at), ours, &mut logs)?;
     let lost_log_bytes = logs.iter().map(|log| log.lost).sum();
     let (code, signal) = match ended {
@@ -164,36 +174,6 @@ fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, tem
     };
     let record = ExitRecord { code, signal, at_ms: now_ms(), error: None, lost_log_bytes };
     record.write(record_at).map_err(|error| error.to_string())
-}
-
-/// Forks the command and waits until it executes.
-fn spawn_command(launch: &Launch, streams: &Streams) -> Result<Pid, String> {
-    let (failure, told) = pipe2(OFlag::O_CLOEXEC).map_err(|error| format!("cannot create a pipe: {}", error.desc()))?;
-    // SAFETY: this process has one thread.
-    match unsafe { fork() }.map_err(|error| format!("cannot fork: {}", error.desc()))? {
-        ForkResult::Child => {
-            let _ = privilege::die_with_parent();
-            let command = Command {
-                sandbox: &launch.sandbox,
-                arguments: &launch.arguments,
-                environment: &launch.environment,
-                identity: launch.identity.as_ref(),
-                stdin: streams.stdin.as_fd(),
-                stdout: streams.stdout.as_fd(),
-                stderr: streams.stderr.as_fd(),
-                terminal: streams.terminal,
-            };
-            let message = become_command(&command);
-            report(&told, "", &message);
-            super::leave(1)
-        }
-        ForkResult::Parent { child } => {
-            drop(told);
-            let mut message = String::new();
-            let read = std::io::Read::read_to_string(&mut File::from(failure), &mut message);
-            if read.is_ok() && message.is_empty() { Ok(child) } else { Err(message) }
-        }
-    }
 }
 
 struct Task {

@@ -94,15 +94,20 @@ pub(super) fn hide_process() -> Result<(), Errno> {
     prctl(libc::PR_SET_DUMPABLE, 0)
 }
 
+/// Whether [`hide_process`] holds.
+pub(super) fn is_hidden() -> bool {
+    // SAFETY: PR_GET_DUMPABLE takes nothing and touches no memory of ours.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 0 }
+}
+
 /// Orphans among its descendants become children of the calling process.
 pub(super) fn adopt_orphans() -> Result<(), Errno> {
     prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
 }
 
-/// Becomes `identity` for good.
-pub(super) fn become_user(identity: &Identity) -> Result<(), Errno> {
-    let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    setgroups(&groups)?;
+/// Becomes `identity` for good, with these further groups.
+pub(super) fn become_user(identity: &Identity, groups: &[Gid]) -> Result<(), Errno> {
+    setgroups(groups)?;
     setgid(Gid::from_raw(identity.gid))?;
     setuid(Uid::from_raw(identity.uid))
 }

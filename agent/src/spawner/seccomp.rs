@@ -181,13 +181,21 @@ fn program() -> Vec<libc::sock_filter> {
     program
 }
 
-/// Puts the filter on the calling thread and all its children, for good. Needs `no_new_privs`.
-pub(super) fn confine() -> Result<(), Errno> {
-    let mut filter = program();
-    let header = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: `header` points to a live program of `len` instructions, which the kernel copies.
-    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const header) };
-    Errno::result(result).map(drop)
+/// The program, made ready for the kernel.
+pub(super) struct Filter(Vec<libc::sock_filter>);
+
+impl Filter {
+    pub(super) fn new() -> Self {
+        Self(program())
+    }
+
+    /// Puts the filter on the calling thread and all its children, for good. Needs `no_new_privs`.
+    pub(super) fn confine(&self) -> Result<(), Errno> {
+        let header = libc::sock_fprog { len: self.0.len() as u16, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: `header` points to a live program of `len` instructions, which the kernel copies and does not change.
+        let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const header) };
+        Errno::result(result).map(drop)
+    }
 }
 
 #[cfg(test)]
