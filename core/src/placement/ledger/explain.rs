@@ -1,44 +1,23 @@
 //! Why no node takes one more: counted by reason, and kept, so that asking again costs what changed.
 
+use super::answer::{
+    ALONE, CPUS, CUSTOM, Code, DETAILS, DISK, EXECUTOR, FITS, GPUS, MAINTENANCE, MEMORY, NO_PORT, PORTS, ROLE, TASKS, UNKNOWN,
+    UNOFFERED, all_against, code, ports_lacking, short,
+};
 use super::changes::Changes;
+use super::column::Column;
 use super::cost::Cost;
-use super::free::Free;
-use super::trial::{ALL, Trial};
+use super::trial::Trial;
 use crate::Scalar;
 use crate::app::App;
 use crate::hash::Map;
 use crate::placement::{Reason, Refusals};
-use imbl::Vector;
 use std::cmp::Reverse;
-
-/// What a node says, as a number: reasons below [`DETAILS`], then demands, then ports and resources.
-type Code = u32;
-
-const FITS: Code = 0;
-const UNKNOWN: Code = 1;
-const ROLE: Code = 2;
-const MAINTENANCE: Code = 3;
-const EXECUTOR: Code = 4;
-const CPUS: Code = 5;
-const MEMORY: Code = 6;
-const DISK: Code = 7;
-const GPUS: Code = 8;
-const NO_PORT: Code = 9;
-const TASKS: Code = 10;
-const DETAILS: Code = 11;
-/// A certain host port that is taken.
-const PORTS: Code = 1 << 20;
-/// A certain host port that the node does not offer.
-const UNOFFERED: Code = PORTS + (1 << 16);
-/// Resource with a name of its own, by its place among those needed.
-const CUSTOM: Code = 1 << 21;
-/// Nothing else is in the way; too little of several of cpus, memory, disk and GPUs counts as one thing.
-const ALONE: Code = 1 << 24;
 
 /// The answer of every node, and their sums. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memo {
-    codes: Vector<Code>,
+    codes: Column,
     counts: Map<Code, u64>,
     /// The smallest lacks, ascending: all up to `horizon`, or all there are.
     nearest: Vec<Lack>,
@@ -71,7 +50,7 @@ impl Memo {
         for same in codes.chunk_by(|one, next| one == next) {
             *memo.counts.entry(same[0]).or_default() += same.len() as u64;
         }
-        memo.codes = codes.into();
+        memo.codes = Column::of(&codes);
         (memo.nearest, memo.horizon) = near.sorted();
         memo
     }
@@ -91,7 +70,7 @@ impl Memo {
     }
 
     /// What each node says, by slot.
-    pub(crate) const fn codes(&self) -> &Vector<Code> {
+    pub(crate) const fn codes(&self) -> &Column {
         &self.codes
     }
 
@@ -103,7 +82,7 @@ impl Memo {
     fn ask(&mut self, slot: u32, trial: &Trial<'_>, cost: &mut Cost) {
         cost.scans += 1;
         let code = code(trial, slot);
-        let before = std::mem::replace(&mut self.codes[slot as usize], code);
+        let before = self.codes.replace(slot, code);
         if before != code {
             if let Some(count) = self.counts.get_mut(&before) {
                 *count -= 1;
@@ -134,8 +113,8 @@ impl Memo {
     fn gather(&mut self, trial: &Trial<'_>, cost: &mut Cost) {
         cost.scans += self.codes.len() as u64;
         let mut near = Near::default();
-        for (slot, code) in (0..).zip(&self.codes) {
-            near.offer(lack(trial, slot, *code));
+        for (slot, code) in (0..).zip(self.codes.iter()) {
+            near.offer(lack(trial, slot, code));
         }
         (self.nearest, self.horizon) = near.sorted();
     }
@@ -202,29 +181,6 @@ fn shorten(lacks: &mut Vec<Lack>) -> Lack {
     let horizon = *lacks.select_nth_unstable(NEAREST_MAX - 1).1;
     lacks.truncate(NEAREST_MAX);
     horizon
-}
-
-/// Whether too little of something is what a node says first, so that all else is as it should be.
-pub(crate) const fn is_about_room(code: Code) -> bool {
-    matches!(code & !ALONE, CPUS..=TASKS | PORTS..)
-}
-
-/// The reason that a code stands for; none when the node would take the task or is not known.
-pub(crate) const fn reason_of(code: Code) -> Option<Reason> {
-    Some(match code & !ALONE {
-        FITS | UNKNOWN => return None,
-        ROLE => Reason::UnfulfilledRole,
-        MAINTENANCE => Reason::AgentMaintenance,
-        EXECUTOR => Reason::MissingExecutor,
-        CPUS => Reason::InsufficientCpus,
-        MEMORY => Reason::InsufficientMemory,
-        DISK => Reason::InsufficientDisk,
-        GPUS => Reason::InsufficientGpus,
-        TASKS => Reason::TooManyTasks,
-        CUSTOM.. => Reason::InsufficientResources,
-        NO_PORT | PORTS.. => Reason::InsufficientPorts,
-        _ => Reason::UnfulfilledConstraint,
-    })
 }
 
 fn describe(code: Code, app: &App, trial: &Trial<'_>) -> (Reason, Option<String>) {
@@ -294,14 +250,6 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
     Some(format!("it would fit on node {} {first}{last}", trial.rows.cold[slot as usize].id))
 }
 
-/// What is short of cpus, memory, disk and GPUs, in thousandths.
-fn short(need: &Free, free: &Free) -> [i64; 4] {
-    let gpus = i64::from(need.gpus.saturating_sub(free.gpus)) * 1_000;
-    let short =
-        [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk), gpus];
-    short.map(|lack| lack.max(0))
-}
-
 /// What a node would have to have more.
 fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
     let (need, rows) = (&trial.demand.need, &trial.rows);
@@ -344,90 +292,4 @@ fn lack(trial: &Trial<'_>, slot: u32, code: Code) -> Option<Lack> {
         _ => return None,
     };
     Some((count, amount, what, trial.rows.rank_of(slot), slot))
-}
-
-/// Everything that is against a node, in the order of [`Reason`]; too little of several of cpus, memory, disk and
-/// GPUs is one thing.
-fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
-    let (rows, demand) = (&trial.rows, trial.demand);
-    let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
-    let mut all = Vec::new();
-    let mut note = |is_against: bool, code: Code| all.extend(is_against.then_some(code));
-    note(!trial.roles.contains(&rows.role_on(slot)), ROLE);
-    for index in trial.filter.all_refusing(trial.counts(), slot) {
-        note(true, demand_code(index));
-    }
-    note(!hot.open, MAINTENANCE);
-    note(demand.docker && !hot.docker, EXECUTOR);
-    if let Some((code, _)) = (CPUS..).zip(short(&demand.need, &free)).find(|(_, lack)| *lack > 0) {
-        note(true, code);
-    }
-    for (index, (name, amount)) in (0..).zip(&demand.custom) {
-        note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index);
-    }
-    for code in ports(trial, slot) {
-        note(true, code);
-    }
-    note(free.tasks < demand.need.tasks, TASKS);
-    all
-}
-
-/// The code of a demand, by its place.
-fn demand_code(index: usize) -> Code {
-    DETAILS.saturating_add(index as u32).min(PORTS - 1)
-}
-
-/// The first reason against a node, in the order of [`Reason`], and whether it is the only one. Too little of
-/// several of cpus, memory, disk and GPUs is one reason, and of demands at most two are looked at.
-fn code(trial: &Trial<'_>, slot: u32) -> Code {
-    let rows = &trial.rows;
-    if rows.nodes[slot as usize].is_none() {
-        return UNKNOWN;
-    }
-    let (hot, free) = (&rows.hot[slot as usize], rows.free(slot));
-    let (need, demand) = (&trial.demand.need, trial.demand);
-    let mut first = FITS;
-    // Tells whether that was the second.
-    let mut note = |is_against: bool, code: Code| {
-        let known = first != FITS;
-        if is_against && !known {
-            first = code;
-        }
-        is_against && known
-    };
-    let mut is_second = note(!trial.roles.contains(&rows.role_on(slot)), ROLE);
-    let refusing = trial.filter.refusing(trial.counts(), slot, ALL);
-    if let Some(index) = refusing {
-        is_second |= note(true, demand_code(index));
-        is_second |= !is_second && trial.filter.refusing(trial.counts(), slot, index).is_some();
-    }
-    let room = [(need.cpus > free.cpus, CPUS), (need.mem > free.mem, MEMORY), (need.disk > free.disk, DISK)];
-    let room = room.into_iter().chain([(need.gpus > free.gpus, GPUS)]);
-    is_second = is_second
-        || note(!hot.open, MAINTENANCE)
-        || note(demand.docker && !hot.docker, EXECUTOR)
-        || room.into_iter().find(|(short, _)| *short).is_some_and(|(short, code)| note(short, code))
-        || (0..)
-            .zip(&demand.custom)
-            .any(|(index, (name, amount))| note(rows.custom_free(slot, name) < amount.thousandths(), CUSTOM + index))
-        || ports(trial, slot).into_iter().any(|code| note(true, code))
-        || note(free.tasks < need.tasks, TASKS);
-    if is_second || first == FITS { first } else { first | ALONE }
-}
-
-/// What is wrong with a node's host ports: each certain one that cannot be had, then too few others.
-fn ports(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
-    let fixed = trial.demand.fixed.iter().copied().filter(|port| !trial.rows.has_port(slot, *port));
-    let offers = |port| trial.rows.cold[slot as usize].ports.offers(port);
-    let mut all: Vec<Code> = fixed.map(|port| if offers(port) { PORTS } else { UNOFFERED } + u32::from(port)).collect();
-    all.extend((ports_lacking(trial, slot) > 0).then_some(NO_PORT));
-    all
-}
-
-/// How many host ports are missing beside certain ones.
-fn ports_lacking(trial: &Trial<'_>, slot: u32) -> u32 {
-    let fixed = &trial.demand.fixed;
-    let free_fixed = fixed.iter().filter(|port| trial.rows.has_port(slot, **port)).count() as u32;
-    let others = trial.demand.need.ports - fixed.len() as u32;
-    others.saturating_sub(trial.rows.free(slot).ports.saturating_sub(free_fixed))
 }

@@ -6,6 +6,7 @@
 //! the strategy among all that fit, ties to the lowest id, the same on every run.
 
 mod account;
+mod answer;
 mod asks;
 mod batch;
 mod browse;
@@ -13,6 +14,7 @@ mod build;
 mod census;
 mod changes;
 mod claimed;
+mod column;
 mod cost;
 #[cfg(test)]
 mod cost_test;

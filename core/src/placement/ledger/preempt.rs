@@ -2,8 +2,9 @@
 //! what is kept for a task until those have ended.
 
 use super::Ledger;
+use super::answer::{is_about_room, reason_of};
+use super::column::Column;
 use super::demand::Demand;
-use super::explain::{is_about_room, reason_of};
 use super::journal::Change;
 use crate::app::App;
 use crate::node::{Bundle, NodeId};
@@ -52,9 +53,9 @@ impl Ledger {
         self.lift(app);
         let need = Bundle::of(app).columns().map(i128::from);
         let codes = self.memos.get(&app.id).map(|(_, memo)| memo.codes());
-        let slots = codes.into_iter().flatten().enumerate().filter(|(_, code)| is_about_room(**code));
+        let slots = (0..).zip(codes.into_iter().flat_map(Column::iter)).filter(|(_, code)| is_about_room(*code));
         let mut found: Vec<(i32, u64, u32)> = Vec::new();
-        for slot in slots.map(|(slot, _)| slot as u32) {
+        for slot in slots.map(|(slot, _)| slot) {
             if let Some(ceiling) = self.rows.ceiling(slot, need, priority) {
                 found.push((ceiling, self.rows.rank_of(slot), slot));
             }
@@ -73,7 +74,7 @@ impl Ledger {
         let Some((_, memo)) = self.memos.get(app) else { return Vec::new() };
         let codes = memo.codes();
         let answers = self.rows.in_order().filter_map(|slot| {
-            let reason = reason_of(*codes.get(slot as usize)?)?;
+            let reason = reason_of(codes.get(slot)?)?;
             Some((self.rows.cold[slot as usize].id.clone(), reason))
         });
         answers.take(most).collect()
