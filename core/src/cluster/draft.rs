@@ -124,6 +124,12 @@ pub struct Draft {
     pub(super) capacity_freed: bool,
     /// Tasks stopped for more important ones.
     pub(super) preempted: usize,
+    /// Some was left alone for its waiting, so that it is worth looking again when that is worth less.
+    pub(super) spared: bool,
+    /// What is left of waiting has been looked through.
+    pub(super) ages_tidied: bool,
+    /// What the cluster has to share out and whose turn is first of all that wait for room, once it was asked.
+    pub(super) first_waiting: Option<(Option<crate::role::Amounts>, Option<super::draft_roles::Turn>)>,
     /// A node was lost or found, came or left.
     pub(super) nodes_moved: bool,
     /// Built when first needed, unless it was brought along.
@@ -148,6 +154,9 @@ impl Draft {
             dirty_claims: BTreeSet::new(),
             capacity_freed: false,
             preempted: 0,
+            spared: false,
+            ages_tidied: false,
+            first_waiting: None,
             nodes_moved: false,
             ledger: None,
         }
@@ -254,6 +263,10 @@ impl Draft {
             if before.as_ref().is_some_and(|before| before.incarnation != instance.incarnation) || instance.seat.is_none() {
                 self.cluster.moving.remove(&id);
             }
+            if instance.seat.is_none() || instance.goal != Goal::Running {
+                self.cluster.successors.remove(&id);
+                self.cluster.waited_for.remove(&id);
+            }
             if let Some(before) = &before {
                 self.release_seat(before);
             }
@@ -279,6 +292,8 @@ impl Draft {
         let Some(instance) = self.cluster.instances.remove(id) else { return };
         self.release_seat(&instance);
         self.cluster.moving.remove(id);
+        self.cluster.successors.remove(id);
+        self.cluster.waited_for.remove(id);
         if let Some(ledger) = &mut self.ledger {
             ledger.release(&instance);
         }

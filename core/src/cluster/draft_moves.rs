@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// What becomes of the next instance of an app that moves.
 pub(super) enum Next {
-    /// It takes this seat.
-    Seat(Seat),
+    /// It takes this seat, in the place of this instance if that has not stopped yet.
+    Seat(Seat, Option<InstanceId>),
     /// It waits for its target.
     Waits,
     /// No move concerns it.
@@ -76,26 +76,49 @@ impl Draft {
         !self.cluster.moving.is_empty() && !self.untaken(app).is_empty() || self.moving_in(app) > 0
     }
 
-    /// Where the next instance of an app goes of which some move.
-    pub(super) fn next_move(&mut self, app: &Arc<App>) -> Next {
+    /// Instances of an app that have to leave their nodes, for which nobody has taken a seat yet.
+    pub(super) fn unsucceeded(&self, app: &AppId) -> Vec<InstanceId> {
+        if self.cluster.draining.is_empty() && self.cluster.moving.is_empty() {
+            return Vec::new();
+        }
+        let around = self.cluster.around(app, self.now);
+        let runs = |id: &InstanceId| {
+            self.cluster.instances.get(id).is_some_and(|instance| instance.seat.is_some() && instance.goal == Goal::Running)
+        };
+        let leaving = self.cluster.instances_of(app).filter(|instance| {
+            instance.goal == Goal::Running
+                && instance.seat.is_some()
+                && around.is_leaving(instance)
+                && !self.cluster.successors.get(&instance.id).is_some_and(runs)
+        });
+        leaving.map(|instance| instance.id.clone()).collect()
+    }
+
+    /// Whether an instance moves to a certain node, where its successor has no seat yet.
+    pub(super) fn has_target(&self, id: &InstanceId) -> bool {
+        self.cluster.moving.get(id).is_some_and(|target| !target.taken)
+    }
+
+    /// Where the next instance of an app goes of which some move. `entitled`: it may start beside those that move.
+    pub(super) fn next_move(&mut self, app: &Arc<App>, entitled: bool) -> Next {
         // For one that has stopped already room is kept.
         for node in self.kept_on(&app.id) {
             let salt = self.entropy.next_number();
             if let Some(seat) = self.ledger_for(app).place_at(app, &node, salt) {
-                return Next::Seat(seat);
+                return Next::Seat(seat, None);
             }
         }
         let moves = self.untaken(&app.id);
         let there = self.cluster.instances_of(&app.id).filter(|instance| instance.seat.is_some());
         let running = there.filter(|instance| instance.goal == Goal::Running).count();
         // Who replaces one that failed waits for nobody.
-        if moves.is_empty() || running < app.instances as usize {
+        if moves.is_empty() || entitled && running < app.instances as usize {
             return Next::Anywhere;
         }
         for (id, node) in &moves {
             if let Some(seat) = self.seat_at_target(app, id, node) {
                 self.cluster.moving.insert(id.clone(), Target { node: node.clone(), taken: true });
-                return Next::Seat(seat);
+                return Next::Seat(seat, Some(id.clone()));
             }
         }
         self.give_up_moves(&app.id);

@@ -33,6 +33,16 @@ struct Offer {
     victims: Vec<InstanceId>,
 }
 
+/// What is done about one more instance.
+enum Room {
+    /// It is promised a place.
+    Promised,
+    /// Tasks are stopping on this node anyway, and it is another app's turn.
+    Comes(NodeId),
+    /// There is no way.
+    None,
+}
+
 impl Draft {
     /// Makes room for `missing` instances of `app` that fit nowhere, and says so in `refusals`.
     pub(super) fn preempt(&mut self, app: &Arc<App>, missing: usize, mut refusals: Refusals) -> Refusals {
@@ -41,8 +51,18 @@ impl Draft {
         let promised: usize = promised.map(|promise| promise.count as usize).sum();
         let mut found = promised.min(missing);
         let mut budgets = Budgets::new();
-        while found < missing && self.preempted < PREEMPTED_MAX && self.make_room(app, &mut budgets) {
-            found += 1;
+        while found < missing && self.preempted < PREEMPTED_MAX {
+            match self.make_room(app, &mut budgets) {
+                Room::Promised => found += 1,
+                Room::Comes(node) if found == 0 => {
+                    refusals.hint = Some(format!(
+                        "tasks are stopping on {node}: whose turn is first gets their room, and others wait that come before {}",
+                        app.id
+                    ));
+                    return refusals;
+                }
+                Room::Comes(_) | Room::None => break,
+            }
         }
         if found > 0 {
             let nodes = self.promised_on(&app.id, |_, promise| !promise.moves);
@@ -56,13 +76,16 @@ impl Draft {
         refusals
     }
 
-    /// Makes room for one more instance; `false` when there is no way.
-    fn make_room(&mut self, app: &Arc<App>, budgets: &mut Budgets) -> bool {
+    /// Makes room for one more instance.
+    fn make_room(&mut self, app: &Arc<App>, budgets: &mut Budgets) -> Room {
         let nodes = self.ledger().preemptible(app, NODES_MAX);
         let offers = nodes.into_iter().filter_map(|node| self.offer(app, node, budgets));
         let best =
             offers.collect::<Vec<_>>().into_iter().min_by(|one, other| (one.price, &one.node).cmp(&(other.price, &other.node)));
-        let Some(Offer { node, victims, .. }) = best else { return false };
+        let Some(Offer { node, victims, .. }) = best else { return Room::None };
+        if victims.is_empty() && self.waits_behind(&app.id) {
+            return Room::Comes(node);
+        }
         let because = format!("{} of priority {} {PREEMPTED}", app.id, app.placement.priority);
         for victim in &victims {
             let serving = self.cluster.instances.get(victim).filter(|instance| instance.is_serving());
@@ -73,7 +96,7 @@ impl Draft {
         }
         self.preempted += victims.len();
         self.put_promise(&node, &app.id, Some(Promise::of(app)));
-        true
+        Room::Promised
     }
 
     /// Keeps room on a node for one more instance of `app` whose predecessor stops elsewhere.
@@ -94,17 +117,6 @@ impl Draft {
         promises.map(|promise| promise.count as usize).sum()
     }
 
-    /// Instances of an app that have to leave their nodes, or have stopped there already for one that begins elsewhere.
-    pub(super) fn moving_off(&self, app: &AppId) -> usize {
-        if self.cluster.draining.is_empty() && self.cluster.moving.is_empty() && self.cluster.promises.is_empty() {
-            return 0;
-        }
-        let around = self.cluster.around(app, self.now);
-        let leaving =
-            self.cluster.instances_of(app).filter(|instance| instance.goal == Goal::Running && around.is_leaving(instance));
-        leaving.count() + self.moving_in(app)
-    }
-
     /// What it would take to make room on a node.
     fn offer(&mut self, app: &Arc<App>, node: NodeId, budgets: &mut Budgets) -> Option<Offer> {
         let room = self.ledger_for(app).free_for(app, &node);
@@ -116,6 +128,7 @@ impl Draft {
         let fixed: BTreeSet<u16> = wanted.ports.iter().copied().collect();
         let mut want = Want { need: counted(wanted.each, wanted.requests), room, ports: BTreeSet::new() };
         let (mut tenants, mut is_leaving) = (Vec::new(), false);
+        let rank = i64::from(app.placement.priority) + self.age(&app.id);
         for instance in &here {
             let ports = instance.seat.as_ref().map(|seat| seat.host_ports.to_vec()).unwrap_or_default();
             let taken = ports.iter().filter(|port| **port != 0).count() as u32;
@@ -130,6 +143,11 @@ impl Draft {
             if dying {
                 want.room = want.room.plus(&counted(Bundle::of(&instance.app), taken));
             } else if is_victim(instance, app) && !is_company(&instance.app, app) {
+                // What has waited for its seat has it for a while.
+                if self.weight(instance) >= rank {
+                    self.spared = true;
+                    continue;
+                }
                 if !budgets.contains_key(instance.app_id()) {
                     budgets.insert(instance.app_id().clone(), self.spare(instance.app_id()));
                 }
@@ -172,6 +190,20 @@ impl Draft {
     fn promised_on(&self, app: &AppId, meant: impl Fn(&NodeId, &Promise) -> bool) -> Vec<NodeId> {
         let promises = self.cluster.promises.iter();
         promises.filter(|((node, of), promise)| of == app && meant(node, promise)).map(|((node, _), _)| node.clone()).collect()
+    }
+
+    /// Ends promises of room that tasks of others make, beyond those for `most` instances.
+    pub(super) fn limit_promises(&mut self, app: &AppId, most: usize) {
+        if self.cluster.promises.is_empty() {
+            return;
+        }
+        let mut left = most;
+        for node in self.promised_on(app, |_, promise| !promise.moves) {
+            match left.checked_sub(1) {
+                Some(fewer) => left = fewer,
+                None => self.put_promise(&node, app, None),
+            }
+        }
     }
 
     /// Ends promises that cannot be kept: nothing is stopping there any more, or the node is away.

@@ -15,10 +15,6 @@ pub(super) const TURN_SEATS: usize = 64;
 /// By so much, in millionths of the cluster, a role may come ahead of the next one in a turn, or by one task: in
 /// a large cluster many seats at a time are found much faster, and in a small one 64 may be all there are.
 const AHEAD_MAX: i128 = 1_000;
-/// Milliseconds of waiting that count as one step of priority.
-const AGEING_MS: i64 = 60_000;
-/// Most steps of priority that waiting is worth: more than any priority given.
-const AGEING_MAX: i64 = 2_001;
 
 /// Who is next: least share of the role at the top by its weight, then of the roles below it, then highest
 /// priority, ageing included, then who has waited longest, then the id.
@@ -226,11 +222,28 @@ impl Draft {
     /// When it is an app's turn.
     pub(super) fn turn(&self, id: &AppId, total: Option<&Amounts>) -> Turn {
         let since = self.cluster.pending.get(id).map_or(self.now, |pending| pending.since);
-        let aged = (self.now.millis_since(since) / AGEING_MS).clamp(0, AGEING_MAX);
+        let aged = self.age(id);
         let Some(app) = self.cluster.app(id) else { return (Vec::new(), i64::MIN, since, id.clone()) };
         let usage = self.ledger.as_ref().map(Ledger::usage).zip(total);
         let shares = usage.map_or_else(Vec::new, |(usage, total)| usage.weighted_shares(app, total, &self.cluster.roles));
         (shares, -(i64::from(app.placement.priority) + aged), since, id.clone())
+    }
+
+    /// Whether the turn of another app that waits for room comes before that of `app`.
+    pub(super) fn waits_behind(&mut self, app: &AppId) -> bool {
+        if self.first_waiting.is_none() {
+            let about_room = |refusals: &Refusals| !refusals.by_reason.contains_key(&Reason::QuotaReached);
+            let waiting = self.cluster.pending.iter().filter(|(id, pending)| {
+                pending.refusals.as_ref().is_some_and(about_room)
+                    && self.cluster.delays.get(*id).is_none_or(|delay| delay.until <= self.now)
+            });
+            let waiting: std::collections::BTreeSet<AppId> = waiting.map(|(id, _)| id.clone()).chain([app.clone()]).collect();
+            let total = self.contended(&waiting);
+            let first = waiting.iter().map(|id| self.turn(id, total.as_ref())).min();
+            self.first_waiting = Some((total, first));
+        }
+        let Some((total, Some(first))) = &self.first_waiting else { return false };
+        first.3 != *app && *first < self.turn(app, total.as_ref())
     }
 
     /// How many seats an app gets now that it is its turn and `next` follows: until its role has as much as that

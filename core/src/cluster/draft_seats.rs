@@ -35,6 +35,7 @@ impl Draft {
             for instance in fresh {
                 self.put_instance(instance);
             }
+            self.limit_promises(&app.id, ready.len());
             return self.seat_waiting(app, ready, Vec::new(), None, most);
         }
         self.seat_waiting(app, known, fresh, Some(held_back), most)
@@ -79,13 +80,24 @@ impl Draft {
         let most = if moves_on { most.min(1) } else { most };
         let wanted = waiting.min(most);
         let (allowed, over_quota) = self.within_quota(app, wanted);
-        // Moving is no more than was there before: neither quotas nor guarantees hold it up.
-        let allowed = allowed.max(self.moving_off(&app.id).min(wanted));
-        let next = if allowed > 0 && moves_on { self.next_move(app) } else { Next::Anywhere };
+        // Moving is no more than was there before: neither quotas nor guarantees hold up who takes the place of an
+        // instance that leaves, or that has left already.
+        let unsucceeded = self.unsucceeded(&app.id);
+        let (to_targets, mut leaving): (Vec<_>, Vec<_>) = unsucceeded.into_iter().partition(|id| self.has_target(id));
+        let moving_in = self.moving_in(&app.id);
+        let next = if moves_on && allowed + moving_in + to_targets.len() > 0 {
+            self.next_move(app, allowed > 0)
+        } else {
+            Next::Anywhere
+        };
+        let allowed = allowed.max((leaving.len() + moving_in).min(wanted));
         let beside = if let Next::Anywhere = next { self.seats_beside_avoided(app, allowed) } else { Vec::new() };
         let partly = !beside.is_empty() && beside.len() < allowed;
         let (seats, refusals) = match next {
-            Next::Seat(seat) => (vec![seat], None),
+            Next::Seat(seat, moved) => {
+                leaving = moved.into_iter().collect();
+                (vec![seat], None)
+            }
             Next::Anywhere if !beside.is_empty() => (beside, None),
             Next::Anywhere if allowed > 0 => self.find_seats(app, allowed),
             Next::Anywhere | Next::Waits => (Vec::new(), None),
@@ -101,10 +113,19 @@ impl Draft {
                 }
                 continue;
             };
-            launched.push(self.start(app, instance, seat));
+            let started = self.start(app, instance, seat);
+            if let Some(left) = leaving.pop() {
+                self.cluster.successors.insert(left, started.id.clone());
+            }
+            launched.push(started);
         }
         let left = more || partly || found == wanted && found < waiting;
-        let refusals = refusals.map(|refusals| self.preempt(app, allowed - found, refusals)).or(over_quota).or(missing);
+        if allowed < wanted {
+            // Room that the app may not take is not kept from others.
+            self.limit_promises(&app.id, allowed.saturating_sub(found));
+        }
+        let refusals =
+            refusals.map(|refusals| self.preempt(app, allowed.saturating_sub(found), refusals)).or(over_quota).or(missing);
         if waiting == found {
             self.forget_promises(&app.id);
         }
@@ -120,6 +141,7 @@ impl Draft {
     pub(super) fn start(&mut self, app: &Arc<App>, instance: Instance, seat: Seat) -> Arc<Instance> {
         let (node, incarnation) = (seat.node.clone(), instance.incarnation + 1);
         self.take_hold(&instance.id, app, &node, incarnation);
+        self.keep_age(&app.id, &instance.id);
         self.keep_promise(&app.id, &node);
         self.started.insert(app.id.clone());
         self.put_instance(Instance {

@@ -182,6 +182,9 @@ impl Draft {
             let held_back = plan.launch - launch;
             let (seated, left) = self.seat(app, fresh, held_back, blocked, seats);
             again = left && seated > 0;
+            if std::mem::take(&mut self.spared) {
+                next = earlier(next, Some(self.next_step()));
+            }
             more = held_back > 0 && seated > 0;
             killed |= self.stop_if_room(app, &plan.kill_if_room, kept);
             // Moves that were given up leave a plan that was made with them.

@@ -7,6 +7,7 @@
 mod alarms;
 mod app_record;
 mod draft;
+mod draft_ageing;
 mod draft_apps;
 mod draft_avoided;
 mod draft_holds;
@@ -49,6 +50,7 @@ mod service_ports;
 pub use alarms::Alarms;
 pub use app_record::{AppRecord, VERSIONS_MAX};
 pub use draft::{Draft, EditError, Step};
+pub use draft_ageing::WaitedFor;
 pub use draft_apps::{AppEdit, KillRequest};
 pub use draft_nodes::{Decommission, RETIRED_MAX};
 pub use draft_preempt::PREEMPTED;
@@ -122,6 +124,10 @@ pub struct Cluster {
     pub promises: OrdMap<(NodeId, AppId), Promise>,
     /// Instances that move to other nodes to balance the cluster. Not stored: a new leader lets them be.
     pub moving: OrdMap<InstanceId, Target>,
+    /// Who took a seat in the place of an instance that has to leave its node; counts while it has that. Not stored.
+    pub successors: OrdMap<InstanceId, InstanceId>,
+    /// Instances whose apps had waited when they got their seats. Not stored.
+    pub waited_for: OrdMap<InstanceId, WaitedFor>,
     /// Nodes on which starting an app failed, and when it did last: it goes elsewhere if it can. Not stored.
     pub avoided: OrdMap<AppId, OrdMap<NodeId, Timestamp>>,
     /// When apps must be looked at again. Not stored.
@@ -209,6 +215,7 @@ impl Cluster {
     /// What surrounds an app when it is planned.
     pub fn around(&self, app: &AppId, now: Timestamp) -> Circumstances<'_> {
         let blocked = self.deployments.values().any(|deployment| deployment.holds_back(app));
-        Circumstances { blocked, draining: &self.draining, moving: &self.moving, nodes: &self.nodes, now }
+        let Self { draining, moving, successors, nodes, .. } = self;
+        Circumstances { blocked, draining, moving, successors, nodes, now }
     }
 }

@@ -20,6 +20,12 @@ impl World {
     /// One node with so many cpus.
     fn new(cpus: i64) -> Self {
         let mut world = Self { cluster: Cluster::default(), store: BTreeMap::new(), seed: 0, now: 1_000_000 };
+        world.join("c-S0", cpus);
+        world
+    }
+
+    /// A node with so many cpus joins.
+    fn join(&mut self, id: &str, cpus: i64) {
         let facts = NodeFacts {
             resources: Resources {
                 cpus: Scalar::from_units(cpus),
@@ -29,10 +35,9 @@ impl World {
                 ..Resources::default()
             },
             executors: vec!["process".into()],
-            ..NodeFacts::new(NodeId::parse("c-S0").unwrap(), "h0".into(), "127.0.0.1".parse().unwrap())
+            ..NodeFacts::new(NodeId::parse(id).unwrap(), format!("host-of-{id}"), "127.0.0.1".parse().unwrap())
         };
-        world.step(|draft| draft.register(facts, Vec::new()));
-        world
+        self.step(|draft| draft.register(facts, Vec::new()));
     }
 
     fn step<T>(&mut self, act: impl FnOnce(&mut Draft) -> T) -> T {
@@ -326,4 +331,92 @@ fn a_group_enforces_its_role() {
     assert!(matches!(&refused, Err(EditError::Invalid(faults)) if faults[0].path == "/role"), "{refused:?}");
     world.step(|draft| draft.enforce_role("/dev", false)).unwrap();
     assert!(world.cluster.roles.is_empty());
+}
+
+#[test]
+fn who_leaves_a_node_is_replaced_beyond_the_quota_and_nobody_else_is() {
+    for (limits, guarantees, role, fit) in [(cpus(2), BTreeMap::new(), "dev", 2), (BTreeMap::new(), cpus(14), "others", 2)] {
+        let mut world = World::new(4);
+        ["c-S1", "c-S2", "c-S3"].into_iter().for_each(|id| world.join(id, 4));
+        world.step(|draft| draft.update_quota(vec![QuotaEdit { role: role.into(), limits, guarantees }], false)).unwrap();
+        world.create(vec![app("/dev/web", None, 8)]);
+        world.obey();
+        assert_eq!(world.seated("/dev/web"), fit);
+        let node = world.cluster.instances.values().find_map(|instance| instance.node().cloned()).unwrap();
+        world.step(|draft| draft.drain_node(&node, None, crate::node::AfterDrain::Deactivate)).unwrap();
+        assert_eq!(world.seated("/dev/web"), fit + 1, "one begins in the place of the one that leaves");
+        for _ in 0..3 {
+            world.step(Draft::wake_all);
+            assert!(world.seated("/dev/web") <= fit + 1, "{role}");
+            world.obey();
+        }
+        assert_eq!(world.seated("/dev/web"), fit, "{role}");
+        assert!(world.cluster.instances.values().all(|instance| instance.node() != Some(&node)), "it has left, few as they are");
+        assert!(world.cluster.successors.is_empty());
+    }
+}
+
+#[test]
+fn what_waited_for_its_seat_has_it_for_a_while() {
+    let mut world = World::new(1);
+    world.create(vec![ranked("/first", 0, 1, 1, 0), ranked("/patient", 0, 1, 1, 0)]);
+    world.obey();
+    world.now += 3 * 60_000;
+    world.create(vec![ranked("/never", -1, 1, 1, 0)]);
+    world.step(|draft| draft.edit(vec![AppEdit::Remove(AppId::parse("/first").unwrap())], true, "")).unwrap();
+    world.obey();
+    assert_eq!((world.seated("/patient"), world.stopping()), (1, 0));
+    world.create(vec![ranked("/fresh", 1, 1, 1, 0)]);
+    assert_eq!((world.seated("/patient"), world.stopping()), (1, 0), "three minutes are worth more than a priority of one");
+    let looked_at = world.cluster.alarms.next();
+    assert_eq!(looked_at, Some(Timestamp::from_millis(world.now + 60_000)), "it looks again when that is worth less");
+    // After one minute of waiting it is two against two, after another one three against one.
+    world.now += 60_000;
+    world.step(Draft::wake_all);
+    assert_eq!(world.stopping(), 0);
+    world.now += 60_000;
+    world.step(Draft::wake_all);
+    assert_eq!(world.stopping(), 1);
+    world.obey();
+    assert_eq!((world.seated("/fresh"), world.seated("/patient")), (1, 0));
+    assert!(world.cluster.waited_for.len() <= 1);
+}
+
+#[test]
+fn room_that_comes_by_itself_is_for_whose_turn_is_first() {
+    let mut world = World::new(3);
+    world.create(vec![ranked("/low", 0, 1, 1, 1000), ranked("/done", 0, 2, 1, 0), ranked("/patient", 0, 1, 1, 0)]);
+    world.obey();
+    world.now += 3 * 60_000;
+    world.step(|draft| draft.edit(vec![AppEdit::Scale(AppId::parse("/done").unwrap(), 1)], true, "")).unwrap();
+    assert_eq!(world.stopping(), 1);
+    world.create(vec![ranked("/fresh", 1, 1, 1, 0)]);
+    let promised = |world: &World| world.cluster.promises.values().map(|promise| promise.app.to_string()).collect::<Vec<_>>();
+    assert_eq!(promised(&world), Vec::<String>::new());
+    let hint = world.cluster.pending[&AppId::parse("/fresh").unwrap()].refusals.clone().unwrap().hint.unwrap();
+    assert!(hint.starts_with("tasks are stopping on c-S0: whose turn is first gets their room"), "{hint}");
+    world.obey();
+    assert_eq!((world.seated("/patient"), world.seated("/fresh")), (1, 1), "the other one was stopped for the more important");
+    assert_eq!(world.seated("/done"), 0);
+}
+
+#[test]
+fn room_that_an_app_may_not_take_any_more_is_given_up() {
+    for limits in [cpus(0), cpus(1)] {
+        let mut world = World::new(2);
+        world.join("c-S1", 2);
+        world.create(vec![ranked("/low", 0, 4, 1, 0)]);
+        world.obey();
+        let mut urgent = ranked("/urgent", 5, 2, 1, 0);
+        urgent.role = Some("dev".into());
+        world.create(vec![urgent]);
+        assert_eq!(world.stopping(), 2);
+        let most = limits["cpus"].thousandths() as usize / 1000;
+        world.step(|draft| draft.update_quota(vec![quota("dev", limits)], false)).unwrap();
+        let promised: u32 = world.cluster.promises.values().map(|promise| promise.count).sum();
+        assert_eq!(promised as usize, most);
+        world.obey();
+        world.obey();
+        assert_eq!((world.seated("/urgent"), world.seated("/low")), (most, 4 - most));
+    }
 }

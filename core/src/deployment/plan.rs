@@ -53,6 +53,8 @@ pub struct Circumstances<'a> {
     pub draining: &'a OrdMap<NodeId, Drain>,
     /// Instances that move to other nodes to balance the cluster.
     pub moving: &'a OrdMap<InstanceId, Target>,
+    /// Who took a seat in the place of an instance that has to leave its node.
+    pub successors: &'a OrdMap<InstanceId, InstanceId>,
     /// The nodes, by whose values apps may be spread.
     pub nodes: &'a OrdMap<NodeId, Arc<Node>>,
     /// The present.
@@ -122,6 +124,7 @@ pub fn plan(app: Option<&App>, instances: &[&Instance], around: &Circumstances<'
     let overdue: Vec<(InstanceId, KillReason)> = world
         .leaving
         .iter()
+        .chain(&world.outdated)
         .filter(|instance| around.is_overdue(instance))
         .map(|instance| (instance.id.clone(), KillReason::Overdue))
         .collect();
@@ -151,6 +154,8 @@ struct World<'a> {
     staying: Vec<&'a Instance>,
     /// Of the wanted configuration, on draining nodes.
     leaving: Vec<&'a Instance>,
+    /// Those of them whose successors serve.
+    succeeded: Vec<InstanceId>,
     /// Of an older configuration, on nodes.
     outdated: Vec<&'a Instance>,
     /// Of an older configuration, waiting for a node that nobody needs any more.
@@ -169,6 +174,7 @@ impl<'a> World<'a> {
             wanted: app.instances as usize,
             staying: Vec::new(),
             leaving: Vec::new(),
+            succeeded: Vec::new(),
             outdated: Vec::new(),
             superseded: Vec::new(),
             dying: Vec::new(),
@@ -188,6 +194,9 @@ impl<'a> World<'a> {
             };
             list.push(instance);
         }
+        let serves = |id: &InstanceId| world.staying.iter().any(|instance| instance.id == *id && instance.is_serving());
+        let succeeded = world.leaving.iter().filter(|instance| around.successors.get(&instance.id).is_some_and(serves));
+        world.succeeded = succeeded.map(|instance| instance.id.clone()).collect();
         world
     }
 
@@ -302,10 +311,13 @@ impl<'a> World<'a> {
         let leaving_serving = serving(&self.leaving);
         let idle = self.leaving.len() - leaving_serving;
         let placed = self.staying.iter().filter(|instance| instance.condition != Condition::Scheduled).count();
-        // One may go for each replacement that serves; one that serves nobody, for each that has a seat.
+        // One may go for each replacement that serves, and so may each whose successor does, however few of the
+        // wanted ones run; one that serves nobody, for each that has a seat.
         let replaced = (serving(&self.staying) + self.leaving.len()).saturating_sub(self.wanted);
         let stop = replaced.max(idle.min((placed + self.leaving.len()).saturating_sub(self.wanted)));
-        let victims = victims(self.app, self.leaving.clone());
+        let stop = stop.max(self.succeeded.len());
+        let mut victims = victims(self.app, self.leaving.clone());
+        victims.sort_by_key(|id| !self.succeeded.contains(id));
         plan.kill.extend(victims.iter().take(stop).map(|id| (id.clone(), self.leaves(id))));
         let waits = placed < self.staying.len() || !self.dying.is_empty();
         if stop == 0 && plan.launch == 0 && self.missing() > 0 && !waits {

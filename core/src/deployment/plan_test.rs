@@ -39,8 +39,16 @@ fn instance(app: &App, number: u128, condition: Condition, goal: Goal) -> Instan
 fn calm() -> Circumstances<'static> {
     static NONE: std::sync::LazyLock<OrdMap<NodeId, Drain>> = std::sync::LazyLock::new(OrdMap::new);
     static UNMOVED: std::sync::LazyLock<OrdMap<InstanceId, Target>> = std::sync::LazyLock::new(OrdMap::new);
+    static NOBODY: std::sync::LazyLock<OrdMap<InstanceId, InstanceId>> = std::sync::LazyLock::new(OrdMap::new);
     static NOWHERE: std::sync::LazyLock<OrdMap<NodeId, Arc<Node>>> = std::sync::LazyLock::new(OrdMap::new);
-    Circumstances { blocked: false, draining: &NONE, moving: &UNMOVED, nodes: &NOWHERE, now: Timestamp::EPOCH }
+    Circumstances {
+        blocked: false,
+        draining: &NONE,
+        moving: &UNMOVED,
+        successors: &NOBODY,
+        nodes: &NOWHERE,
+        now: Timestamp::EPOCH,
+    }
 }
 
 /// Drives the plan to its end, every launched instance starting to serve one round later, and
