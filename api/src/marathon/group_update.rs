@@ -75,11 +75,19 @@ fn scale(
     }
     let factor = reader.scalar(at, Scalar::ZERO, None);
     let (Some(factor), true) = (factor, reader.faults.is_empty()) else { return Err(reader.faults) };
-    let scaled = apps.iter().filter(|app| app.id.is_below(group)).map(|app| {
+    let mut scaled = Vec::new();
+    for app in apps.iter().filter(|app| app.id.is_below(group)) {
         let instances = (i128::from(app.instances) * i128::from(factor.thousandths()) + 999) / 1000;
-        (app.id.clone(), u32::try_from(instances).unwrap_or(INSTANCES_MAX).min(INSTANCES_MAX))
-    });
-    Ok(GroupEdit::Scale(scaled.collect()))
+        match u32::try_from(instances).ok().filter(|instances| *instances <= INSTANCES_MAX) {
+            Some(instances) => scaled.push((app.id.clone(), instances)),
+            None => {
+                let message =
+                    format!("would give {} {instances} instances, and {INSTANCES_MAX} are the most there may be", app.id);
+                reader.faults.push(Fault::new("/scaleBy", message).with_value(factor.to_f64()));
+            }
+        }
+    }
+    if reader.faults.is_empty() { Ok(GroupEdit::Scale(scaled)) } else { Err(reader.faults) }
 }
 
 struct Edit<'a> {

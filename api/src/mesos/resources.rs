@@ -38,6 +38,15 @@ impl Amounts {
         Self { cpus, mem, disk, gpus, custom, ..Self::default() }
     }
 
+    /// Such a sum; beyond what a scalar holds, the largest one.
+    pub(super) fn of_sum(sum: &orrery_core::role::Amounts) -> Self {
+        let scalar = |amount: i128| Scalar::from_thousandths(i64::try_from(amount).unwrap_or(i64::MAX));
+        let [cpus, mem, disk] = ["cpus", "mem", "disk"].map(|name| scalar(sum.get(name)));
+        let gpus = u32::try_from(sum.get("gpus") / 1000).unwrap_or(u32::MAX);
+        let custom = sum.named().map(|(name, amount)| (name.to_owned(), scalar(amount))).collect();
+        Self { cpus, mem, disk, gpus, custom, ..Self::default() }
+    }
+
     /// What one task takes.
     pub(super) fn of_task(app: &App, seat: Option<&Seat>) -> Self {
         let host_ports = seat.map(|seat| &*seat.host_ports).unwrap_or_default();

@@ -56,14 +56,14 @@ pub(super) fn role_uses(cluster: &Cluster) -> Vec<RoleUse<'_>> {
 pub fn roles(cluster: &Cluster) -> Value {
     let id = framework_id(&cluster.id);
     let uses = role_uses(cluster);
+    let usage = cluster.usage();
     let role = |role: &RoleUse<'_>| {
         let consumed = role.allocated.map();
         let decided = cluster.roles.get(role.name);
         let limit = decided.map_or_else(|| json!({}), |decided| limits(&decided.limits));
         let guarantee = decided.map_or_else(|| json!({}), |decided| limits(&decided.guarantees));
-        let below = |name: &str| name == role.name || name.strip_prefix(role.name).is_some_and(|rest| rest.starts_with('/'));
-        let mut charged = Amounts::default();
-        uses.iter().filter(|other| below(other.name)).for_each(|other| charged.add(&other.allocated));
+        // What limits are compared with: data count whether their tasks run or not.
+        let charged = Amounts::of_sum(&usage.of_role(role.name, &cluster.roles));
         let mut entry = Map::new();
         let mut put = |key: &str, value: Value| entry.insert(key.to_owned(), value);
         put("name", json!(role.name));
@@ -124,9 +124,24 @@ pub fn read_quota(arguments: &Value) -> Result<(Vec<QuotaEdit>, bool), String> {
         if !named.insert(role) {
             return Err(format!("quota_configs has role {role} twice; keep one of the two"));
         }
+        let known = ["role", "limits", "guarantees"];
+        if let Some(other) = config.as_object().into_iter().flat_map(Map::keys).find(|field| !known.contains(&field.as_str())) {
+            return Err(format!("role {role}: there is no field {other}; there are {}", known.join(", ")));
+        }
         let read = |field: &str, word: &str| {
             let mut amounts = BTreeMap::new();
-            for (name, amount) in config.get(field).and_then(Value::as_object).into_iter().flatten() {
+            let given = config.get(field).filter(|given| !given.is_null());
+            let given = match given.map(|given| given.as_object().ok_or(given)) {
+                Some(Err(given)) => {
+                    return Err(format!(
+                        "role {role}: {field} must be an object of resources (given: {})",
+                        amount::written(given)
+                    ));
+                }
+                Some(Ok(given)) => Some(given),
+                None => None,
+            };
+            for (name, amount) in given.into_iter().flatten() {
                 let value = amount.get("value").unwrap_or(amount);
                 let amount =
                     amount::none_or_some(value).ok_or_else(|| no_amount(&format!("role {role}: the {word} of {name}"), value))?;
@@ -203,6 +218,20 @@ fn check_count(count: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_quota_is_refused_before_it_removes_one() {
+        let read = |config: Value| read_quota(&json!({ "quota_configs": [config] }));
+        for (config, message) in [
+            (json!({ "role": "w", "limits": [] }), "role w: limits must be an object of resources (given: [])"),
+            (json!({ "role": "w", "limits": "x" }), "role w: limits must be an object of resources (given: \"x\")"),
+            (json!({ "role": "w", "garantees": {} }), "role w: there is no field garantees; there are role, limits, guarantees"),
+        ] {
+            assert_eq!(read(config).unwrap_err(), message);
+        }
+        let (edits, _) = read(json!({ "role": "w", "limits": { "cpus": { "value": 2 } }, "guarantees": null })).unwrap();
+        assert_eq!((edits[0].limits["cpus"], edits[0].guarantees.len()), (Scalar::from_units(2), 0));
+    }
 
     #[test]
     fn a_guarantee_of_old_is_a_limit_too() {

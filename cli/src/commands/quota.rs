@@ -190,9 +190,9 @@ fn show(context: &Context, quotas: &[&Value], structured: &Value) -> Outcome {
         let used = |name: &str| {
             let limit = quota["limit"].get(name).and_then(Value::as_f64);
             let consumed = quota["consumed"].get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            let used = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("{consumed} of {limit}"));
+            let used = limit.map_or_else(|| format!("{consumed}, no limit"), |limit| format!("{consumed} of {limit}"));
             let guarantee = quota["guarantee"].get(name).and_then(Value::as_f64);
-            guarantee.map_or_else(|| used.clone(), |guarantee| format!("{used}, {guarantee} held back"))
+            guarantee.map_or_else(|| used.clone(), |guarantee| format!("{used}, {guarantee} guaranteed"))
         };
         let mut row = vec![text(quota, "role").to_owned()];
         row.extend(RESOURCES.map(used));

@@ -9,6 +9,7 @@ use crate::instance::{Goal, Instance, Seat};
 use crate::node::NodeId;
 use crate::placement::Refusals;
 use crate::{AppId, InstanceId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What becomes of the next instance of an app that moves.
@@ -30,13 +31,14 @@ impl Draft {
         if moves.len() > MOVES_MAX {
             return Err(EditError::Claim(format!("{} moves are more than the {MOVES_MAX} of one request", moves.len())));
         }
+        let mut named = BTreeSet::new();
         let stale: Vec<String> = moves
             .iter()
             .filter(|step| {
                 let instance = self.cluster.instances.get(&step.instance);
                 let there = instance.is_some_and(|instance| instance.node() == Some(&step.from) && is_movable(instance));
                 let open = self.cluster.nodes.get(&step.to).is_some_and(|node| node.accepts_tasks());
-                !(there && open)
+                !(there && open && step.from != step.to && named.insert(&step.instance))
             })
             .map(|step| format!("{} from {} to {}", step.instance, step.from, step.to))
             .collect();

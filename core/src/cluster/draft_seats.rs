@@ -79,7 +79,7 @@ impl Draft {
         let moves_on = self.moves_on(&app.id);
         let most = if moves_on { most.min(1) } else { most };
         let wanted = waiting.min(most);
-        let (allowed, over_quota) = self.within_quota(app, wanted);
+        let (allowed, mut over_quota) = self.within_quota(app, wanted);
         // Moving is no more than was there before: neither quotas nor guarantees hold up who takes the place of an
         // instance that leaves, or that has left already.
         let unsucceeded = self.unsucceeded(&app.id);
@@ -103,6 +103,11 @@ impl Draft {
             Next::Anywhere | Next::Waits => (Vec::new(), None),
         };
         let found = seats.len();
+        if allowed == 0
+            && let Some(over_quota) = &mut over_quota
+        {
+            self.say_what_else(app, over_quota);
+        }
         let mut launched = again;
         let mut seats = seats.into_iter();
         let known = known.into_iter().map(|instance| (true, (*instance).clone()));
@@ -135,6 +140,15 @@ impl Draft {
             self.note_pending(app, waiting - found + held_back, refusals);
         }
         (count, left)
+    }
+
+    /// Adds to the hint what nodes would refuse beside the quota.
+    fn say_what_else(&mut self, app: &Arc<App>, over_quota: &mut Refusals) {
+        let refused = self.find_seats(app, 1).1.and_then(|refused| refused.hint);
+        let also = refused.as_deref().and_then(|hint| hint.strip_prefix("it would fit "));
+        if let (Some(hint), Some(also)) = (&mut over_quota.hint, also) {
+            *hint = format!("{hint} and {also}");
+        }
     }
 
     /// Gives an instance its seat.

@@ -224,6 +224,7 @@ impl World {
     fn check(&self) {
         if let Some(ledger) = self.ledger.as_ref().filter(|ledger| ledger.generation == self.cluster.generation) {
             assert_eq!(ledger.fingerprint(), Ledger::of(&self.cluster).fingerprint(), "the ledger equals a rebuild");
+            assert_eq!(*ledger.usage(), self.cluster.usage(), "what is shown as consumed is what limits are compared with");
         }
         for (id, load) in &self.cluster.loads {
             let offered = &self.cluster.nodes[id].facts.resources;

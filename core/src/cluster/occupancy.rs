@@ -5,6 +5,7 @@ use super::instances::Instances;
 use crate::instance::{Instance, Seat};
 use crate::node::NodeId;
 use crate::placement::NodeLoad;
+use crate::role::Usage;
 use imbl::OrdMap;
 use std::sync::Arc;
 
@@ -12,6 +13,17 @@ use std::sync::Arc;
 const SHARED_MIN: usize = 20_000;
 
 impl Cluster {
+    /// What each role takes: tasks with a seat, and data whether their tasks run or not. O(instances).
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for instance in self.instances.values().filter(|instance| instance.seat.is_some()) {
+            usage.seats(&instance.app, 1);
+        }
+        let holds = self.nodes.values().flat_map(|node| &node.claims.holds);
+        holds.for_each(|(id, hold)| usage.charge(hold.role.as_deref(), id.app(), &hold.resources, true));
+        usage
+    }
+
     /// Notes what an instance holds of its node.
     pub(crate) fn occupy_one(&mut self, instance: &Instance) {
         if let Some(seat) = &instance.seat {

@@ -420,3 +420,13 @@ fn room_that_an_app_may_not_take_any_more_is_given_up() {
         assert_eq!((world.seated("/urgent"), world.seated("/low")), (most, 4 - most));
     }
 }
+
+#[test]
+fn who_is_over_its_quota_hears_what_nodes_would_refuse_as_well() {
+    let mut world = World::new(4);
+    world.step(|draft| draft.update_quota(vec![quota("dev", cpus(1))], false)).unwrap();
+    world.create(vec![ranked("/dev/large", 0, 1, 6, 0), ranked("/dev/small", 0, 1, 2, 0)]);
+    let hint = |id: &str| world.cluster.pending[&AppId::parse(id).unwrap()].refusals.clone().unwrap().hint.unwrap();
+    let large = "it would fit with 5 more cpus in the quota of role dev and with 2 more cpus on node c-S0";
+    assert_eq!([hint("/dev/large"), hint("/dev/small")], [large, "it would fit with 1 more cpus in the quota of role dev"]);
+}

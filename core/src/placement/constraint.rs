@@ -55,17 +55,23 @@ impl<'a> Constraints<'a> {
             };
             Prepared { constraint, regex: pattern.and_then(full_match), placed: counts, first, groups: BTreeSet::new(), least: 0 }
         };
-        let mut prepared: Vec<Prepared<'_>> = app.constraints.iter().map(prepare).collect();
-        let fixed = |prepared: &&Prepared<'_>| prepared.constraint.is_fixed();
+        let prepared: Vec<Prepared<'_>> = app.constraints.iter().map(prepare).collect();
+        let (own, seated, usable) = (placed.to_vec(), seated.to_vec(), usable.to_vec());
+        let mut constraints = Self { app, prepared, own, seated, usable, eligible: Vec::new() };
+        constraints.open_groups();
+        constraints
+    }
+
+    /// Finds the nodes that nothing rules out for good, and the groups they are in.
+    fn open_groups(&mut self) {
         let is_eligible =
-            |node: &&&Node| accepts_role(app, node) && prepared.iter().filter(fixed).all(|fixed| fixed.accepts(node));
-        let eligible: Vec<&Node> = usable.iter().filter(is_eligible).copied().collect();
-        for prepared in prepared.iter_mut().filter(|prepared| prepared.constraint.operator == Operator::GroupBy) {
-            let values = eligible.iter().filter_map(|node| node.field(&prepared.constraint.field));
+            |node: &&&Node| accepts_role(self.app, node) && self.prepared.iter().all(|prepared| prepared.may_ever_accept(node));
+        self.eligible = self.usable.iter().filter(is_eligible).copied().collect();
+        for prepared in self.prepared.iter_mut().filter(|prepared| prepared.constraint.operator == Operator::GroupBy) {
+            let values = self.eligible.iter().filter_map(|node| node.field(&prepared.constraint.field));
             prepared.groups = values.map(str::to_owned).collect();
             prepared.find_least();
         }
-        Self { app, prepared, own: placed.to_vec(), seated: seated.to_vec(), usable: usable.to_vec(), eligible }
     }
 
     /// Everything that refuses `node`: place among all demands, and words.
@@ -174,6 +180,7 @@ impl<'a> Constraints<'a> {
                 prepared.find_least();
             }
         }
+        self.open_groups();
     }
 }
 
@@ -206,6 +213,14 @@ impl Prepared<'_> {
             None => may_open.then_some(0),
         });
         self.least = counts.min().unwrap_or(0);
+    }
+
+    /// Whether a node is not ruled out whatever is placed from now on.
+    fn may_ever_accept(&self, node: &Node) -> bool {
+        match self.constraint.operator {
+            Operator::GroupBy | Operator::Unique | Operator::MaxPer => node.field(&self.constraint.field).is_some(),
+            Operator::Cluster | Operator::Like | Operator::Unlike | Operator::Is => self.accepts(node),
+        }
     }
 
     fn accepts(&self, node: &Node) -> bool {

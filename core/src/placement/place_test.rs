@@ -164,3 +164,24 @@ fn a_node_runs_a_limited_number_of_tasks() {
     assert_eq!(seats.len(), super::NODE_TASKS_MAX);
     assert_eq!(refusals.unwrap().by_reason[&Reason::TooManyTasks], 1);
 }
+
+#[test]
+fn values_of_nodes_that_no_instance_may_ever_use_hold_nobody_back() {
+    // One node has no rack, and one another disk.
+    let nodes = [
+        node(0, 8, &[("rack", "a"), ("disk", "ssd")]),
+        node(1, 8, &[("rack", "a"), ("disk", "ssd")]),
+        node(2, 8, &[("rack", "b"), ("disk", "ssd")]),
+        node(3, 8, &[("disk", "hdd")]),
+    ];
+    for (constraints, count, expected) in [
+        (&[("hostname", Operator::GroupBy, None), ("rack", Operator::MaxPer, Some("9"))][..], 6, [2, 2, 2, 0]),
+        (&[("rack", Operator::GroupBy, None), ("disk", Operator::GroupBy, None)][..], 6, [2, 1, 3, 0]),
+        (&[("rack", Operator::Cluster, None), ("hostname", Operator::GroupBy, None)][..], 4, [2, 2, 0, 0]),
+        (&[("rack", Operator::Cluster, Some("a")), ("hostname", Operator::GroupBy, None)][..], 4, [2, 2, 0, 0]),
+    ] {
+        let (seats, refused) = counts(&nodes, &app(constraints), count);
+        let seats: Vec<usize> = (0..4).map(|number| seats.get(&format!("c-S{number}")).copied().unwrap_or(0)).collect();
+        assert_eq!((seats.as_slice(), refused), (&expected[..], false), "{constraints:?}");
+    }
+}

@@ -74,6 +74,11 @@ impl Amounts {
         }
     }
 
+    /// Resources with names of their own, in thousandths.
+    pub fn named(&self) -> impl Iterator<Item = (&str, i128)> {
+        self.custom.iter().map(|(name, amount)| (name.as_str(), *amount))
+    }
+
     fn is_empty(&self) -> bool {
         self.columns == [0; 4] && self.custom.is_empty()
     }

@@ -34,6 +34,8 @@ pub(crate) struct Field {
     counted: Vec<bool>,
     /// Values on nodes that accept tasks.
     pub(crate) groups: u32,
+    /// Slots with a value.
+    nodes: u64,
     patterns: Map<(u8, String), Pattern>,
 }
 
@@ -57,6 +59,7 @@ impl Field {
             usable: Vec::new(),
             counted: Vec::new(),
             groups: 0,
+            nodes: 0,
             patterns: Map::default(),
         }
     }
@@ -107,8 +110,8 @@ impl Field {
     }
 
     /// How many nodes have the field.
-    pub(crate) fn nodes(&self) -> u64 {
-        self.members.iter().map(|members| members.len() as u64).sum()
+    pub(crate) const fn nodes(&self) -> u64 {
+        self.nodes
     }
 
     /// Whether a usable node has the value.
@@ -149,9 +152,11 @@ impl Field {
         }
         if before != NONE {
             self.members[before as usize].retain(|member| *member != slot);
+            self.nodes -= 1;
         }
         if after != NONE {
             self.members[after as usize].push(slot);
+            self.nodes += 1;
         }
         self.value_of[slot as usize] = after;
         true

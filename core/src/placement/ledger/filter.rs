@@ -83,6 +83,9 @@ pub(crate) enum Door {
 pub(crate) struct Filter<'a> {
     checks: Vec<Check<'a>>,
     fields: &'a Fields,
+    /// Constraints that rule some nodes out for good, and whether roles do.
+    ruling: Vec<usize>,
+    ruled_by_role: bool,
     pub(crate) wishes: Wishes<'a>,
 }
 
@@ -125,40 +128,64 @@ impl<'a> Filter<'a> {
             let everywhere = missing && fields.get(*number).nodes() == eligible.known;
             checks.push(Check { about: About::Constraint(index), field: *number, missing, everywhere, rule });
         }
-        let mut filter = Self { checks, fields, wishes: Wishes::default() };
+        // Fixed ones by their values; others let no node in that does not have the field.
+        let rules_out = |index: &usize| {
+            let check = &checks[*index];
+            let everywhere = fields.get(check.field).nodes() == eligible.known;
+            !everywhere || app.constraints[*index].is_fixed() || matches!(check.rule, Rule::AsFirst(_))
+        };
+        let ruling: Vec<usize> = (0..checks.len()).filter(rules_out).collect();
+        let ruled_by_role = eligible.roles.is_some();
+        let mut filter = Self { checks, fields, ruling, ruled_by_role, wishes: Wishes::default() };
         filter.add_own_rules(app, asks, config.as_deref_mut(), cost);
         filter.add_rules_about_others(app, asks, involved, cost);
         filter.wishes = Wishes::of(app, fields, asks, config.as_deref_mut(), involved, cost);
-        filter.open_values(app, eligible, cost);
-        for index in 0..filter.checks.len() {
-            filter.level(index, config.as_deref(), cost);
-        }
+        filter.open_values(eligible, config.as_deref(), cost);
         filter
     }
 
     /// Finds out which values are open to the app where instances are to be spread evenly: those of nodes that its
     /// other constraints and its resource roles do not rule out for good. One node of each is enough to know.
-    fn open_values(&mut self, app: &App, eligible: &Eligible<'_>, cost: &mut Cost) {
-        let fixed: Vec<usize> = (0..).zip(&app.constraints).filter(|(_, one)| one.is_fixed()).map(|(index, _)| index).collect();
-        if fixed.is_empty() && eligible.roles.is_none() {
-            return;
-        }
+    pub(crate) fn open_values(&mut self, eligible: &Eligible<'_>, config: Option<&Config>, cost: &mut Cost) {
         for index in (0..self.checks.len()).filter(|index| self.is_level(*index)).collect::<Vec<_>>() {
-            let field = self.fields.get(self.checks[index].field);
-            let counts = Counts { config: None, involved: &[] };
-            let is_open = |slot: u32, cost: &mut Cost| {
-                cost.scans += 1;
-                eligible.roles.is_none_or(|roles| roles.contains(&(eligible.role)(slot)))
-                    && fixed.iter().all(|fixed| !self.refuses(counts, *fixed, slot))
-            };
-            let values = 0..field.len() as u32;
-            let only =
-                values.filter(|value| field.is_group(*value) && field.usable_members(*value).any(|slot| is_open(slot, cost)));
-            let only = only.collect();
-            if let Rule::Level(level) = &mut self.checks[index].rule {
-                level.only = Some(only);
+            let number = self.checks[index].field;
+            let field = self.fields.get(number);
+            if self.ruled_by_role || self.ruling.iter().any(|ruling| *ruling != index) {
+                let is_open = |slot: u32, cost: &mut Cost| {
+                    cost.scans += 1;
+                    eligible.roles.is_none_or(|roles| roles.contains(&(eligible.role)(slot)))
+                        && self.ruling.iter().all(|ruling| *ruling == index || !self.rules_out(*ruling, slot))
+                };
+                let values = 0..field.len() as u32;
+                let only = values
+                    .filter(|value| field.is_group(*value) && field.usable_members(*value).any(|slot| is_open(slot, cost)))
+                    .collect();
+                if let Rule::Level(level) = &mut self.checks[index].rule {
+                    level.only = Some(only);
+                }
             }
+            self.level(index, config, cost);
         }
+    }
+
+    /// Whether a constraint will never let an instance start on a node, as far as can be known.
+    fn rules_out(&self, index: usize, slot: u32) -> bool {
+        let check = &self.checks[index];
+        match (&check.rule, self.fields.get(check.field).value(slot)) {
+            (_, NONE) => !check.missing,
+            (Rule::Level(_) | Rule::AtMost { .. }, _) => false,
+            (_, value) => self.door(Counts { config: None, involved: &[] }, index, value) != Door::Open,
+        }
+    }
+
+    /// Whether the app's resource roles rule nodes out.
+    pub(crate) const fn ruled_by_role(&self) -> bool {
+        self.ruled_by_role
+    }
+
+    /// Whether the first instance decides which values are open.
+    fn opens_by_first(&self) -> bool {
+        self.ruling.iter().any(|index| matches!(self.checks[*index].rule, Rule::AsFirst(_)))
     }
 
     fn push(&mut self, about: About, field: u32, missing: bool, rule: Rule<'a>) {
@@ -360,7 +387,8 @@ impl<'a> Filter<'a> {
 
     /// Follows an instance that was just counted at `slot`. Tells whether refused nodes may be
     /// accepted now, or be liked better, or the set of accepted values has shrunk to one.
-    pub(crate) fn follow(&mut self, counts: Counts<'_>, slot: u32, cost: &mut Cost) -> bool {
+    pub(crate) fn follow(&mut self, counts: Counts<'_>, slot: u32, eligible: &Eligible<'_>, cost: &mut Cost) -> bool {
+        let mut first_of_all = false;
         let mut turned = self.wishes.follow(counts, slot, self.fields, cost);
         for index in 0..self.checks.len() {
             let check = &mut self.checks[index];
@@ -374,7 +402,7 @@ impl<'a> Filter<'a> {
             match (&mut check.rule, counts.config) {
                 (Rule::AsFirst(first @ None), _) => {
                     *first = Some(value);
-                    turned = true;
+                    (turned, first_of_all) = (true, true);
                 }
                 (Rule::Near { values, any: any @ true }, _) => {
                     *any = false;
@@ -396,6 +424,9 @@ impl<'a> Filter<'a> {
                 }
                 _ => {}
             }
+        }
+        if first_of_all && self.opens_by_first() {
+            self.open_values(eligible, counts.config, cost);
         }
         turned
     }

@@ -6,6 +6,7 @@ use super::cost::Cost;
 use super::demand::Demand;
 use super::fields::Fields;
 use super::filter::{Counts, Filter};
+use super::level::Eligible;
 use super::rows::Rows;
 use super::shape::Rating;
 use super::tally::Tally;
@@ -142,7 +143,9 @@ impl<'a> Trial<'a> {
         self.tally.seat(slot, true);
         self.count(slot, true);
         let config = self.config.map(|index| &self.tally.configs[index]);
-        let turned = self.filter.follow(Counts { config, involved: &self.involved }, slot, cost);
+        let (rows, roles) = (&*self.rows, self.filter.ruled_by_role().then_some(self.roles.as_slice()));
+        let eligible = Eligible { known: rows.known, roles, role: &|slot| rows.role_on(slot) };
+        let turned = self.filter.follow(Counts { config, involved: &self.involved }, slot, &eligible, cost);
         if self.strategy == Strategy::Binpack {
             self.touched.insert(slot);
         }
