@@ -161,8 +161,12 @@ fn overcommitment(node: &Node, load: &NodeLoad) -> Option<String> {
         [("cpus", load.cpus, offered.cpus), ("MiB of mem", load.mem, offered.mem), ("MiB of disk", load.disk, offered.disk)];
     let over = amounts.iter().filter(|(_, used, offered)| used > offered);
     let over: Vec<String> = over.map(|(name, used, offered)| format!("{used} of {offered} {name}")).collect();
-    (!over.is_empty())
-        .then(|| format!("its tasks take more than it offers now: {}; they run on, nothing is added", over.join(", ")))
+    (!over.is_empty()).then(|| {
+        format!(
+            "its tasks take more than it offers now: {}; they run on, and nothing is added that needs more of it",
+            over.join(", ")
+        )
+    })
 }
 
 /// The state of the brake, also shown by `/v1/status`.

@@ -164,6 +164,13 @@ fn every_rule_names_its_field() {
             "/container/volumes(0)/containerPath",
         ),
         (
+            json!({"container": {"volumes": [
+                {"containerPath": "a", "persistent": {"size": 1}},
+                {"containerPath": "a", "persistent": {"size": 2}},
+            ]}}),
+            "/container/volumes(1)/containerPath",
+        ),
+        (
             json!({"container": {"volumes": [{"containerPath": "a", "persistent": {"size": 0}}]}}),
             "/container/volumes(0)/persistent/size",
         ),

@@ -365,7 +365,12 @@ fn check_secrets(app: &App, faults: &mut Vec<Fault>) {
         }
     }
     let volumes = app.container.iter().flat_map(|container| &container.volumes);
+    let mut directories = BTreeSet::new();
     for (index, volume) in volumes.enumerate() {
+        if volume.persistent.is_some() && !directories.insert(&volume.container_path) {
+            let fault = Fault::new(format!("/container/volumes({index})/containerPath"), "is that of another persistent volume");
+            faults.push(fault.with_value(&volume.container_path));
+        }
         if let Some(secret) = volume.secret.as_ref().filter(|secret| !app.secrets.contains_key(*secret)) {
             let message = format!("refers to the secret \"{secret}\", which secrets does not declare");
             faults.push(Fault::new(format!("/container/volumes({index})/secret"), message));

@@ -46,6 +46,11 @@ pub fn read_reservations(list: Option<&Value>) -> Result<ReservationEdit, String
     for resource in listed(list, "resources")? {
         let last = resource.get("reservations").and_then(Value::as_array).and_then(|stack| stack.last());
         let details = last.or_else(|| resource.get("reservation"));
+        if let Some(kind) = details.and_then(|details| details.get("type")).filter(|kind| **kind != "DYNAMIC") {
+            let written = amount::written(kind);
+            faults.push(format!("a reservation of type {written} cannot be made here, only DYNAMIC: agents say what is static"));
+            continue;
+        }
         let role = last.and_then(|last| last.get("role")).or_else(|| resource.get("role")).and_then(Value::as_str);
         let name = resource.get("name").and_then(Value::as_str);
         let value = resource.pointer("/scalar/value");
@@ -155,6 +160,9 @@ mod tests {
         assert_eq!((cpus.cpus, mem.mem), (Scalar::from_units(2), Scalar::from_units(64)));
         assert_eq!((marked.labels["for"].as_str(), marked.principal.as_deref()), ("db", Some("ops")));
         assert!(plain.labels.is_empty() && plain.principal.as_deref() == Some("ops"));
+        let of_agents = json!([{"name": "cpus", "scalar": {"value": 2}, "reservations": [{"type": "STATIC", "role": "eng"}]}]);
+        let refused = read_reservations(Some(&of_agents)).unwrap_err();
+        assert!(refused.contains("only DYNAMIC: agents say what is static"), "{refused}");
         for wrong in
             [json!(null), json!({}), json!([{"name": "cpus"}]), json!([{"name": "cpus", "role": "a", "scalar": {"value": "x"}}])]
         {
