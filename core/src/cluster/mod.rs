@@ -215,7 +215,8 @@ impl Cluster {
     /// What surrounds an app when it is planned.
     pub fn around(&self, app: &AppId, now: Timestamp) -> Circumstances<'_> {
         let blocked = self.deployments.values().any(|deployment| deployment.holds_back(app));
+        let stuck = self.pending.get(app).is_some_and(|pending| pending.refusals.is_some());
         let Self { draining, moving, successors, nodes, .. } = self;
-        Circumstances { blocked, draining, moving, successors, nodes, now }
+        Circumstances { blocked, stuck, draining, moving, successors, nodes, now }
     }
 }

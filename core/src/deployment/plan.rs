@@ -49,6 +49,8 @@ impl KillReason {
 pub struct Circumstances<'a> {
     /// An earlier step of its deployment is not finished.
     pub blocked: bool,
+    /// Some of its instances wait because of a quota, or because no node takes them.
+    pub stuck: bool,
     /// Nodes that are being emptied.
     pub draining: &'a OrdMap<NodeId, Drain>,
     /// Instances that move to other nodes to balance the cluster.
@@ -164,6 +166,7 @@ struct World<'a> {
     dying: Vec<&'a Instance>,
     moving: &'a OrdMap<InstanceId, Target>,
     nodes: &'a OrdMap<NodeId, Arc<Node>>,
+    stuck: bool,
     bounds: Bounds,
 }
 
@@ -180,6 +183,7 @@ impl<'a> World<'a> {
             dying: Vec::new(),
             moving: around.moving,
             nodes: around.nodes,
+            stuck: around.stuck,
             bounds: Bounds::of(app),
         };
         for instance in instances.iter().copied().filter(|instance| !instance.inactive) {
@@ -311,11 +315,11 @@ impl<'a> World<'a> {
         let leaving_serving = serving(&self.leaving);
         let idle = self.leaving.len() - leaving_serving;
         let placed = self.staying.iter().filter(|instance| instance.condition != Condition::Scheduled).count();
-        // One may go for each replacement that serves, and so may each whose successor does, however few of the
-        // wanted ones run; one that serves nobody, for each that has a seat.
+        // One may go for each replacement that serves; one that serves nobody, for each that has a seat. Where not all
+        // that are wanted can run, each may go whose successor serves.
         let replaced = (serving(&self.staying) + self.leaving.len()).saturating_sub(self.wanted);
         let stop = replaced.max(idle.min((placed + self.leaving.len()).saturating_sub(self.wanted)));
-        let stop = stop.max(self.succeeded.len());
+        let stop = if self.stuck { stop.max(self.succeeded.len()) } else { stop };
         let mut victims = victims(self.app, self.leaving.clone());
         victims.sort_by_key(|id| !self.succeeded.contains(id));
         plan.kill.extend(victims.iter().take(stop).map(|id| (id.clone(), self.leaves(id))));

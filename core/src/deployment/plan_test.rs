@@ -43,6 +43,7 @@ fn calm() -> Circumstances<'static> {
     static NOWHERE: std::sync::LazyLock<OrdMap<NodeId, Arc<Node>>> = std::sync::LazyLock::new(OrdMap::new);
     Circumstances {
         blocked: false,
+        stuck: false,
         draining: &NONE,
         moving: &UNMOVED,
         successors: &NOBODY,
@@ -403,4 +404,28 @@ fn the_upper_bound_holds_until_the_last_of_the_old_has_stopped() {
     assert_eq!(launches(&world), 0, "five are there");
     world.pop();
     assert_eq!(launches(&world), 1);
+}
+
+#[test]
+fn deadlines_hold_for_older_versions_and_behind_other_steps_too() {
+    let (old, new, node) = (app(2, 1, 1000, 0), app(2, 5, 1000, 0), NodeId::parse("c-S1").unwrap());
+    let world: Vec<Instance> = ["c-S1", "c-S2"]
+        .into_iter()
+        .zip(1..)
+        .map(|(at, number)| seated(instance(&old, number, Condition::Running, Goal::Running), at))
+        .collect();
+    let world: Vec<&Instance> = world.iter().collect();
+    let drain = |deadline: i64| Drain {
+        since: Timestamp::EPOCH,
+        deadline: Some(Timestamp::from_millis(deadline)),
+        then: AfterDrain::Deactivate,
+    };
+    for blocked in [false, true] {
+        for (deadline, expected) in [(10, 1), (11, 0)] {
+            let draining = OrdMap::unit(node.clone(), drain(deadline));
+            let around = Circumstances { blocked, draining: &draining, now: Timestamp::from_millis(10), ..calm() };
+            let overdue = plan(Some(&new), &world, &around).kill.into_iter().filter(|(_, reason)| *reason == KillReason::Overdue);
+            assert_eq!(overdue.count(), expected, "{blocked} {deadline}");
+        }
+    }
 }
