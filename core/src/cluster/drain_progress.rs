@@ -67,7 +67,13 @@ impl Cluster {
         if let Some(delay) = self.delays.get(id).filter(|delay| delay.until > around.now && pending.is_some()) {
             return format!("its replacement keeps failing; the next attempt is at {}", delay.until);
         }
-        if let Some(refusals) = pending.and_then(|pending| pending.refusals.as_ref()) {
+        // Others of the app may wait for room or for its quota.
+        let has_successor = |instance: &&Arc<Instance>| {
+            let successor = around.successors.get(&instance.id).and_then(|id| self.instances.get(id));
+            successor.is_some_and(|successor| successor.seat.is_some() && successor.goal == Goal::Running)
+        };
+        let succeeded = instances.iter().all(has_successor);
+        if let Some(refusals) = pending.and_then(|pending| pending.refusals.as_ref()).filter(|_| !succeeded) {
             return format!("there is no room for its replacement: {}", refusals.sentence());
         }
         let elsewhere = self.instances_of(id).filter(|instance| around.drain_of(instance).is_none());
