@@ -161,7 +161,9 @@ pub fn refused_edit(error: &EditError) -> Answer {
         EditError::Locked(deployments) => locked(deployments),
         EditError::Invalid(faults) => invalid_object(faults),
         EditError::Trust(_) => (403, json!({"message": error.to_string()})),
-        EditError::NoPackage(_) | EditError::NoRepository | EditError::NoNode(_) => (404, json!({"message": error.to_string()})),
+        EditError::NotQueued(_) | EditError::NoPackage(_) | EditError::NoRepository | EditError::NoNode(_) => {
+            (404, json!({"message": error.to_string()}))
+        }
         EditError::NodeRetired(_) => (410, json!({"message": error.to_string()})),
         EditError::PackageInstalled | EditError::RepositoryPresent(_) | EditError::NodeAlive(_) => {
             (409, json!({"message": error.to_string()}))

@@ -33,6 +33,9 @@ pub enum EditError {
     /// There is no such deployment.
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),
+    /// No instance of the app waits for anything.
+    #[error("Application {0} not found in tasks queue.")]
+    NotQueued(AppId),
     /// There are no such tasks.
     #[error("Task '{0}' does not exist")]
     NoTask(String),

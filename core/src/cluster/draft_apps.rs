@@ -372,10 +372,11 @@ impl Draft {
     /// Ends the pause of a failing app.
     ///
     /// # Errors
-    /// [`EditError::NoApp`].
+    /// [`EditError::NotQueued`].
     pub fn reset_delay(&mut self, id: &AppId) -> Result<(), EditError> {
-        if !self.cluster.apps.contains_key(id) {
-            return Err(EditError::NoApp(id.clone()));
+        let is_paused = self.cluster.delays.get(id).is_some_and(|delay| delay.until > self.now);
+        if !is_paused && !self.cluster.pending.contains_key(id) {
+            return Err(EditError::NotQueued(id.clone()));
         }
         self.cluster.delays.remove(id);
         self.dirty_apps.insert(id.clone());

@@ -66,6 +66,8 @@ async fn a_crash_loop_backs_off_and_says_so() {
     assert_eq!(status, 200, "{answer}");
     cluster.settled().await;
     assert_eq!(cluster.get("/v2/queue").await["queue"], json!([]));
+    let (status, answer) = cluster.send("DELETE", "/v2/queue/crash/delay", &Value::Null).await;
+    assert_eq!((status, &answer["message"]), (404, &json!("Application /crash not found in tasks queue.")));
 }
 
 #[tokio::test]
