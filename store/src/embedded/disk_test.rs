@@ -2,6 +2,7 @@
 
 use std::io::Error as IoError;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::{Embedded, EmbeddedOptions};
 use crate::{Error, Retention, Revision, Store, Transaction, list};
@@ -15,7 +16,12 @@ struct Platter {
     seen: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
+    /// Refuses changes.
     broken: bool,
+    /// Refuses to sync, and takes for synced what it refused, as Linux does.
+    forgets: bool,
+    /// Refuses to be read.
+    unreadable: bool,
 }
 
 #[derive(Debug)]
@@ -72,9 +78,14 @@ impl Disk {
         Self(Arc::new(Mutex::new(Platter { seen: image.clone(), synced: image, ..Platter::default() })))
     }
 
+    fn set(&self, change: impl FnOnce(&mut Platter)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
     fn open(&self) -> crate::Result<Embedded> {
-        let database = redb::Builder::new().create_with_backend(self.clone()).map_err(super::broken)?;
-        Embedded::start(database, EmbeddedOptions { retention: Some(Retention { revisions: 40 }) })
+        let medium = super::Medium::new(self.clone());
+        let database = medium.open().map_err(super::broken)?;
+        Embedded::start(medium, database, EmbeddedOptions { retention: Some(Retention { revisions: 40 }) })
     }
 }
 
@@ -85,7 +96,11 @@ impl redb::StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), IoError> {
         let start = offset as usize;
-        out.copy_from_slice(&self.0.lock().unwrap().seen[start..start + out.len()]);
+        let platter = self.0.lock().unwrap();
+        if platter.unreadable {
+            return Err(IoError::other("a sector cannot be read"));
+        }
+        out.copy_from_slice(&platter.seen[start..start + out.len()]);
         Ok(())
     }
 
@@ -97,6 +112,10 @@ impl redb::StorageBackend for Disk {
         let mut platter = self.0.lock().unwrap();
         if platter.broken {
             return Err(IoError::other("no space left"));
+        }
+        if platter.forgets {
+            platter.unsynced.clear();
+            return Err(IoError::other("it could not be written"));
         }
         for change in std::mem::take(&mut platter.unsynced) {
             change.apply(&mut platter.synced, || true);
@@ -174,4 +193,91 @@ async fn a_failed_disk_is_reported_and_loses_nothing() {
     let store = disk.open().unwrap();
     assert_eq!(store.get("/a").await.unwrap().unwrap().mod_revision, revision);
     assert_eq!(store.transact(Transaction::new().put("/a", "3")).await.unwrap(), revision.next());
+}
+
+/// Repeats a call until it succeeds; each failure must be one that may pass.
+async fn until_it_succeeds<T, F: Future<Output = crate::Result<T>>>(call: impl Fn() -> F) -> T {
+    let repeated = async {
+        loop {
+            match call().await {
+                Ok(done) => return done,
+                Err(error) => assert!(error.is_retryable(), "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), repeated).await.expect("the store goes on")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_goes_on_by_itself_when_its_disk_does() {
+    let disk = Disk::default();
+    let store = disk.open().unwrap();
+    let mut watch = store.watch("/", Revision::NONE).await.unwrap();
+    let lease = store.grant(Duration::from_secs(600)).await.unwrap();
+    let mut told = Vec::new();
+    for count in 0..3 {
+        let acknowledged = Transaction::new().put_with_lease("/a", format!("before {count}"), lease);
+        told.push(until_it_succeeds(|| store.transact(acknowledged.clone())).await);
+        disk.set(|platter| platter.broken = true);
+        let refused = store.transact(Transaction::new().put("/a", "refused")).await.unwrap_err();
+        assert!(refused.is_retryable() && refused.to_string().contains("disk"), "{refused}");
+        disk.set(|platter| platter.broken = false);
+    }
+    told.push(until_it_succeeds(|| store.transact(Transaction::new().put("/a", "after"))).await);
+    store.keep_alive(lease).await.unwrap();
+    for (place, revision) in told.iter().enumerate() {
+        let seen = futures::StreamExt::next(&mut watch).await.unwrap().unwrap();
+        assert_eq!((seen.revision, seen.events.len()), (*revision, 1), "{place}");
+    }
+    assert!(told.is_sorted() && told.last() == Some(&store.revision().await.unwrap()));
+    let found = disk.power_cut(1).open().unwrap();
+    assert_eq!(found.get("/a").await.unwrap().unwrap().value, "after");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_seen_after_a_sync_that_failed_survives_a_power_cut() {
+    let disk = Disk::default();
+    let store = disk.open().unwrap();
+    let before = store.transact(Transaction::new().put("/a", "1")).await.unwrap();
+    let mut watch = store.watch("/", before.next()).await.unwrap();
+    disk.set(|platter| platter.forgets = true);
+    store.transact(Transaction::new().put("/a", "2")).await.unwrap_err();
+    match store.get("/a").await {
+        Ok(entry) => assert_eq!(entry.unwrap().value, "1", "it is not durable"),
+        Err(error) => assert!(error.is_retryable(), "{error}"),
+    }
+    disk.set(|platter| platter.forgets = false);
+    let next = until_it_succeeds(|| store.transact(Transaction::new().put("/b", "1"))).await;
+    let after = disk.power_cut(1).open().unwrap();
+    assert_eq!(after.revision().await.unwrap(), next);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&next) {
+        seen.push(futures::StreamExt::next(&mut watch).await.unwrap().unwrap().revision);
+    }
+    let whole: Vec<Revision> = (before.next().0..=next.0).map(Revision).collect();
+    assert_eq!(seen, whole, "watches miss nothing of what is in the file");
+    assert_eq!(after.get("/a").await.unwrap(), store.get("/a").await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_only_read_goes_on_as_well() {
+    let disk = Disk::default();
+    let store = disk.open().unwrap();
+    // More than is kept in memory.
+    let keys: Vec<String> = (0..30).map(|number| format!("/{number}")).collect();
+    for key in &keys {
+        store.transact(Transaction::new().put(key, "x".repeat(900_000))).await.unwrap();
+    }
+    disk.set(|platter| platter.unreadable = true);
+    let mut failed = None;
+    for key in &keys {
+        if store.get(key).await.is_err() {
+            failed = Some(key);
+        }
+    }
+    disk.set(|platter| platter.unreadable = false);
+    let failed = failed.expect("a key that is read from the disk");
+    let found = until_it_succeeds(|| store.get(failed)).await.unwrap();
+    assert_eq!(found.value.len(), 900_000);
 }

@@ -23,6 +23,19 @@ impl Leases {
         self.order.insert((now + ttl, lease));
     }
 
+    /// Takes over the leases of the file: those that are new begin, those that are not there have ended.
+    pub(super) fn set(&mut self, stored: &HashMap<LeaseId, Duration>, now: Instant) {
+        let gone: Vec<LeaseId> = self.ends.keys().filter(|lease| !stored.contains_key(lease)).copied().collect();
+        for lease in gone {
+            self.remove(lease);
+        }
+        for (lease, ttl) in stored {
+            if !self.ends.contains_key(lease) {
+                self.begin(*lease, *ttl, now);
+            }
+        }
+    }
+
     /// Gives a lease its whole time again.
     pub(super) fn keep_alive(&mut self, lease: LeaseId, now: Instant) -> Result<()> {
         let (ttl, _) = *self.ends.get(&lease).ok_or(Error::LeaseNotFound { lease })?;
@@ -78,5 +91,18 @@ mod tests {
         assert_eq!(leases.remove(LeaseId(2)), Some(Duration::from_secs(7)));
         assert_eq!(leases.keep_alive(LeaseId(2), after(8)), Err(Error::LeaseNotFound { lease: LeaseId(2) }));
         assert_eq!((leases.len(), leases.next_end()), (1, Some(after(9))));
+    }
+
+    #[test]
+    fn leases_of_the_file_begin_and_others_end() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut leases = Leases::default();
+        leases.begin(LeaseId(1), Duration::from_secs(5), start);
+        leases.begin(LeaseId(2), Duration::from_secs(5), start);
+        let stored = [2, 3].map(|lease| (LeaseId(lease), Duration::from_secs(5)));
+        leases.set(&HashMap::from(stored), after(1));
+        assert_eq!(leases.ended(after(5)), [LeaseId(2)]);
+        assert_eq!(leases.ended(after(6)), [LeaseId(2), LeaseId(3)]);
     }
 }

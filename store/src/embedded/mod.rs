@@ -5,8 +5,10 @@ mod compact;
 #[cfg(test)]
 mod disk_test;
 mod lease;
+mod medium;
 mod read;
 mod recent;
+mod revival;
 mod tables;
 mod watch;
 mod writer;
@@ -20,10 +22,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redb::{ReadableDatabase, ReadableTable};
+use redb::ReadableDatabase;
+use redb::backends::{FileBackend, InMemoryBackend};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::lease::Leases;
+use self::medium::Medium;
 use self::recent::Recent;
 use self::tables::broken;
 use self::writer::{Command, Queued};
@@ -33,9 +37,6 @@ use crate::{Entry, Error, KeyRange, LeaseId, LeaseTime, Range, Result, Retention
 
 /// Most writes that wait at once; further callers wait for their turn.
 const MAX_WAITING_WRITES: usize = 1024;
-
-/// Memory for cached pages of the file; redb's own default is 1 GiB.
-const CACHE_BYTES: usize = 16 << 20;
 
 /// How an embedded store is kept.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +62,9 @@ pub struct Embedded {
 
 /// What the writer, readers and watches share.
 struct Shared {
-    database: redb::Database,
+    medium: Medium,
+    /// `None` while it is opened again.
+    database: RwLock<Option<redb::Database>>,
     leases: Mutex<Leases>,
     recent: RwLock<Recent>,
     latest: tokio::sync::watch::Sender<Revision>,
@@ -76,7 +79,13 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     fn snapshot(&self) -> Result<redb::ReadTransaction> {
-        self.database.begin_read().map_err(broken)
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().ok_or_else(revival::is_under_way)?.begin_read().map_err(broken)
+    }
+
+    fn begin_write(&self) -> Result<redb::WriteTransaction> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().ok_or_else(revival::is_under_way)?.begin_write().map_err(broken)
     }
 }
 
@@ -97,14 +106,15 @@ impl Embedded {
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(refused)?;
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_file(file).map_err(|error| match error {
+        let medium = Medium::new(FileBackend::new(file).map_err(broken)?);
+        let database = medium.open().map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => Error::Locked { path: path.display().to_string() },
             other => match broken(other) {
                 Error::Corrupt { reason } => Error::corrupt(format!("{}: {reason}", path.display())),
                 other => other,
             },
         })?;
-        Self::start(database, options)
+        Self::start(medium, database, options)
     }
 
     /// A store that is gone when it is dropped.
@@ -114,25 +124,22 @@ impl Embedded {
 
     /// A store in memory with options.
     pub fn in_memory_with(options: EmbeddedOptions) -> Result<Self> {
-        let backend = redb::backends::InMemoryBackend::new();
-        let database = redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(broken)?;
-        Self::start(database, options)
+        let medium = Medium::new(InMemoryBackend::new());
+        let database = medium.open().map_err(broken)?;
+        Self::start(medium, database, options)
     }
 
-    fn start(database: redb::Database, options: EmbeddedOptions) -> Result<Self> {
+    fn start(medium: Medium, database: redb::Database, options: EmbeddedOptions) -> Result<Self> {
         tables::prepare(&database)?;
         let snapshot = database.begin_read().map_err(broken)?;
         let (revision, _) = tables::bounds(&snapshot)?;
         let mut leases = Leases::default();
-        let now = Instant::now();
-        for row in snapshot.open_table(tables::LEASES).map_err(broken)?.iter().map_err(broken)? {
-            let (lease, seconds) = row.map_err(broken)?;
-            // While the store was down nobody could keep a lease alive, so each gets its whole time.
-            leases.begin(LeaseId(lease.value()), Duration::from_secs(seconds.value()), now);
-        }
+        // While the store was down nobody could keep a lease alive, so each gets its whole time.
+        leases.set(&tables::leases(&snapshot)?, Instant::now());
         drop(snapshot);
         let shared = Arc::new(Shared {
-            database,
+            medium,
+            database: RwLock::new(Some(database)),
             leases: Mutex::new(leases),
             recent: RwLock::new(Recent::starting_at(revision.next())),
             latest: tokio::sync::watch::Sender::new(revision),
@@ -161,6 +168,21 @@ impl Embedded {
     }
 }
 
+impl Embedded {
+    /// What reads share. A database that failed is opened again also when nobody writes.
+    fn readable(&self) -> &Arc<Shared> {
+        if self.shared.medium.has_failed()
+            // Without a turn writes wait, and they do as well.
+            && let Ok(turn) = Arc::clone(&self.shared.waiting).try_acquire_owned()
+            && let Some(queue) = &self.queue
+        {
+            // A writer that has stopped is told by the next write.
+            drop(queue.try_send(Queued { command: Command::Wake, _turn: turn }));
+        }
+        &self.shared
+    }
+}
+
 impl Drop for Embedded {
     /// Finishes the writes that wait and closes the file.
     fn drop(&mut self) {
@@ -181,19 +203,19 @@ async fn blocking<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + '
 impl Store for Embedded {
     async fn get(&self, key: &str) -> Result<Option<Entry>> {
         validate_key(key)?;
-        read::get(&self.shared.snapshot()?, key)
+        read::get(&self.readable().snapshot()?, key)
     }
 
     async fn range(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<Range> {
         validate_prefix(prefix)?;
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(self.readable());
         let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
         blocking(move || read::range(&shared.snapshot()?, &prefix, at, page_limit(limit), start_after.as_deref())).await
     }
 
     async fn keys(&self, prefix: &str, at: Option<Revision>, limit: usize, start_after: Option<&str>) -> Result<KeyRange> {
         validate_prefix(prefix)?;
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(self.readable());
         let (prefix, start_after) = (prefix.to_owned(), start_after.map(str::to_owned));
         blocking(move || read::keys(&shared.snapshot()?, &prefix, at, page_limit(limit), start_after.as_deref())).await
     }
@@ -205,7 +227,7 @@ impl Store for Embedded {
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<WatchStream> {
         validate_prefix(prefix)?;
-        watch::watch(&self.shared, prefix, from)
+        watch::watch(self.readable(), prefix, from)
     }
 
     async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
@@ -230,6 +252,6 @@ impl Store for Embedded {
     }
 
     async fn revision(&self) -> Result<Revision> {
-        Ok(tables::bounds(&self.shared.snapshot()?)?.0)
+        Ok(tables::bounds(&self.readable().snapshot()?)?.0)
     }
 }

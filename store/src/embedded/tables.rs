@@ -1,8 +1,11 @@
 //! The tables of the file, and how redb's errors read.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use redb::{ReadableTable, TableDefinition, TableHandle};
 
-use crate::{Error, Result, Revision};
+use crate::{Error, LeaseId, Result, Revision};
 
 /// What a key is now, without its value: create revision, mod revision,
 /// version, lease (0: none). The value lies in [`VERSIONS`] only, so that a
@@ -77,6 +80,17 @@ pub(super) fn bounds(read: &redb::ReadTransaction) -> Result<(Revision, Revision
     Ok((Revision(number(&meta, META_REVISION)?), Revision(number(&meta, META_COMPACTED)?)))
 }
 
+/// The leases of a snapshot and their times to live.
+pub(super) fn leases(read: &redb::ReadTransaction) -> Result<HashMap<LeaseId, Duration>> {
+    let table = read.open_table(LEASES).map_err(broken)?;
+    let rows = table.iter().map_err(broken)?;
+    rows.map(|row| {
+        let (lease, seconds) = row.map_err(broken)?;
+        Ok((LeaseId(lease.value()), Duration::from_secs(seconds.value())))
+    })
+    .collect()
+}
+
 /// A version that must exist because the current table or the history names it.
 pub(super) fn missing_version(key: &[u8], revision: u64) -> Error {
     let key = String::from_utf8_lossy(key);
@@ -93,8 +107,10 @@ pub(super) fn broken(error: impl Into<redb::Error>) -> Error {
     match error.into() {
         redb::Error::Io(cause) if cause.kind() == std::io::ErrorKind::InvalidData => Error::corrupt(cause),
         redb::Error::Io(cause) => Error::unavailable(format!("the disk of the data directory failed: {cause}")),
-        redb::Error::PreviousIo => Error::unavailable("the disk of the data directory failed before; mend it and restart orrery"),
-        redb::Error::DatabaseClosed => Error::unavailable("it is closed"),
+        redb::Error::PreviousIo => {
+            Error::unavailable("the disk of the data directory failed before; it is tried again in a moment")
+        }
+        redb::Error::DatabaseClosed => super::revival::is_under_way(),
         redb::Error::LockPoisoned(place) => Error::unavailable(format!("a thread that used it panicked ({place})")),
         redb::Error::ValueTooLarge(size) => {
             Error::TooLarge { what: "a value's size in bytes", actual: size, limit: crate::MAX_TRANSACTION_BYTES }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apply::{self, Refusal, Tables};
 use super::lease::MAX_LEASES;
+use super::revival::{self, Revival};
 use super::tables::{self, broken};
 use super::{Shared, compact};
 use crate::{Error, LeaseId, Result, Retention, Revision, Transaction, WatchEvents};
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Grant(Duration, oneshot::Sender<Result<LeaseId>>),
     Revoke(LeaseId, oneshot::Sender<Result<()>>),
     Compact(Revision, oneshot::Sender<Result<()>>),
+    /// A read has found that the database failed.
+    Wake,
 }
 
 impl Command {
@@ -45,6 +48,7 @@ impl Command {
             Self::Transact(_, caller) => drop(caller.send(Err(error))),
             Self::Grant(_, caller) => drop(caller.send(Err(error))),
             Self::Revoke(_, caller) | Self::Compact(_, caller) => drop(caller.send(Err(error))),
+            Self::Wake => {}
         }
     }
 
@@ -54,6 +58,7 @@ impl Command {
             (Self::Transact(_, caller), Ok(Answer::Revision(revision))) => drop(caller.send(Ok(revision))),
             (Self::Grant(_, caller), Ok(Answer::Lease(lease))) => drop(caller.send(Ok(lease))),
             (Self::Revoke(_, caller) | Self::Compact(_, caller), Ok(_)) => drop(caller.send(Ok(()))),
+            (Self::Wake, Ok(_)) => {}
             (command, Ok(_)) => command.fail(Error::corrupt("a write was answered with another's result")),
         }
     }
@@ -70,8 +75,10 @@ enum Answer {
 pub(super) fn run(shared: &Arc<Shared>, queue: &Receiver<Queued>, retention: Option<Retention>) {
     // Garbage may be left from the last run.
     let mut garbage = true;
+    let mut revival = Revival::default();
     loop {
-        let first = match next(shared, queue, garbage) {
+        revive(shared, &mut revival);
+        let first = match next(shared, queue, garbage, &revival) {
             Next::Command(command) => Some(command),
             Next::Upkeep => None,
             Next::Closed => return,
@@ -83,25 +90,54 @@ pub(super) fn run(shared: &Arc<Shared>, queue: &Receiver<Queued>, retention: Opt
             bytes += command.bytes();
             batch.push(command);
         }
-        garbage = commit(shared, batch, retention, garbage);
+        if let Some(error) = revival.reason() {
+            for command in batch {
+                command.fail(error.clone());
+            }
+        } else {
+            garbage = commit(shared, batch, retention, garbage, &mut revival);
+        }
+    }
+}
+
+/// Opens the database again when it has failed and it is time.
+fn revive(shared: &Shared, revival: &mut Revival) {
+    let now = Instant::now();
+    if shared.medium.has_failed() && revival.reason().is_none() {
+        note_failure(revival, &broken(redb::Error::PreviousIo), now);
+    }
+    if revival.next().is_none_or(|next| next > now) {
+        return;
+    }
+    match revival::reopen(shared) {
+        Ok(()) => revival.opened(),
+        Err(error) => note_failure(revival, &error, Instant::now()),
+    }
+}
+
+fn note_failure(revival: &mut Revival, error: &Error, now: Instant) {
+    if revival.failed(error, now) {
+        tracing::error!(%error, "the embedded store cannot write; trying again");
     }
 }
 
 enum Next {
     Command(Command),
-    /// A lease may have ended, or garbage waits.
+    /// A lease may have ended, garbage waits, or a failed database can be opened again.
     Upkeep,
     Closed,
 }
 
-fn next(shared: &Shared, queue: &Receiver<Queued>, garbage: bool) -> Next {
+fn next(shared: &Shared, queue: &Receiver<Queued>, garbage: bool, revival: &Revival) -> Next {
+    let again = revival.next();
     match queue.try_recv() {
         Ok(queued) => return Next::Command(queued.command),
         Err(TryRecvError::Disconnected) => return Next::Closed,
-        Err(TryRecvError::Empty) if garbage => return Next::Upkeep,
+        Err(TryRecvError::Empty) if garbage && again.is_none() => return Next::Upkeep,
         Err(TryRecvError::Empty) => {}
     }
-    let end = shared.leases.lock().unwrap_or_else(PoisonError::into_inner).next_end();
+    // What cannot be written does not end either.
+    let end = again.or_else(|| shared.leases.lock().unwrap_or_else(PoisonError::into_inner).next_end());
     let Some(end) = end else { return queue.recv().map_or(Next::Closed, |queued| Next::Command(queued.command)) };
     match queue.recv_timeout(end.saturating_duration_since(Instant::now())) {
         Ok(queued) => Next::Command(queued.command),
@@ -111,7 +147,7 @@ fn next(shared: &Shared, queue: &Receiver<Queued>, garbage: bool) -> Next {
 }
 
 /// Commits a batch and answers it. Returns whether garbage is left to remove.
-fn commit(shared: &Shared, batch: Vec<Command>, retention: Option<Retention>, garbage: bool) -> bool {
+fn commit(shared: &Shared, batch: Vec<Command>, retention: Option<Retention>, garbage: bool, revival: &mut Revival) -> bool {
     // Ended leases are forgotten before their keys are deleted: from here on nobody can keep them alive.
     let ended = {
         let now = Instant::now();
@@ -124,6 +160,9 @@ fn commit(shared: &Shared, batch: Vec<Command>, retention: Option<Retention>, ga
     }
     match write(shared, &batch, &ended, retention, garbage) {
         Ok(written) => {
+            if written.durable && revival.succeeded() {
+                tracing::info!("the embedded store can write again");
+            }
             publish(shared, &batch, &written);
             for (command, answer) in batch.into_iter().zip(written.answers) {
                 command.answer(answer);
@@ -131,8 +170,11 @@ fn commit(shared: &Shared, batch: Vec<Command>, retention: Option<Retention>, ga
             written.garbage
         }
         Err(error) => {
-            tracing::error!(%error, "the embedded store could not write");
             let now = Instant::now();
+            // What is too large is the fault of the write, not of the database.
+            if !matches!(error, Error::TooLarge { .. }) {
+                note_failure(revival, &error, now);
+            }
             let mut leases = shared.leases.lock().unwrap_or_else(PoisonError::into_inner);
             for (lease, ttl) in ended {
                 leases.begin(lease, ttl, now);
@@ -152,6 +194,8 @@ struct Written {
     answers: Vec<Result<Answer>>,
     commits: Vec<WatchEvents>,
     garbage: bool,
+    /// Something was written, rather than all refused.
+    durable: bool,
 }
 
 fn write(
@@ -161,7 +205,7 @@ fn write(
     retention: Option<Retention>,
     mut garbage: bool,
 ) -> Result<Written> {
-    let write = shared.database.begin_write().map_err(broken)?;
+    let write = shared.begin_write()?;
     let mut answers = Vec::with_capacity(batch.len());
     let mut commits = Vec::new();
     let mut dirty = !ended.is_empty();
@@ -193,7 +237,7 @@ fn write(
         // Nothing but refusals: spare the disk.
         write.abort().map_err(broken)?;
     }
-    Ok(Written { answers, commits, garbage })
+    Ok(Written { answers, commits, garbage, durable: dirty })
 }
 
 fn perform(
@@ -239,6 +283,7 @@ fn perform(
             Err(error @ Error::FutureRevision { .. }) => Err(error),
             Err(error) => return Err(error),
         },
+        Command::Wake => Ok(Answer::Done),
     })
 }
 
