@@ -75,7 +75,7 @@ impl Agent {
         config.facts.executors = vec!["process".into()];
         let docker = config.docker.clone().map(|socket| Engine::new(socket, &config));
         if let Some(engine) = &docker {
-            engine.ask().await;
+            engine.ask_first().await;
             if let Some(complaint) = engine.complaint() {
                 tracing::warn!("{complaint}; tasks with images cannot run here until it does");
             }

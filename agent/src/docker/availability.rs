@@ -18,17 +18,24 @@ use std::time::Duration;
 const ASK_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for an answer. With the pause before it a hang is noticed within 20 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the first answer: the link of an agent that starts waits for it, and its node is lost after 2.5 s.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Asks the engine for the first time, without holding up the start of the agent: [`supervise`] goes on asking.
+    pub(crate) async fn ask_first(&self) {
+        self.ask(FIRST_ANSWER_TIMEOUT).await;
+    }
+
     /// Asks the engine once and remembers the result. `true` when it has changed.
-    pub(crate) async fn ask(&self) -> bool {
+    async fn ask(&self, limit: Duration) -> bool {
         let asked = async {
             let docker = self.docker()?;
             // Agrees on a version too: another engine may answer after a restart.
             docker.clone().negotiate_version().await.map(drop).map_err(|error| run::reason(&error))
         };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("it has not answered for {} s", ANSWER_TIMEOUT.as_secs())));
+        let answer = tokio::time::timeout(limit, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("it has not answered for {} s", limit.as_secs())));
         self.state.send_if_modified(|state| {
             let changed = state.is_ok() != answer.is_ok();
             *state = answer;
@@ -80,9 +87,12 @@ pub(crate) async fn supervise(shared: Arc<Shared>) {
         }
     };
     let asking = async {
+        // One that had too little time when the agent started is asked again at once.
+        let mut pause = if engine.is_available() { ASK_INTERVAL } else { Duration::ZERO };
         loop {
-            tokio::time::sleep(ASK_INTERVAL).await;
-            if engine.ask().await {
+            tokio::time::sleep(pause).await;
+            pause = ASK_INTERVAL;
+            if engine.ask(ANSWER_TIMEOUT).await {
                 if let Some(complaint) = engine.complaint() {
                     tracing::warn!("{complaint}; tasks with images are not taken until it does");
                 } else {
