@@ -7,7 +7,7 @@ use crate::fetch::Fetcher;
 use crate::health::Prober;
 use crate::identity::{EPOCH_FILE, node_id};
 use crate::lifecycle::drive;
-use crate::process::{Executor, Spawner};
+use crate::process::{self, Executor, FAREWELL, Spawner};
 use crate::state::{Entry, Shared, now};
 use crate::{Error, cgroup, collect, volume};
 use orrery_core::assignment::{Assignment, Down, FailureReason, PROTOCOL_VERSION, TaskReport, Up};
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// Most reports in one message.
 const REPORT_BATCH_MAX: usize = 512;
@@ -97,13 +98,19 @@ impl Agent {
     async fn take_up(&self) -> Result<(), Error> {
         let directory = self.shared.config.records_dir();
         let (records, broken) = Record::read_all(&directory).map_err(Error::file("read", &directory))?;
-        for record in broken {
+        let deadline = Instant::now() + FAREWELL;
+        for record in &broken {
             // Nobody can say any more what runs there, so that nothing may.
-            Executor::reap_orphan(&record).await.map_err(Error::file("clear", &record))?;
+            self.shared.process.reap_orphan(record, deadline).await.map_err(Error::file("clear", record))?;
         }
         // Before any task starts, so that no group is taken away from one that is just starting.
         let unfinished = records.iter().filter(|record| record.end.is_none());
-        self.shared.process.cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
+        let cgroups = &self.shared.process.cgroups;
+        let busy = cgroups.sweep(|| unfinished.map(|record| record.run.container.clone()).collect());
+        if !broken.is_empty() {
+            // A task that is wanted still must not start beside what a damaged record told of.
+            process::wait_for(cgroups, &busy, deadline).await;
+        }
         for record in records {
             let mut report = TaskReport::first(record.task(), record.created_at);
             report.container = Some(record.run.container.clone());

@@ -176,9 +176,10 @@ impl Cgroups {
         }
     }
 
-    /// Removes groups of tasks that are not in `alive`: what was still busy when its task ended.
-    /// `alive` is asked after the groups have been listed, so that one that begins meanwhile is safe.
-    pub(crate) fn sweep(&self, alive: impl FnOnce() -> BTreeSet<String>) {
+    /// Removes groups of tasks that are not in `alive`: what was still busy when its task ended. Returns those
+    /// that are busy still. `alive` is asked after the groups have been listed, so that one that begins
+    /// meanwhile is safe.
+    pub(crate) fn sweep(&self, alive: impl FnOnce() -> BTreeSet<String>) -> Vec<String> {
         let names: BTreeSet<String> = self
             .directories("")
             .iter()
@@ -187,9 +188,21 @@ impl Cgroups {
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
-        for name in names.difference(&alive()) {
-            self.remove(name);
+        names.difference(&alive()).filter(|name| !self.remove(name)).cloned().collect()
+    }
+
+    /// Whether tasks have groups here.
+    pub(crate) const fn are_used(&self) -> bool {
+        !matches!(self.layout, Layout::None)
+    }
+
+    /// Kills every process of a task, its init among them; `false` when none is left.
+    pub(crate) fn kill(&self, container: &str) -> bool {
+        let found: BTreeSet<i32> = self.directories(container).iter().flat_map(|directory| processes(directory)).collect();
+        for process in &found {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*process), nix::sys::signal::Signal::SIGKILL);
         }
+        !found.is_empty()
     }
 
     /// Directories of a task's groups, each once.
@@ -330,6 +343,19 @@ impl Cgroups {
             processes,
         }
     }
+}
+
+/// Processes of a group and of those that a task has made in it.
+fn processes(group: &Path) -> Vec<i32> {
+    let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    // 0 stands for processes that have no number in our namespace, and for our own group when it is sent a signal.
+    let mut found: Vec<i32> = listed.lines().filter_map(|line| line.parse().ok()).filter(|process| *process > 0).collect();
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(processes(&entry.path()));
+        }
+    }
+    found
 }
 
 /// Number after `key` in a file of `key number` lines.

@@ -5,7 +5,7 @@ mod ending;
 use crate::checkpoint::{Record, create_directories};
 use crate::docker::DockerRun;
 use crate::health::{Checks, Event, Subject};
-use crate::process::{Executor, Found, ProcessRun, chown_tree, lookup};
+use crate::process::{Found, ProcessRun, chown_tree, lookup};
 use crate::spawner::Identity;
 use crate::state::{Shared, now};
 use crate::volume::{self, Resolved};
@@ -235,10 +235,13 @@ async fn adopt(shared: &Arc<Shared>, record: &Record) -> Result<Option<Running>,
         return Ok(None);
     }
     match container(&record.assignment)?.executor {
-        ExecutorKind::Process => match Executor::adopt_surely(&record.run).await {
-            (_, Found::Running(run)) => Ok(Some(Running::Process(run))),
-            (_, Found::Ended) => Ok(None),
-        },
+        ExecutorKind::Process => {
+            let grace = Duration::from_millis(u64::from(record.assignment.kill_grace_ms));
+            match shared.process.adopt_surely(&record.run, grace).await {
+                (_, Found::Running(run)) => Ok(Some(Running::Process(run))),
+                (_, Found::Ended) => Ok(None),
+            }
+        }
         ExecutorKind::Docker => match &shared.docker {
             Some(engine) => Ok(engine.adopt(record).await.map(Running::Docker)),
             None => Err(Failure { reason: FailureReason::Unknown, message: "the container engine that ran it is gone".into() }),

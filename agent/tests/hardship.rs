@@ -170,3 +170,81 @@ async fn a_damaged_record_leaves_no_orphan() {
     assert_eq!(cluster.running(&task).await.condition, Condition::Running);
     cluster.finish().await;
 }
+
+/// The number of a task's init, as its record has it.
+fn init_of(records: &Path) -> nix::unistd::Pid {
+    let pid: serde_json::Value = serde_json::from_slice(&fs::read(records.join("pid.json")).unwrap()).unwrap();
+    nix::unistd::Pid::from_raw(i32::try_from(pid["pid"].as_i64().unwrap()).unwrap())
+}
+
+fn runs(process: nix::unistd::Pid) -> bool {
+    nix::sys::signal::kill(process, None).is_ok()
+}
+
+/// Waits for a process that is on its way out.
+async fn gone(process: nix::unistd::Pid) {
+    let gone = async {
+        while runs(process) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_a_crash_of_the_machine_left_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let (all, some) = (assignment(spec("exec sleep 1234")), assignment(spec("exec sleep 1234")));
+    let records = |of: &orrery_core::assignment::Assignment| directory.path().join("tasks").join(of.task_id().to_string());
+    for one in [&all, &some] {
+        let task = cluster.run(one).await;
+        cluster.running(&task).await;
+    }
+    cluster.abandon().await;
+    for one in [&all, &some] {
+        let init = init_of(&records(one));
+        nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGKILL).unwrap();
+        gone(init).await;
+        for name in ["pid.json", "exit.json"] {
+            fs::write(records(one).join(name), "").unwrap();
+        }
+    }
+    fs::write(records(&all).join("task.json"), "").unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(records(&some).join("task.json")).unwrap()).unwrap();
+    record["boot"] = "another".into();
+    fs::write(records(&some).join("task.json"), record.to_string()).unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let report = cluster.ended(&some.task_id()).await;
+    assert_eq!((report.condition, report.reason), (Condition::Failed, Some(FailureReason::NodeRestarted)), "{report:#?}");
+    assert!(!cluster.reports.contains_key(&all.task_id()));
+    // The controller still wants it: it starts anew.
+    let task = cluster.run(&all).await;
+    cluster.running(&task).await;
+    cluster.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_process_is_not_named_any_more_is_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    // The second one has no other record either.
+    let (known, unknown) = (assignment(spec("exec sleep 1234")), assignment(spec("exec sleep 1234")));
+    let mut inits = Vec::new();
+    for one in [&known, &unknown] {
+        let task = cluster.run(one).await;
+        cluster.running(&task).await;
+        let records = directory.path().join("tasks").join(task.to_string());
+        inits.push(init_of(&records));
+        fs::write(records.join("pid.json"), "{\"pid\":").unwrap();
+    }
+    cluster.abandon().await;
+    fs::write(directory.path().join("tasks").join(unknown.task_id().to_string()).join("task.json"), "").unwrap();
+    let mut cluster = Cluster::start(directory.path()).await;
+    let report = cluster.ended(&known.task_id()).await;
+    assert!(!runs(inits[0]), "it would run beside its replacement");
+    assert_eq!(report.condition, Condition::Failed, "{report:#?}");
+    gone(inits[1]).await;
+    assert!(!cluster.reports.contains_key(&unknown.task_id()));
+    cluster.finish().await;
+}

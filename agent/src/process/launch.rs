@@ -2,6 +2,7 @@
 
 use super::client::{ANSWER_TIMEOUT, Spawner};
 use super::environment::environment;
+use super::nameless;
 use super::watch::Process;
 use crate::cgroup::Cgroups;
 use crate::checkpoint::Run;
@@ -12,13 +13,15 @@ use nix::sys::signal::Signal;
 use orrery_core::Timestamp;
 use orrery_core::app::NetworkMode;
 use orrery_core::assignment::{CommandSpec, ContainerSpec};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest wait for the init of a task that could not start.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 /// Pause before another look at what could not be read.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Longer than any command health check may take to end after its own timeout.
@@ -91,13 +94,14 @@ impl Executor {
             tty: spec.tty,
             gpus: spec.gpus > 0,
         };
+        let grace = Duration::from_millis(u64::from(kill_grace_ms));
         let mut answer = String::new();
         for _attempt in 0..2 {
             answer = match self.spawner.request(operation::TASK, &launch, ANSWER_TIMEOUT).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     // It may still begin, or have begun: claim it, or end what runs.
-                    if let (_, Found::Running(process)) = Self::adopt_surely(run).await {
+                    if let (_, Found::Running(process)) = self.adopt_surely(run, grace).await {
                         process.kill();
                         let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
                     }
@@ -118,13 +122,13 @@ impl Executor {
         }
         if let Some(message) = answer.strip_prefix('E') {
             // Its init is on its way out; the groups can go once it has gone.
-            if let (_, Found::Running(process)) = Self::adopt_surely(run).await {
+            if let (_, Found::Running(process)) = self.adopt_surely(run, grace).await {
                 let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
             }
             self.cgroups.remove(&run.container);
             return Err(sentence(message));
         }
-        match Self::adopt_surely(run).await {
+        match self.adopt_surely(run, grace).await {
             (_, Found::Running(process)) => Ok(process),
             // It was so short that it is over already; its record tells how it went.
             (pid, Found::Ended) if answer == "R" => Ok(ProcessRun { process: Arc::new(Process::gone()), pid }),
@@ -133,11 +137,16 @@ impl Executor {
     }
 
     /// [`Executor::adopt`], again and again while it cannot tell: with a full disk or too many open
-    /// files a task may well run, and must not be taken for gone.
-    pub(crate) async fn adopt_surely(run: &Run) -> (PidRecord, Found) {
+    /// files a task may well run, and must not be taken for gone. What has `grace` to end runs no longer
+    /// when its record is damaged.
+    pub(crate) async fn adopt_surely(&self, run: &Run, grace: Duration) -> (PidRecord, Found) {
         loop {
             match Self::adopt(run) {
                 Ok(found) => return found,
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    nameless::end(&self.cgroups, run, grace).await;
+                    return (PidRecord::GIVEN_UP, Found::Ended);
+                }
                 Err(error) => tracing::warn!("cannot find out yet what became of {}: {error}", run.record.display()),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -160,10 +169,16 @@ impl Executor {
         Ok((pid, process.map_or(Found::Ended, |process| Found::Running(ProcessRun { process: Arc::new(process), pid }))))
     }
 
-    /// Ends what runs by the record in `directory`, of which nothing else is known, and removes it.
-    pub(crate) async fn reap_orphan(directory: &Path) -> std::io::Result<()> {
+    /// Ends what runs by the record in `directory`, of which nothing else is known, and removes it. What it does
+    /// not name any more is in a group that no record knows, or else has until `deadline`.
+    pub(crate) async fn reap_orphan(&self, directory: &Path, deadline: Instant) -> std::io::Result<()> {
         let pid = match PidRecord::read(directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                if !self.cgroups.are_used() {
+                    nameless::end_by_init(directory, deadline).await;
+                }
+                None
+            }
             read => read?,
         };
         if let Some(pid) = pid.filter(|pid| pid.pid != 0)
@@ -173,7 +188,7 @@ impl Executor {
             process.signal(Signal::SIGKILL);
             let _ = tokio::time::timeout(FAREWELL, process.ended()).await;
         }
-        std::fs::remove_dir_all(directory)
+        nameless::remove(directory)
     }
 
     /// How a task that has ended did so, and whether for lack of memory. Its groups are removed.
@@ -182,7 +197,7 @@ impl Executor {
     /// When its record cannot be read now, which another attempt may cure.
     pub(crate) fn finish(&self, run: &Run) -> std::io::Result<(Option<ExitRecord>, bool)> {
         let exit = match ExitRecord::read(&run.record) {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
+            Err(error) if error.kind() == ErrorKind::InvalidData => None,
             read => read?,
         };
         let out_of_memory = self.cgroups.out_of_memory(&run.container);

@@ -188,6 +188,11 @@ impl PidRecord {
     pub(crate) fn read(directory: &Path) -> std::io::Result<Option<Self>> {
         read_json(&directory.join(PID_FILE))
     }
+
+    /// Removes the record; the init of the task, if it lives, ends it.
+    pub(crate) fn remove(directory: &Path) -> std::io::Result<()> {
+        std::fs::remove_file(directory.join(PID_FILE))
+    }
 }
 
 /// Room kept for the exit record, so that a disk that is full when the task ends can still take it.
@@ -218,9 +223,12 @@ impl ExitRecord {
     }
 }
 
+/// Reads a record. One that is damaged, even empty as a crash of the machine leaves it, is told from one that cannot
+/// be read for now: no other attempt will cure it.
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
+    use std::io::{Error, ErrorKind};
     match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::new(ErrorKind::InvalidData, error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -232,4 +240,24 @@ pub(crate) fn process_start_time(pid: impl std::fmt::Display) -> Option<u64> {
     // The name is in parentheses and may contain anything; field 22 counts from before it.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_record_is_no_unreadable_one() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(PidRecord::read(directory.path()).unwrap(), None);
+        for damaged in ["", "{\"pid\":12", "{}", "\0\0\0"] {
+            for name in [PID_FILE, EXIT_FILE] {
+                std::fs::write(directory.path().join(name), damaged).unwrap();
+            }
+            let pid = PidRecord::read(directory.path()).unwrap_err();
+            let exit = ExitRecord::read(directory.path()).err().map(|error| error.kind());
+            assert_eq!(pid.kind(), std::io::ErrorKind::InvalidData, "{damaged:?}");
+            assert!(exit == Some(std::io::ErrorKind::InvalidData) || damaged == "{}", "{damaged:?}: {exit:?}");
+        }
+    }
 }
