@@ -47,11 +47,13 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the daemon tells a person what went wrong")]
+/// The one place where the daemon tells a person what went wrong; that it cannot be written is no error on top of it.
 fn report(error: &anyhow::Error) {
-    eprintln!("Error: {error}");
+    use std::io::Write as _;
+    let mut out = std::io::stderr();
+    let _ = writeln!(out, "Error: {error}");
     for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
+        let _ = writeln!(out, "  because: {cause}");
     }
 }
 

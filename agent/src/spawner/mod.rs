@@ -41,7 +41,7 @@ use nix::unistd::{setsid, write};
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IoSliceMut, Read, Seek};
+use std::io::{IoSliceMut, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::ExitCode;
@@ -61,16 +61,21 @@ const CONNECTION_MAX: usize = 4;
 pub fn spawner_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.into_iter();
     let Some(directory) = arguments.next() else {
-        eprintln!("the spawner needs the directory of its socket; it is started by the agent");
+        complain("the spawner needs the directory of its socket; it is started by the agent");
         return ExitCode::from(2);
     };
     match serve(Path::new(&directory)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spawner: {}", error.desc());
+            complain(&format!("spawner: {}", error.desc()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells whoever reads its log, which can be on a full disk.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Ends this process at once, without running exit handlers that belong to its parent.
@@ -150,7 +155,9 @@ fn serve(directory: &Path) -> Result<(), Errno> {
     // The task's inits inherit it; lowering needs privileges, and nothing depends on it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
     let listener = listen_in(directory)?;
-    println!("ready");
+    // Only an agent that has gone meanwhile does not read it.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "ready").and_then(|()| out.flush());
     // The agent reads that line and nothing more; from here on output goes where errors go.
     // SAFETY: 1 and 2 are open standard streams.
     Errno::result(unsafe { libc::dup2(2, 1) })?;

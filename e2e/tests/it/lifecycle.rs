@@ -3,7 +3,8 @@
 use orrery_e2e::app::{sleeper, task};
 use orrery_e2e::{TestCluster, eventually, orrery_binary};
 use serde_json::{Value, json};
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -172,6 +173,28 @@ async fn ports_and_addresses_that_cannot_be_served_are_explained() {
     }
     let (good, said) = up("nonsense", "127.0.0.1:0");
     assert!(!good && said.contains("nonsense"), "{said}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut daemon = Command::new(orrery_binary())
+        .args(["up", "--listen", "127.0.0.1:0", "--dns-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .env("DCOS_DIR", directory.path().join("dcos"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .spawn()
+        .expect("orrery starts");
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.take().expect("piped")).read_line(&mut line).expect("orrery's output");
+    assert!(line.starts_with("ready "), "it said {line:?} and is {:?}", daemon.try_wait());
+    // What it says of its end is lost as well.
+    let down = Command::new(orrery_binary()).args(["down", "--data-dir"]).arg(&data).status();
+    assert!(down.is_ok_and(|status| status.success()));
+    assert!(daemon.wait().unwrap().success());
 }
 
 #[tokio::test]
