@@ -104,13 +104,24 @@ impl Record {
     }
 }
 
-/// Replaces a file by way of a temporary one beside it. Readable by the agent's user only.
+/// Replaces a file by way of a temporary one beside it. Readable by the agent's user only. A crash of the machine may
+/// leave it empty: nothing waits for the disk, which could not take hundreds of starts in a second.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, |_| Ok(()))
+}
+
+/// The same for what is written rarely and needed for long: it is on the disk when this returns.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, fs::File::sync_all)?;
+    path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+}
+
+fn replace(path: &Path, bytes: &[u8], sync: impl FnOnce(&fs::File) -> io::Result<()>) -> io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let temporary = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = file.write_all(bytes).and_then(|()| sync(&file)).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // On a full disk every byte counts.
         let _ = fs::remove_file(&temporary);

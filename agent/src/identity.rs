@@ -1,6 +1,6 @@
 //! Which node a data directory is of, and whose orders were taken last.
 
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::write_durably;
 use crate::config::AgentConfig;
 use crate::error::Error;
 use orrery_core::NodeId;
@@ -42,7 +42,7 @@ pub fn become_node(data: &Path, node: &NodeId) -> Result<(), Error> {
         }
     }
     let path = data.join(NODE_ID_FILE);
-    write_atomically(&path, node.as_str().as_bytes()).map_err(Error::file("write", &path))
+    write_durably(&path, node.as_str().as_bytes()).map_err(Error::file("write", &path))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Identity of the controller of one data directory.
@@ -79,10 +79,16 @@ fn read(path: &Path) -> anyhow::Result<Option<String>> {
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    replace(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Replaces a file, all or nothing even if the machine crashes.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let partial = path.with_extension("partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let mut file = File::create(&partial)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
+    std::fs::rename(&partial, path)?;
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 #[cfg(test)]
