@@ -1,7 +1,8 @@
 //! Machines that join a cluster with a token.
 
-use orrery_e2e::{TestAgent, TestCluster, eventually};
+use orrery_e2e::{Disk, TestAgent, TestCluster, eventually};
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// Makes a token with more arguments.
@@ -74,6 +75,34 @@ async fn a_machine_joins_and_its_tasks_outlive_its_agent() {
     let mut second = TestAgent::spawn(&cluster.scratch().join("second"), &join(&cluster, &first));
     assert!(!second.end().success());
     assert!(second.log().contains("was used by"), "{}", second.log());
+}
+
+#[tokio::test]
+async fn an_agent_takes_its_tasks_back_on_a_full_disk() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("SKIPPED an_agent_takes_its_tasks_back_on_a_full_disk: mounting needs root");
+        return;
+    }
+    let cluster = TestCluster::start(&[]);
+    let data = cluster.scratch().join("far");
+    let disk = Disk::mount(&data, "32m");
+    let token = token(&cluster, &[]);
+    let mut agent = TestAgent::spawn(&data, &join(&cluster, &token));
+    let id = agent.ready();
+    cluster.create(&far_app("/far")).await;
+    let before = cluster.running("/far", 1).await[0]["id"].clone();
+    disk.fill();
+    agent.kill();
+    let mut agent = TestAgent::spawn(&data, &["--resources", "cpus:1;mem:256;ports:[33000-33010]", "--attributes", "rack:far"]);
+    assert_eq!(agent.ready(), id);
+    assert_eq!(cluster.running("/far", 1).await[0]["id"], before);
+    assert!(agent.log().contains("do not find this agent"), "{}", agent.log());
+    agent.kill();
+    disk.clear();
+    let agent = TestAgent::spawn(&data, &["--resources", "cpus:1;mem:256;ports:[33000-33010]", "--attributes", "rack:far"]);
+    assert_eq!(agent.ready(), id);
+    assert_eq!(cluster.running("/far", 1).await[0]["id"], before);
+    drop(agent);
 }
 
 #[tokio::test]

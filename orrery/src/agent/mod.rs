@@ -109,7 +109,10 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         version: env!("CARGO_PKG_VERSION").into(),
         store_outage: None,
     };
-    own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
+    if let Err(error) = own.write(&data) {
+        // Its tasks need it more than people need this file, and room may be made later.
+        tracing::warn!(%error, "cannot write to {}: `orrery status` and `orrery down` do not find this agent", data.display());
+    }
     let (mut told, mut trimmed) = (false, false);
     let mut started = std::pin::pin!(tokio::time::sleep(STARTED_AFTER));
     let outcome = loop {
