@@ -117,11 +117,15 @@ impl Tenure {
     /// Gives leadership up, so that a successor need not wait for the lease to end.
     pub(crate) async fn resign(&self, store: &dyn Store) {
         self.until.store(0, Ordering::SeqCst);
-        if let Some((lease, ttl)) = self.lease
-            && !matches!(tokio::time::timeout(ttl, store.revoke(lease)).await, Ok(Ok(())))
-        {
-            tracing::warn!("the leader's lease could not be given back; it ends by itself");
-        }
+        give_back(store, self.lease).await;
+    }
+}
+
+async fn give_back(store: &dyn Store, lease: Option<(LeaseId, Duration)>) {
+    if let Some((lease, ttl)) = lease
+        && !matches!(tokio::time::timeout(ttl, store.revoke(lease)).await, Ok(Ok(())))
+    {
+        tracing::warn!("the leader's lease could not be given back; it ends by itself");
     }
 }
 
@@ -182,12 +186,17 @@ pub(crate) async fn campaign(store: &dyn Store, candidacy: Candidacy<'_>) -> Res
     let fence = match store.transact(transaction).await {
         Ok(revision) => Some(revision),
         Err(Error::Conflict { .. }) => None,
-        Err(Error::Unavailable { reason }) => {
-            tracing::warn!(reason, "the election was not confirmed; looking who won");
+        Err(error @ Error::Unavailable { .. }) => {
             let now = store.get(EPOCH_KEY).await?;
             let leader = store.get(LEADER_KEY).await?.and_then(|entry| LeaderRecord::parse(&entry.value));
             let ours = epoch_of(now.as_ref()) == record.epoch && (lease.is_none() || leader.as_ref() == Some(&record));
-            now.filter(|_| ours).map(|entry| entry.mod_revision)
+            let Some(entry) = now.filter(|_| ours) else {
+                give_back(store, lease).await;
+                // Somebody else may have won, but a store that does not write is no reason to ask at once again.
+                return Err(error);
+            };
+            tracing::info!(%error, "the election was not confirmed, but it was won");
+            Some(entry.mod_revision)
         }
         Err(error) => return Err(error),
     };
