@@ -46,6 +46,17 @@ impl Role {
     }
 }
 
+/// What is known of the leader's state.
+#[derive(Debug, Clone, Copy)]
+enum Heard {
+    /// Nothing since this controller started.
+    Nothing(Instant),
+    /// When something was heard last.
+    At(Instant),
+    /// This controller leads.
+    Itself,
+}
+
 /// The way to the leader's loop, while this controller leads.
 struct Desk {
     inbox: mpsc::Sender<Input>,
@@ -67,8 +78,7 @@ pub(crate) struct Shared {
     serial: AtomicU64,
     names: Names,
     desk: Mutex<Option<Desk>>,
-    /// When something was heard of the leader last; `None` while this controller leads.
-    heard: Mutex<Option<Instant>>,
+    heard: Mutex<Heard>,
     pub(crate) controllers: watch::Sender<BTreeMap<String, ControllerRecord>>,
     links: AtomicU64,
     pub(crate) arrivals: Arrivals,
@@ -93,7 +103,7 @@ impl Shared {
             serial: AtomicU64::new(0),
             names,
             desk: Mutex::new(None),
-            heard: Mutex::new(Some(Instant::now())),
+            heard: Mutex::new(Heard::Nothing(Instant::now())),
             links: AtomicU64::new(1),
             arrivals: Arrivals::default(),
             audience: Audience::default(),
@@ -180,7 +190,7 @@ impl Shared {
     pub(crate) fn lead(&self, tenure: &Arc<Tenure>, inbox: mpsc::Sender<Input>, followers: mpsc::Sender<Subscribe>) {
         let desk = Desk { inbox, followers, tenure: Arc::clone(tenure) };
         *self.desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::Itself;
         self.role.send_replace(Role::Leading(tenure.record.clone()));
         self.show_masters();
     }
@@ -188,7 +198,12 @@ impl Shared {
     /// From now on it follows `leader`.
     pub(crate) fn follow(&self, leader: Option<LeaderRecord>) {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it shows was current until now.
+        if matches!(*heard, Heard::Itself) {
+            *heard = Heard::At(Instant::now());
+        }
+        drop(heard);
         let role = Role::Following(leader);
         self.role.send_if_modified(|before| std::mem::replace(before, role.clone()) != role);
         self.show_masters();
@@ -196,7 +211,7 @@ impl Shared {
 
     /// Something was heard of the leader.
     pub(crate) fn note_leader(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard::At(Instant::now());
     }
 
     pub(crate) fn stale_for(&self) -> Option<Duration> {
@@ -204,9 +219,13 @@ impl Shared {
             return None;
         }
         let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nothing heard of and not leading: the right to lead has just ended by the clock.
-        let silence = heard.map_or(STALE_AFTER, |heard| heard.elapsed());
-        (silence >= STALE_AFTER || matches!(*self.role.borrow(), Role::Starting)).then_some(silence)
+        match heard {
+            // The store does not tell what runs: until the leader does, much may be missing.
+            Heard::Nothing(since) => Some(since.elapsed()),
+            Heard::At(at) => Some(at.elapsed()).filter(|silence| *silence >= STALE_AFTER),
+            // The right to lead has just ended by the clock.
+            Heard::Itself => Some(STALE_AFTER),
+        }
     }
 
     /// The controllers that are there, by id.
@@ -236,5 +255,31 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_follower_is_stale_until_it_has_heard_the_leader() {
+        let protocol = orrery_link::protocol::Versions::spoken();
+        let record = |id: &str| ControllerRecord {
+            id: id.into(),
+            url: format!("https://{id}"),
+            address: ([127, 0, 0, 1], 1).into(),
+            protocol,
+        };
+        let peers = Arc::new(crate::peers::NoPeers);
+        let shared = Shared::new(record("a"), Clock::system(), Names::new(orrery_net::ZoneHandle::new()), peers);
+        let leader = LeaderRecord { controller: record("b"), epoch: 1, steadfast: false, lease: None };
+        shared.follow(Some(leader));
+        assert_eq!(shared.stale_for(), Some(Duration::ZERO));
+        shared.note_leader();
+        assert_eq!(shared.stale_for(), None);
+        tokio::time::advance(STALE_AFTER).await;
+        shared.follow(None);
+        assert_eq!(shared.stale_for(), Some(STALE_AFTER));
     }
 }
