@@ -308,8 +308,11 @@ fn bad_request(message: &str) -> Response {
 /// A JSON body; an empty one is none.
 async fn read<T: DeserializeOwned>(body: Body) -> Result<Option<T>, Response> {
     let bytes = body::read(body).await?;
-    if bytes.is_empty() {
-        return Ok(None);
+    // Structures could be read from lists as well, by place.
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Ok(None),
+        Some(b'{') => {}
+        Some(_) => return Err(bad_request("the body cannot be used: send a JSON object, or nothing")),
     }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| bad_request(&format!("the body cannot be used: {error}")))
 }
