@@ -61,7 +61,7 @@ impl Filter {
             None => facts.attributes.contains_key(wanted),
         });
         attribute
-            && equal(&self.state, Some(node.state()))
+            && equal(&self.state, Some(state(node)))
             && equal(&self.role, Some(&facts.role))
             && equal(&self.hostname, Some(&facts.hostname))
             && equal(&self.region, facts.region.as_deref())
@@ -106,6 +106,41 @@ fn not_found(error: &FindNodeError) -> Response {
     body::answer(status, &json!({ "message": error.to_string() }))
 }
 
+/// What the end of a drain waits for when the node is not there to confirm it.
+const NOT_CONNECTED: &str = "the node is not connected and may still run tasks: bring it back, or, when the machine is dead for \
+                             good: dcos node decommission --gone";
+
+/// Whether its drain has ended, but nobody can say that no task is left on it.
+fn may_still_run(node: &Node) -> bool {
+    node.status != NodeStatus::Active && matches!(node.administration, Administration::Deactivated { drained: true, .. })
+}
+
+/// Its state in one word.
+fn state(node: &Node) -> &'static str {
+    if may_still_run(node) { "unreachable" } else { node.state() }
+}
+
+/// The drain of a node, and what it waits for.
+fn drain_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Value> {
+    let tasks = cluster.loads.get(&node.facts.id).map_or(0, |load| load.instances.len());
+    if may_still_run(node) {
+        let waiting = json!({ "app": "anything left", "instances": tasks, "reason": NOT_CONNECTED });
+        let then = AfterDrain::Deactivate;
+        let since = node.administration.closed_since();
+        return Some(json!({ "since": since, "deadline": null, "then": then, "tasksLeft": tasks, "waitingFor": [waiting] }));
+    }
+    let drain = node.administration.drain()?;
+    let waiting = cluster.drain_progress(&node.facts.id, now).into_iter();
+    let waiting = waiting.map(|one| json!({ "app": one.app, "instances": one.instances, "reason": one.reason }));
+    Some(json!({
+        "since": drain.since,
+        "deadline": drain.deadline,
+        "then": drain.then,
+        "tasksLeft": tasks,
+        "waitingFor": waiting.collect::<Vec<_>>(),
+    }))
+}
+
 /// A node as `/v1/nodes` shows it.
 fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
     let facts = &node.facts;
@@ -116,17 +151,6 @@ fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
     load.mem += held.mem;
     load.disk += held.disk;
     load.gpus = load.gpus.saturating_add(held.gpus);
-    let drain = node.administration.drain().map(|drain| {
-        let waiting = cluster.drain_progress(&facts.id, now);
-        let waiting = waiting.into_iter().map(|one| json!({ "app": one.app, "instances": one.instances, "reason": one.reason }));
-        json!({
-            "since": drain.since,
-            "deadline": drain.deadline,
-            "then": drain.then,
-            "tasksLeft": load.instances.len(),
-            "waitingFor": waiting.collect::<Vec<_>>(),
-        })
-    });
     let mut faults = node.faults.clone();
     faults.extend(overcommitment(node, &load));
     json!({
@@ -134,13 +158,13 @@ fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
         "hostname": facts.hostname,
         "address": facts.address,
         "port": facts.port,
-        "state": node.state(),
+        "state": state(node),
         "connected": node.status == NodeStatus::Active,
         "lost": node.status == NodeStatus::Unreachable,
         "since": node.since,
         "registeredAt": node.registered_at,
         "closedSince": node.administration.closed_since(),
-        "drain": drain,
+        "drain": drain_json(cluster, node, now),
         "role": facts.role,
         "region": facts.region,
         "zone": facts.zone,
@@ -337,3 +361,7 @@ pub(super) fn maintenance_status(cluster: &Cluster) -> Value {
     }
     Value::Object(status)
 }
+
+#[cfg(test)]
+#[path = "nodes_test.rs"]
+mod tests;
