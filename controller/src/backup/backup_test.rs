@@ -267,3 +267,16 @@ fn entries_that_do_not_load_are_named() {
     assert_eq!(contents.entries, 2);
     assert_eq!(contents.faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(), ["/orrery/v1/apps/web"]);
 }
+
+#[tokio::test]
+async fn a_store_of_which_only_controllers_are_left_counts_as_empty() {
+    let origin = stopped().await;
+    let wiped = store_with(&[("/orrery/v1/controllers/x", "{}"), ("/orrery/v1/controllers/y", "{}"), (EPOCH_KEY, "3")]).await;
+    migrate(&origin, &into(&wiped), "there", 1).await.unwrap();
+    let nameless = store_with(&[("/orrery/v1/apps/a", "{}")]).await;
+    let origin = stopped().await;
+    let error = migrate(&origin, &into(&nameless), "there", 1).await.unwrap_err().to_string();
+    assert!(error.contains("names no cluster") && error.contains(&format!("--force {CLUSTER}")), "{error}");
+    migrate(&origin, &Target { store: &nameless, force: Some(CLUSTER) }, "there", 1).await.unwrap();
+    assert_eq!(contents(&nameless).await, contents(&wiped).await);
+}

@@ -138,19 +138,34 @@ pub(super) async fn may_replace(cluster: &str, target: &Target<'_>) -> Result<()
         // Half of a copy. Of another cluster it may be somebody's only one.
         return if begun == cluster { Ok(()) } else { other("the copy begun there is of", &begun) };
     }
-    let first = store.range(ROOT, None, 1, None).await?;
     let present = cluster_id(store).await?;
-    if first.entries.is_empty() {
+    if present.is_none() && holds_no_state(store).await? {
         return Ok(());
     }
-    let name = present.clone().unwrap_or_else(|| "a cluster without an id".into());
     match (target.force, present) {
-        (None, _) => Err(BackupError::NotEmpty(name)),
+        (None, Some(present)) => Err(BackupError::NotEmpty(present)),
+        (None, None) => Err(BackupError::Unnamed(cluster.to_owned())),
         (Some(_), Some(present)) if present != cluster => other("the target holds", &present),
         (Some(named), _) if named != cluster => {
             Err(BackupError::WrongForce { cluster: cluster.to_owned(), named: named.to_owned() })
         }
         (Some(_), _) => Ok(()),
+    }
+}
+
+/// Whether a store holds at most what controllers say of themselves and of the last election: after its
+/// content was lost, those that still ran write that again.
+async fn holds_no_state(store: &dyn Store) -> Result<bool, BackupError> {
+    let mut last: Option<Key> = None;
+    loop {
+        let page = store.keys(ROOT, None, 0, last.as_deref()).await?;
+        if page.keys.iter().any(|(key, _)| is_state(key)) {
+            return Ok(false);
+        }
+        last = page.keys.last().map(|(key, _)| key.clone());
+        if !page.more {
+            return Ok(true);
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub enum BackupError {
     /// The target holds something.
     #[error("the target is not empty: it holds {0}; with --force {0} its content is replaced, if that is the same cluster")]
     NotEmpty(String),
+    /// The target holds something that belongs to no cluster.
+    #[error("the target is not empty, and what it holds names no cluster; look what it is, then replace it with --force {0}")]
+    Unnamed(String),
     /// The target, or what was named, is another cluster.
     #[error("the target and the origin are not the same cluster: the origin is {origin}, {what} {other}")]
     OtherCluster {
