@@ -115,6 +115,15 @@ pub enum StartError {
     /// Another process leads on a store that only this one should use.
     #[error("another process has taken over this store: {0}")]
     Deposed(String),
+    /// Two processes have one id.
+    #[error(
+        "another controller with the id of this one runs at {url}: this data directory is a copy of its; stop this controller, \
+         remove the file controller-id of this data directory, and start it again"
+    )]
+    Double {
+        /// Where the other one is.
+        url: String,
+    },
     /// The controller ended before it was ready.
     #[error("the controller ended before it was ready")]
     Ended,
@@ -211,6 +220,7 @@ struct Controller {
 
 impl Controller {
     async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+        let stop = stop.child_token();
         let members = (!self.alone).then(|| {
             crate::surroundings::spawn(members::attend(
                 Arc::clone(&self.office.shared),
@@ -218,13 +228,14 @@ impl Controller {
                 stop.clone(),
             ))
         });
-        let result = self.serve(&stop).await;
+        let mut result = self.serve(&stop).await;
         if let Some(members) = members {
             if result.is_err() {
                 members.abort();
             }
-            // Its end is no news.
-            let _ = members.await;
+            if let Ok(Some(double)) = members.await {
+                result = Err(StartError::Double { url: double.url });
+            }
         }
         tracing::info!("the controller has stopped");
         result
@@ -320,7 +331,8 @@ impl Controller {
             // What the mirror knows is shown while there is no leader's stream, now and then.
             let mut show_at = Some(Instant::now());
             loop {
-                let present = mirror.leader().filter(|present| present.controller.id != shared.me.id && !self.alone).cloned();
+                let present =
+                    mirror.leader().filter(|present| !present.controller.is_left_from(&shared.me) && !self.alone).cloned();
                 if let Some(leader) = &present {
                     self.understands(leader)?;
                 }

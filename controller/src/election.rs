@@ -26,6 +26,14 @@ pub struct ControllerRecord {
     pub protocol: Versions,
 }
 
+impl ControllerRecord {
+    /// Whether what it names is left from an earlier life of `me`: nobody else can be where `me` is. One
+    /// with the same id elsewhere may be a double that lives.
+    pub(crate) fn is_left_from(&self, me: &Self) -> bool {
+        self.id == me.id && self.url == me.url
+    }
+}
+
 /// The value of [`LEADER_KEY`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderRecord {
@@ -159,8 +167,7 @@ pub(crate) async fn campaign(store: &dyn Store, candidacy: Candidacy<'_>) -> Res
     let Candidacy { me, ttl, over, steadfast } = candidacy;
     let (epoch, leader) = (store.get(EPOCH_KEY).await?, store.get(LEADER_KEY).await?);
     let present = leader.as_ref().and_then(|entry| LeaderRecord::parse(&entry.value));
-    // A key of our own is left from a life that has ended: only one process has our id.
-    let yields = |present: &LeaderRecord| present.controller.id == me.id || over == Some(present);
+    let yields = |present: &LeaderRecord| present.controller.is_left_from(me) || over == Some(present);
     if ttl.is_some() && leader.is_some() && !present.as_ref().is_some_and(yields) {
         return Ok(None);
     }

@@ -128,7 +128,7 @@ pub(crate) async fn follow(
 ) {
     let mut known: Option<Pursuit> = None;
     loop {
-        let record = leader.borrow_and_update().clone().filter(|record| record.controller.id != shared.me.id);
+        let record = leader.borrow_and_update().clone().filter(|record| !record.controller.is_left_from(&shared.me));
         let Some(record) = record else {
             live.send_replace(false);
             vacant.send_replace(None);

@@ -157,3 +157,36 @@ async fn another_clusters_store_is_refused() {
     );
     world.try_start("c", Some(&id)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_controller_gives_way_and_deposes_nobody() {
+    let mut world = World::new();
+    for id in ["a", "b"] {
+        world.start(id).await;
+    }
+    let leader = world.leader().await;
+    for (number, original) in ["a", "b"].into_iter().enumerate() {
+        let name = format!("copy{number}");
+        let ended = match world.try_start_as(&name, original, None).await {
+            Ok(()) => world.end(&name).await.unwrap_err(),
+            Err(ended) => ended,
+        };
+        let told = ended.to_string();
+        assert!(told.contains(&format!("local://{original}:")) && told.contains("remove the file controller-id"), "{told}");
+    }
+    assert!(world.handle(&leader).leads());
+    create(&world.handle(&leader), "/after").await.unwrap();
+    assert_eq!(world.store.get(EPOCH_KEY).await.unwrap().unwrap().value, "1", "nobody was deposed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_was_killed_takes_over_its_own_leadership() {
+    let mut world = World::new();
+    world.start("a").await;
+    for (name, epoch) in [("a", "2"), ("elsewhere", "3")] {
+        world.kill("a").await;
+        world.try_start_as(name, "a", None).await.unwrap();
+        assert_eq!(world.leader().await, name);
+        assert_eq!(world.store.get(EPOCH_KEY).await.unwrap().unwrap().value, epoch);
+    }
+}

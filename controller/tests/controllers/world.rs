@@ -36,13 +36,14 @@ pub(crate) async fn create(handle: &Handle, id: &str) -> Result<(), ControlError
 
 type Handles = Arc<Mutex<BTreeMap<String, Handle>>>;
 
-/// Reaches a controller by its id.
+/// Reaches a controller by its URL.
 struct Local(Handles);
 
 #[async_trait::async_trait]
 impl Peers for Local {
     async fn replica(&self, leader: &LeaderRecord) -> std::io::Result<ReplicaStream> {
-        let handle = self.0.lock().unwrap().get(&leader.controller.id).cloned();
+        let name = leader.controller.url.trim_start_matches("local://");
+        let handle = self.0.lock().unwrap().get(name).cloned();
         let handle = handle.ok_or_else(|| std::io::Error::other("it is not there"))?;
         handle.replica().await.ok_or_else(|| std::io::Error::other("it does not lead"))
     }
@@ -76,12 +77,17 @@ impl World {
     }
 
     pub(crate) async fn try_start(&mut self, id: &str, cluster_id: Option<&str>) -> Result<(), StartError> {
+        self.try_start_as(id, id, cluster_id).await
+    }
+
+    /// Starts a controller called `name` with the id `id`.
+    pub(crate) async fn try_start_as(&mut self, name: &str, id: &str, cluster_id: Option<&str>) -> Result<(), StartError> {
         let gate = Arc::new(Gate::new(Arc::clone(&self.store)));
         let stop = CancellationToken::new();
         let options = ControllerOptions {
             me: ControllerRecord {
                 id: id.into(),
-                url: format!("local://{id}"),
+                url: format!("local://{name}"),
                 address: "127.0.0.1:1".parse().unwrap(),
                 protocol: Versions::spoken(),
             },
@@ -89,14 +95,14 @@ impl World {
             zone: ZoneHandle::new(),
             silence_limit: Duration::from_secs(5),
             clock: Clock::system(),
-            entropy: Seeds::repeating(id.bytes().map(u64::from).sum()),
+            entropy: Seeds::repeating(name.bytes().map(u64::from).sum()),
             lease_ttl: Some(TTL),
             peers: Arc::new(Local(Arc::clone(&self.handles))),
             cluster_id: cluster_id.map(str::to_owned),
         };
         let (handle, task) = soon(start_controller(options, stop.clone())).await?;
-        self.handles.lock().unwrap().insert(id.into(), handle);
-        self.running.insert(id.into(), Running { stop, task, gate });
+        self.handles.lock().unwrap().insert(name.into(), handle);
+        self.running.insert(name.into(), Running { stop, task, gate });
         self.changed.send_modify(|count| *count += 1);
         Ok(())
     }
@@ -106,6 +112,24 @@ impl World {
         running.stop.cancel();
         soon(running.task).await.unwrap().unwrap();
         self.handles.lock().unwrap().remove(id);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until a controller ends by itself.
+    pub(crate) async fn end(&mut self, name: &str) -> Result<(), StartError> {
+        let ended = soon(self.running.remove(name).unwrap().task).await.unwrap();
+        self.handles.lock().unwrap().remove(name);
+        self.changed.send_modify(|count| *count += 1);
+        ended
+    }
+
+    /// Ends a controller as a kill does: it gives nothing back.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        let running = self.running.remove(name).unwrap();
+        running.gate.close();
+        running.stop.cancel();
+        soon(running.task).await.unwrap().unwrap();
+        self.handles.lock().unwrap().remove(name);
         self.changed.send_modify(|count| *count += 1);
     }
 
