@@ -281,3 +281,18 @@ async fn a_store_that_is_only_read_goes_on_as_well() {
     let found = until_it_succeeds(|| store.get(failed)).await.unwrap();
     assert_eq!(found.value.len(), 900_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_opened_again_stays_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store.redb");
+    let store = Embedded::open(&file).unwrap();
+    store.transact(Transaction::new().put("/a", "1")).await.unwrap();
+    for count in 0..3 {
+        super::revival::reopen(&store.shared).unwrap();
+        assert!(matches!(Embedded::open(&file), Err(Error::Locked { .. })), "{count}");
+        store.transact(Transaction::new().put("/a", count.to_string())).await.unwrap();
+    }
+    drop(store);
+    assert_eq!(Embedded::open(&file).unwrap().get("/a").await.unwrap().unwrap().value, "2");
+}
