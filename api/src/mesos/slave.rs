@@ -5,7 +5,7 @@ use super::resources::{Amounts, nothing};
 use super::{MasterFacts, agent_pid, agent_port};
 use orrery_core::Node;
 use orrery_core::cluster::Cluster;
-use orrery_core::node::{Administration, AfterDrain, NodeFacts, NodeStatus};
+use orrery_core::node::{Administration, AfterDrain, NodeFacts};
 use serde_json::{Map, Value, json};
 
 /// What agents here can do, in the words of Mesos.
@@ -74,9 +74,7 @@ pub(super) fn drain_info(node: &Node) -> Option<Value> {
             Some(json!({ "state": "DRAINING", "config": config }))
         }
         Administration::Deactivated { drained: true, .. } => {
-            // One that is not connected may still run tasks.
-            let state = if node.status == NodeStatus::Active { "DRAINED" } else { "DRAINING" };
-            Some(json!({ "state": state, "config": { "mark_gone": false } }))
+            Some(json!({ "state": "DRAINED", "config": { "mark_gone": false } }))
         }
         Administration::Deactivated { drained: false, .. } | Administration::Active => None,
     }

@@ -61,7 +61,7 @@ impl Filter {
             None => facts.attributes.contains_key(wanted),
         });
         attribute
-            && equal(&self.state, Some(state(node)))
+            && equal(&self.state, Some(node.state()))
             && equal(&self.role, Some(&facts.role))
             && equal(&self.hostname, Some(&facts.hostname))
             && equal(&self.region, facts.region.as_deref())
@@ -110,34 +110,21 @@ fn not_found(error: &FindNodeError) -> Response {
 const NOT_CONNECTED: &str = "the node is not connected and may still run tasks: bring it back, or, when the machine is dead for \
                              good: dcos node decommission --gone";
 
-/// Whether its drain has ended, but nobody can say that no task is left on it.
-fn may_still_run(node: &Node) -> bool {
-    node.status != NodeStatus::Active && matches!(node.administration, Administration::Deactivated { drained: true, .. })
-}
-
-/// Its state in one word.
-fn state(node: &Node) -> &'static str {
-    if may_still_run(node) { "unreachable" } else { node.state() }
-}
-
 /// The drain of a node, and what it waits for.
 fn drain_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Option<Value> {
     let tasks = cluster.loads.get(&node.facts.id).map_or(0, |load| load.instances.len());
-    if may_still_run(node) {
-        let waiting = json!({ "app": "anything left", "instances": tasks, "reason": NOT_CONNECTED });
-        let then = AfterDrain::Deactivate;
-        let since = node.administration.closed_since();
-        return Some(json!({ "since": since, "deadline": null, "then": then, "tasksLeft": tasks, "waitingFor": [waiting] }));
-    }
     let drain = node.administration.drain()?;
     let waiting = cluster.drain_progress(&node.facts.id, now).into_iter();
     let waiting = waiting.map(|one| json!({ "app": one.app, "instances": one.instances, "reason": one.reason }));
+    // Nobody is there who could say that nothing is left.
+    let absent = (tasks == 0 && node.status != NodeStatus::Active)
+        .then(|| json!({ "app": "anything left", "instances": tasks, "reason": NOT_CONNECTED }));
     Some(json!({
         "since": drain.since,
         "deadline": drain.deadline,
         "then": drain.then,
         "tasksLeft": tasks,
-        "waitingFor": waiting.collect::<Vec<_>>(),
+        "waitingFor": waiting.chain(absent).collect::<Vec<_>>(),
     }))
 }
 
@@ -158,7 +145,7 @@ fn node_json(cluster: &Cluster, node: &Node, now: Timestamp) -> Value {
         "hostname": facts.hostname,
         "address": facts.address,
         "port": facts.port,
-        "state": state(node),
+        "state": node.state(),
         "connected": node.status == NodeStatus::Active,
         "lost": node.status == NodeStatus::Unreachable,
         "since": node.since,

@@ -1,21 +1,15 @@
 use super::*;
-use orrery_core::node::NodeFacts;
-
-fn drained(status: NodeStatus) -> Value {
-    let facts = NodeFacts::new(NodeId::parse("S1").unwrap(), "h1".into(), [10, 0, 0, 1].into());
-    let administration = Administration::Deactivated { since: Timestamp::EPOCH, drained: true };
-    let node = Node { status, administration, ..Node::joined(facts, Timestamp::EPOCH) };
-    node_json(&Cluster::default(), &node, Timestamp::EPOCH)
-}
+use orrery_core::node::{Drain, NodeFacts};
 
 #[test]
-fn a_node_that_is_not_connected_is_never_called_drained() {
-    let there = drained(NodeStatus::Active);
-    assert_eq!((&there["state"], &there["drain"]), (&json!("drained"), &Value::Null));
-    for status in [NodeStatus::Disconnected, NodeStatus::Unreachable] {
-        let gone = drained(status);
-        assert_eq!(gone["state"], "unreachable");
-        assert_eq!(gone["drain"]["waitingFor"][0]["reason"], NOT_CONNECTED);
+fn a_drain_waits_for_a_node_that_is_not_connected() {
+    for (status, waits) in [(NodeStatus::Active, false), (NodeStatus::Disconnected, true), (NodeStatus::Unreachable, true)] {
+        let facts = NodeFacts::new(NodeId::parse("S1").unwrap(), "h1".into(), [10, 0, 0, 1].into());
+        let administration =
+            Administration::Draining(Drain { since: Timestamp::EPOCH, deadline: None, then: AfterDrain::Deactivate });
+        let node = Node { status, administration, ..Node::joined(facts, Timestamp::EPOCH) };
+        let told = node_json(&Cluster::default(), &node, Timestamp::EPOCH);
+        assert_eq!(told["drain"]["waitingFor"][0]["reason"] == NOT_CONNECTED, waits, "{told}");
     }
 }
 

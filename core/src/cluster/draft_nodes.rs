@@ -120,16 +120,18 @@ impl Draft {
         node
     }
 
-    /// Ends the drains of nodes that are empty.
+    /// Ends the drains of nodes that are empty. One that is not there may still run what it ran, and is no node that
+    /// people may open: it is drained when it has come back and said that nothing is left.
     pub(super) fn finish_drains(&mut self) {
         let is_empty = |id: &NodeId| self.cluster.loads.get(id).is_none_or(|load| load.instances.is_empty());
         let empty: Vec<(NodeId, Drain)> =
             self.cluster.draining.iter().filter(|(id, _)| is_empty(id)).map(|(id, drain)| (id.clone(), *drain)).collect();
         for (id, drain) in empty {
+            let Some(before) = self.cluster.nodes.get(&id).cloned() else { continue };
             match drain.then {
                 AfterDrain::Decommission => self.retire(&id, false),
+                AfterDrain::Deactivate if before.status != NodeStatus::Active => {}
                 AfterDrain::Deactivate => {
-                    let Some(before) = self.cluster.nodes.get(&id).cloned() else { continue };
                     let administration = Administration::Deactivated { since: self.now, drained: true };
                     self.administer(&before, administration, "it is drained: no task is left on it");
                 }
