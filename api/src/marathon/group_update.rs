@@ -78,13 +78,11 @@ fn scale(
     let mut scaled = Vec::new();
     for app in apps.iter().filter(|app| app.id.is_below(group)) {
         let instances = (i128::from(app.instances) * i128::from(factor.thousandths()) + 999) / 1000;
-        match u32::try_from(instances).ok().filter(|instances| *instances <= INSTANCES_MAX) {
-            Some(instances) => scaled.push((app.id.clone(), instances)),
-            None => {
-                let message =
-                    format!("would give {} {instances} instances, and {INSTANCES_MAX} are the most there may be", app.id);
-                reader.faults.push(Fault::new("/scaleBy", message).with_value(factor.to_f64()));
-            }
+        if let Some(instances) = u32::try_from(instances).ok().filter(|instances| *instances <= INSTANCES_MAX) {
+            scaled.push((app.id.clone(), instances));
+        } else {
+            let message = format!("would give {} {instances} instances, and {INSTANCES_MAX} are the most there may be", app.id);
+            reader.faults.push(Fault::new("/scaleBy", message).with_value(factor.to_f64()));
         }
     }
     if reader.faults.is_empty() { Ok(GroupEdit::Scale(scaled)) } else { Err(reader.faults) }

@@ -337,7 +337,9 @@ fn a_group_enforces_its_role() {
 fn who_leaves_a_node_is_replaced_beyond_the_quota_and_nobody_else_is() {
     for (limits, guarantees, role, fit) in [(cpus(2), BTreeMap::new(), "dev", 2), (BTreeMap::new(), cpus(14), "others", 2)] {
         let mut world = World::new(4);
-        ["c-S1", "c-S2", "c-S3"].into_iter().for_each(|id| world.join(id, 4));
+        for id in ["c-S1", "c-S2", "c-S3"] {
+            world.join(id, 4);
+        }
         world.step(|draft| draft.update_quota(vec![QuotaEdit { role: role.into(), limits, guarantees }], false)).unwrap();
         world.create(vec![app("/dev/web", None, 8)]);
         world.obey();
