@@ -269,10 +269,11 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
         (Reason::InsufficientDisk, "MiB of disk", total.disk, load.disk + kept.disk, app.disk_needed()),
         (Reason::InsufficientGpus, "gpus", whole(total.gpus), whole(load.gpus + kept.gpus), whole(app.gpus)),
     ];
-    let short = columns.into_iter().enumerate().filter_map(|(place, (reason, name, all, used, need))| {
-        let free = all.minus_or_zero(used);
-        (need > free).then(|| (place, reason, name, need - free))
-    });
+    // A node may have less than its tasks take.
+    let is_short =
+        |(_, (.., all, used, need)): &(usize, (Reason, &str, Scalar, Scalar, Scalar))| *need > all.minus_or_zero(*used);
+    let short = columns.into_iter().enumerate().filter(is_short);
+    let short = short.map(|(place, (reason, name, all, used, need))| (place, reason, name, need - (all - used)));
     let short: Vec<_> = short.collect();
     if let Some((place, reason, _, lack)) = short.first() {
         let parts: Vec<String> = short.iter().map(|(_, _, name, lack)| format!("{lack} more {name}")).collect();
@@ -280,9 +281,9 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     }
     for (place, (name, need)) in app.resources.iter().filter(|(_, need)| need.is_positive()).enumerate() {
         let none = Scalar::ZERO;
-        let free = total.custom.get(name).unwrap_or(&none).minus_or_zero(*load.custom.get(name).unwrap_or(&none));
-        if *need > free {
-            let lack = *need - free;
+        let (offered, used) = (*total.custom.get(name).unwrap_or(&none), *load.custom.get(name).unwrap_or(&none));
+        if *need > offered.minus_or_zero(used) {
+            let lack = *need - (offered - used);
             let words = format!("with {lack} more {name}");
             all.push(Refusal::lacking(Reason::InsufficientResources, 300_000 + place, (1, lack), words).about(name));
         }

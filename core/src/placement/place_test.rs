@@ -185,3 +185,14 @@ fn values_of_nodes_that_no_instance_may_ever_use_hold_nobody_back() {
         assert_eq!((seats.as_slice(), refused), (&expected[..], false), "{constraints:?}");
     }
 }
+
+#[test]
+fn what_tasks_take_beyond_what_a_node_has_is_missing_too() {
+    let nodes = [node(0, 1, &[])];
+    let mut candidates = candidates(&nodes);
+    candidates[0].load.cpus = Scalar::from_thousandths(1_800);
+    let mut app = app(&[]);
+    app.cpus = Scalar::from_thousandths(500);
+    let (_, refusals) = place(&app, 1, candidates, &[], &[], Strategy::Spread, 1);
+    assert_eq!(refusals.unwrap().hint.unwrap(), "it would fit with 1.3 more cpus on node c-S0");
+}

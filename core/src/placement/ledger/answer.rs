@@ -1,6 +1,5 @@
 //! What one node says to one more task, as a number.
 
-use super::free::Free;
 use super::trial::{ALL, Trial};
 use crate::placement::Reason;
 
@@ -134,12 +133,18 @@ pub(crate) const fn reason_of(code: Code) -> Option<Reason> {
     })
 }
 
-/// What is short of cpus, memory, disk and GPUs, in thousandths.
-pub(crate) fn short(need: &Free, free: &Free) -> [i64; 4] {
-    let gpus = i64::from(need.gpus.saturating_sub(free.gpus)) * 1_000;
-    let short =
-        [need.cpus.saturating_sub(free.cpus), need.mem.saturating_sub(free.mem), need.disk.saturating_sub(free.disk), gpus];
-    short.map(|lack| lack.max(0))
+/// What is short of cpus, memory, disk and GPUs, in thousandths. Where tasks take more than the node has, that is
+/// missing as well.
+pub(crate) fn short(trial: &Trial<'_>, slot: u32) -> [i64; 4] {
+    let (need, free) = (&trial.demand.need, trial.rows.free(slot));
+    let lack = |need: i64, free: i64, over: i64| if need > free { (need - free).saturating_add(over) } else { 0 };
+    let over = trial.rows.overdraft(slot);
+    [
+        lack(need.cpus, free.cpus, over[0]),
+        lack(need.mem, free.mem, over[1]),
+        lack(need.disk, free.disk, over[2]),
+        lack(i64::from(need.gpus) * 1_000, i64::from(free.gpus) * 1_000, over[3].saturating_mul(1_000)),
+    ]
 }
 
 /// Everything that is against a node, in the order of [`Reason`]; too little of several of cpus, memory, disk and
@@ -155,7 +160,7 @@ pub(crate) fn all_against(trial: &Trial<'_>, slot: u32) -> Vec<Code> {
     }
     note(!hot.open, MAINTENANCE);
     note(demand.docker && !hot.docker, EXECUTOR);
-    if let Some((code, _)) = (CPUS..).zip(short(&demand.need, &free)).find(|(_, lack)| *lack > 0) {
+    if let Some((code, _)) = (CPUS..).zip(short(trial, slot)).find(|(_, lack)| *lack > 0) {
         note(true, code);
     }
     for (index, (name, amount)) in (0..).zip(&demand.custom) {

@@ -230,7 +230,7 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
     let looked_at = known.take(LOOKED_AT_MAX).map(|slot| (all_against(trial, slot), slot));
     // A node that takes tasks is worth more than one that does not.
     let rank = |(all, slot): &(Vec<Code>, u32)| {
-        let room = short(&trial.demand.need, &trial.rows.free(*slot)).into_iter().find(|lack| *lack > 0);
+        let room = short(trial, *slot).into_iter().find(|lack| *lack > 0);
         (all.contains(&MAINTENANCE), all.len(), room.unwrap_or(0), trial.rows.rank_of(*slot))
     };
     let (all, slot) = looked_at.filter(|(all, _)| !all.is_empty()).min_by_key(rank)?;
@@ -252,19 +252,19 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
 
 /// What a node would have to have more.
 fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
-    let (need, rows) = (&trial.demand.need, &trial.rows);
+    let rows = &trial.rows;
     match code {
         CUSTOM.. => {
             let wanted = trial.demand.custom.iter().nth((code - CUSTOM) as usize);
             wanted.map_or_else(String::new, |(name, amount)| {
-                let lack = amount.thousandths().saturating_sub(rows.custom_free(slot, name));
+                let lack = amount.thousandths().saturating_sub(rows.custom_left(slot, name));
                 format!("{} more {name}", Scalar::from_thousandths(lack))
             })
         }
         NO_PORT => format!("{} more free host ports", ports_lacking(trial, slot)),
         _ => {
             let names = ["cpus", "MiB of memory", "MiB of disk", "gpus"];
-            let short = short(need, &rows.free(slot)).into_iter().zip(names).filter(|(lack, _)| *lack > 0);
+            let short = short(trial, slot).into_iter().zip(names).filter(|(lack, _)| *lack > 0);
             let parts: Vec<String> =
                 short.map(|(lack, name)| format!("{} more {name}", Scalar::from_thousandths(lack))).collect();
             parts.join(" and ")
@@ -277,17 +277,16 @@ fn lack(trial: &Trial<'_>, slot: u32, code: Code) -> Option<Lack> {
     if code & ALONE == 0 {
         return None;
     }
-    let (need, free) = (&trial.demand.need, trial.rows.free(slot));
     let (count, amount, what) = match code & !ALONE {
         CPUS..=GPUS => {
-            let short = short(need, &free);
+            let short = short(trial, slot);
             let (first, amount) = (0..).zip(short).find(|(_, lack)| *lack > 0)?;
             (short.iter().filter(|lack| **lack > 0).count() as u32, amount, CPUS + first)
         }
         NO_PORT => (1, i64::from(ports_lacking(trial, slot)) * 1_000, NO_PORT),
         code @ CUSTOM.. => {
             let (name, amount) = trial.demand.custom.iter().nth((code - CUSTOM) as usize)?;
-            (1, amount.thousandths().saturating_sub(trial.rows.custom_free(slot, name)), code)
+            (1, amount.thousandths().saturating_sub(trial.rows.custom_left(slot, name)), code)
         }
         _ => return None,
     };

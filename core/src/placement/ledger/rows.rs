@@ -39,6 +39,8 @@ pub(crate) struct Hot {
     pub(crate) docker: bool,
     /// Something is set aside there: to some more is free.
     pub(super) is_kept: bool,
+    /// More than it has is taken of something, or kept from some.
+    pub(super) may_lack: bool,
 }
 
 /// What only allocations read.
@@ -62,6 +64,11 @@ pub(crate) struct Cold {
 static UNCLAIMED: Claimed = Claimed::NONE;
 
 impl Cold {
+    /// What the node has of cpus, memory, disk or GPUs.
+    pub(super) const fn total(&self, column: usize) -> i64 {
+        self.total[column]
+    }
+
     /// What is set aside.
     pub(crate) fn claimed(&self) -> &Claimed {
         self.claimed.as_deref().unwrap_or(&UNCLAIMED)
@@ -260,11 +267,17 @@ impl Rows {
 
     /// What is left of a resource with a name of its own, in thousandths.
     pub(crate) fn custom_free(&self, slot: u32, name: &str) -> i64 {
+        self.custom_left(slot, name).max(0)
+    }
+
+    /// The same; below 0 where tasks take more than the node has.
+    pub(crate) fn custom_left(&self, slot: u32, name: &str) -> i64 {
         let node = self.nodes[slot as usize].as_ref();
         let total = node.and_then(|node| node.facts.resources.custom.get(name)).map_or(0, |amount| amount.thousandths());
         let cold = &self.cold[slot as usize];
         let set_aside = cold.claimed().held_custom(name) + cold.claimed().kept_custom(self.lifted.as_ref(), name);
-        free(total, cold.custom.get(name).copied().unwrap_or(0) + set_aside)
+        let left = i128::from(total) - cold.custom.get(name).copied().unwrap_or(0) - set_aside;
+        left.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
     }
 
     /// Group and key of a slot in trees of nodes by what it is `of`, a role or a value, and in order of load;
@@ -319,6 +332,8 @@ impl Rows {
         let before = if hot.counted { hot.free } else { Free::default() };
         hot.free = free;
         hot.is_kept = cold.claimed().is_kept();
+        let lacks = |column: usize| cold.used[column] + held[column] > i128::from(cold.total[column]);
+        hot.may_lack = hot.is_kept || (0..4).any(lacks);
         hot.key = share << RANK_BITS | cold.rank;
         self.ceiling_age += 1;
         if !hot.open {

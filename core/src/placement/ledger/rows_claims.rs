@@ -56,6 +56,20 @@ impl Rows {
         }
     }
 
+    /// By how much more than a node has is taken, or kept from whom it was lifted for last.
+    pub(crate) fn overdraft(&self, slot: u32) -> [i64; 4] {
+        let (hot, cold) = (&self.hot[slot as usize], &self.cold[slot as usize]);
+        if !hot.may_lack {
+            return [0; 4];
+        }
+        let claimed = cold.claimed();
+        let kept = if hot.is_kept { claimed.kept_from(self.lifted.as_ref()) } else { [0; 4] };
+        std::array::from_fn(|column| {
+            let taken = (cold.used[column] + claimed.held[column]).saturating_add(kept[column]);
+            i64::try_from((taken - i128::from(cold.total(column))).max(0)).unwrap_or(i64::MAX)
+        })
+    }
+
     /// What is free of that which is reserved for whom it was lifted last.
     fn reserved_for(&self, slot: u32, lifted: &Lifted) -> Free {
         let free = self.free_for(slot, Some(lifted));
