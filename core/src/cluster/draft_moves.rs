@@ -84,14 +84,11 @@ impl Draft {
             return Vec::new();
         }
         let around = self.cluster.around(app, self.now);
-        let runs = |id: &InstanceId| {
-            self.cluster.instances.get(id).is_some_and(|instance| instance.seat.is_some() && instance.goal == Goal::Running)
-        };
         let leaving = self.cluster.instances_of(app).filter(|instance| {
             instance.goal == Goal::Running
                 && instance.seat.is_some()
                 && around.is_leaving(instance)
-                && !self.cluster.successors.get(&instance.id).is_some_and(runs)
+                && self.cluster.successor(&instance.id).is_none()
         });
         leaving.map(|instance| instance.id.clone()).collect()
     }

@@ -120,8 +120,8 @@ impl Draft {
         node
     }
 
-    /// Ends the drains of nodes that are empty. One that is not there may still run what it ran, and is no node that
-    /// people may open: it is drained when it has come back and said that nothing is left.
+    /// Ends the drains of nodes that are empty. One that is not connected may still run what it ran: it is drained
+    /// when it has come back and said that nothing is left.
     pub(super) fn finish_drains(&mut self) {
         let is_empty = |id: &NodeId| self.cluster.loads.get(id).is_none_or(|load| load.instances.is_empty());
         let empty: Vec<(NodeId, Drain)> =

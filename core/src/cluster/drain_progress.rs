@@ -68,11 +68,7 @@ impl Cluster {
             return format!("its replacement keeps failing; the next attempt is at {}", delay.until);
         }
         // Others of the app may wait for room or for its quota.
-        let has_successor = |instance: &&Arc<Instance>| {
-            let successor = around.successors.get(&instance.id).and_then(|id| self.instances.get(id));
-            successor.is_some_and(|successor| successor.seat.is_some() && successor.goal == Goal::Running)
-        };
-        let succeeded = instances.iter().all(has_successor);
+        let succeeded = instances.iter().all(|instance| self.successor(&instance.id).is_some());
         if let Some(refusals) = pending.and_then(|pending| pending.refusals.as_ref()).filter(|_| !succeeded) {
             return format!("there is no room for its replacement: {}", refusals.sentence());
         }

@@ -72,7 +72,7 @@ pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::{Circumstances, Deployment};
-use crate::instance::{Condition, SandboxBase};
+use crate::instance::{Condition, Goal, SandboxBase};
 use crate::node::brake::{BrakeSettings, Held};
 use crate::node::{Drain, Node, NodeId, NodeStatus, RetiredNode};
 use crate::package::{PackageInstance, Repository};
@@ -210,6 +210,12 @@ impl Cluster {
         self.index_holds(id, before.as_deref(), None);
         self.away.remove(id);
         self.draining.remove(id);
+    }
+
+    /// Who took the seat of an instance that has to leave its node, while it has that.
+    pub(crate) fn successor(&self, of: &InstanceId) -> Option<&Arc<Instance>> {
+        let successor = self.instances.get(self.successors.get(of)?)?;
+        (successor.seat.is_some() && successor.goal == Goal::Running).then_some(successor)
     }
 
     /// What surrounds an app when it is planned.
