@@ -1,5 +1,7 @@
 //! What one node says to one more task, as a number.
 
+use super::demand::Demand;
+use super::free::Free;
 use super::trial::{ALL, Trial};
 use crate::placement::Reason;
 
@@ -58,10 +60,16 @@ fn bits(trial: &Trial<'_>, slot: u32) -> Bits {
     let (rows, demand) = (&trial.rows, trial.demand);
     let (hot, free, need) = (&rows.hot[slot as usize], rows.free(slot), &demand.need);
     let no_port = if demand.fixed.is_empty() { need.ports > free.ports } else { ports_lacking(trial, slot) > 0 };
+    let kin = [!trial.roles.contains(&rows.role_on(slot)), !hot.open, demand.docker && !hot.docker];
+    bits_of(need, kin, &free, no_port)
+}
+
+/// What is against a node of which is known what is not about amounts: its role, whether it is closed, its executors.
+fn bits_of(need: &Free, [role, closed, executor]: [bool; 3], free: &Free, no_port: bool) -> Bits {
     let against = [
-        !trial.roles.contains(&rows.role_on(slot)),
-        !hot.open,
-        demand.docker && !hot.docker,
+        role,
+        closed,
+        executor,
         need.cpus > free.cpus,
         need.mem > free.mem,
         need.disk > free.disk,
@@ -85,19 +93,18 @@ pub(crate) fn code(trial: &Trial<'_>, slot: u32) -> Code {
     }
     let (bits, demand) = (bits(trial, slot), trial.demand);
     let said = SAID[usize::from(bits)];
-    if trial.filter.len() == 0 && demand.custom.is_empty() && demand.fixed.is_empty() {
+    if trial.filter.len() == 0 && demand.is_plain() {
         return said;
     }
     let lacks_custom =
         |(_, (name, amount)): &(Code, (&String, &crate::Scalar))| trial.rows.custom_free(slot, name) < amount.thousandths();
     let custom = || (0..).zip(&demand.custom).filter(lacks_custom).map(|(index, _)| CUSTOM + index);
     if let Some(index) = trial.filter.refusing(trial.counts(), slot, ALL) {
-        let first = if bits & ROLE_BIT > 0 { ROLE } else { demand_code(index) };
         let is_alone = bits == 0
             && trial.filter.refusing(trial.counts(), slot, index).is_none()
             && custom().next().is_none()
             && fixed(trial, slot).next().is_none();
-        return if is_alone { first | ALONE } else { first };
+        return refused(bits, index, is_alone);
     }
     let mut others = custom().chain(fixed(trial, slot));
     if bits & EARLY_BITS > 0 {
@@ -108,6 +115,36 @@ pub(crate) fn code(trial: &Trial<'_>, slot: u32) -> Code {
         (Some(first), None) if bits == 0 => first | ALONE,
         (Some(first), _) => first,
     }
+}
+
+/// What a node says of which a demand is the first that refuses.
+fn refused(bits: Bits, index: usize, is_alone: bool) -> Code {
+    let first = if bits & ROLE_BIT > 0 { ROLE } else { demand_code(index) };
+    if bits == 0 && is_alone { first | ALONE } else { first }
+}
+
+/// What nodes have in common beside what is free on them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kin {
+    pub(crate) has_role: bool,
+    pub(crate) open: bool,
+    pub(crate) docker: bool,
+    /// The first demand that refuses them, and whether no other one does.
+    pub(crate) refused: Option<(usize, bool)>,
+}
+
+/// What all nodes say that have in common what `kin` tells, and on which at least and at most so much is free; nothing
+/// when they may say one thing or another.
+pub(crate) fn code_of_all(demand: &Demand, kin: Kin, least: &Free, most: &Free) -> Option<Code> {
+    let against = |free: &Free, no_port: bool| bits_of(&demand.need, [!kin.has_role, !kin.open, demand.docker && !kin.docker], free, no_port);
+    // Certain host ports may be missing where others are free.
+    let sure = against(most, demand.fixed.is_empty() && demand.need.ports > most.ports);
+    let perhaps = against(least, !demand.fixed.is_empty() || demand.need.ports > least.ports);
+    let said = |bits: Bits| kin.refused.map_or_else(|| SAID[usize::from(bits)], |(index, is_alone)| refused(bits, index, is_alone));
+    // With more against them nodes do not say something later, and are no more alone with it.
+    let code = said(sure);
+    let is_sure = demand.is_plain() || code & ALONE == 0 && (kin.refused.is_some() || sure & EARLY_BITS > 0);
+    (is_sure && code == said(perhaps)).then_some(code)
 }
 
 /// Whether too little of something is what a node says first, so that all else is as it should be.

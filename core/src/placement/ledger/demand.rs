@@ -39,6 +39,11 @@ impl Demand {
         let custom = custom.map(|(name, amount)| (name.clone(), *amount)).collect();
         Self { need, requests, fixed, docker: needs_docker(app), custom }
     }
+
+    /// Whether it is about nothing but amounts that all nodes have.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.custom.is_empty() && self.fixed.is_empty()
+    }
 }
 
 /// Whether an app needs more than the plain process executor.

@@ -21,6 +21,9 @@ pub(crate) struct Counts<'t> {
     pub(crate) involved: &'t [Involved],
 }
 
+/// A value that no node has.
+pub(crate) const UNHEARD_OF: u32 = NONE - 1;
+
 /// Which rule a check stands for.
 #[derive(Debug, Clone, Copy)]
 enum About {
@@ -306,6 +309,47 @@ impl<'a> Filter<'a> {
             NONE => !check.missing,
             value => self.door(counts, index, value) != Door::Open,
         }
+    }
+
+    /// Whether a demand refuses nodes by the value they have of its field, or for having none.
+    pub(crate) fn refuses_value(&self, counts: Counts<'_>, index: usize, value: u32) -> bool {
+        match value {
+            NONE => !self.checks[index].missing,
+            value => self.door(counts, index, value) != Door::Open,
+        }
+    }
+
+    /// Slots to which a demand may say something else than to [`UNHEARD_OF`]; nothing when they may be more than `most`.
+    pub(crate) fn unusual(&self, counts: Counts<'_>, index: usize, most: usize) -> Option<Vec<u32>> {
+        let check = &self.checks[index];
+        let placed = |counter: usize| counts.config.map(|config| config.counted.counter_at(counter).counts.keys());
+        let values: Vec<u32> = match &check.rule {
+            Rule::Never => Vec::new(),
+            Rule::Alone => {
+                let slots = counts.config.into_iter().flat_map(|config| config.counted.slots.keys());
+                return Some(slots.copied().collect()).filter(|slots: &Vec<u32>| slots.len() <= most);
+            }
+            Rule::Matches(pattern) => pattern.list.iter().copied().take(most + 1).collect(),
+            Rule::Equal(value) | Rule::AsFirst(value) => value.iter().copied().collect(),
+            Rule::AtMost { counter, .. } => placed(*counter).into_iter().flatten().copied().collect(),
+            Rule::Level(level) => placed(level.counter).into_iter().flatten().copied().collect(),
+            Rule::Near { values, .. } => values.clone(),
+            Rule::Away { of } => {
+                let placed = |(of, counter): &(usize, usize)| counts.involved[*of].census.counted.counter_at(*counter).counts.keys();
+                of.iter().flat_map(placed).copied().collect()
+            }
+        };
+        let usual = self.refuses_value(counts, index, UNHEARD_OF);
+        let members = &self.fields.get(check.field).members;
+        let mut slots = Vec::new();
+        for value in values.into_iter().filter(|value| self.refuses_value(counts, index, *value) != usual) {
+            let members = members.get(value as usize).map_or(&[][..], Vec::as_slice);
+            if slots.len() + members.len() > most {
+                return None;
+            }
+            slots.extend_from_slice(members);
+        }
+        Some(slots)
     }
 
     /// Whether a demand about one of these fields refuses the node.

@@ -17,6 +17,9 @@ pub(crate) struct Free {
 
 impl Free {
     pub(crate) const NOTHING: Self = Self { cpus: 0, mem: 0, disk: 0, gpus: 0, ports: 0, tasks: 0 };
+    /// More than any node has.
+    pub(crate) const MOST: Self =
+        Self { cpus: i64::MAX, mem: i64::MAX, disk: i64::MAX, gpus: u32::MAX, ports: u32::MAX, tasks: u32::MAX };
 
     /// The columns that quotas know.
     pub(crate) fn columns(&self) -> [i64; 4] {
@@ -46,6 +49,18 @@ impl Free {
             && (self.gpus < most.gpus || self.gpus == 0)
             && (self.ports < most.ports || self.ports == 0)
             && (self.tasks < most.tasks || self.tasks == 0)
+    }
+
+    /// The smaller of each column.
+    pub(crate) fn min(&self, other: &Self) -> Self {
+        Self {
+            cpus: self.cpus.min(other.cpus),
+            mem: self.mem.min(other.mem),
+            disk: self.disk.min(other.disk),
+            gpus: self.gpus.min(other.gpus),
+            ports: self.ports.min(other.ports),
+            tasks: self.tasks.min(other.tasks),
+        }
     }
 
     /// The larger of each column.

@@ -26,9 +26,11 @@ mod fields;
 mod filter;
 mod free;
 mod journal;
+mod lack;
 #[cfg(test)]
 mod ledger_test;
 mod level;
+mod memo;
 mod page;
 mod pinned;
 mod place_batch;
@@ -40,7 +42,9 @@ mod rows_claims;
 mod shape;
 mod source;
 mod stream;
+mod survey;
 mod tally;
+mod told;
 mod tree;
 #[cfg(test)]
 mod tree_test;
@@ -67,14 +71,15 @@ use crate::role::Usage;
 use crate::{AppId, InstanceId};
 use census::Censuses;
 use changes::Changes;
-use explain::Memo;
 use fields::Fields;
 use free::Free;
 use journal::{Change, Journal};
+use memo::Memo;
 use question::Question;
 use rows::Rows;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use survey::Surveys;
 use tally::Tally;
 use view::Views;
 
@@ -96,6 +101,8 @@ pub struct Ledger {
     memos: Map<AppId, (Question, Memo)>,
     /// Who was refused last that needs so much, so that others like it need not ask every node.
     refused: Map<Free, AppId>,
+    /// Nodes in blocks, for refusals.
+    surveys: Surveys,
     /// Grows whenever a node is described anew.
     described: u64,
     journal: Journal,

@@ -4,11 +4,12 @@ use super::asks::Asks;
 use super::batch;
 use super::census::{Censuses, Involved};
 use super::demand::Demand;
-use super::explain::Memo;
 use super::filter::Filter;
 use super::level::Eligible;
+use super::memo::{self, Memo};
 use super::question::Asking;
 use super::tally::Tally;
+use super::tree::NONE;
 use super::trees::{Means, Thrift};
 use super::trial::{ALL, Trial};
 use super::{Ledger, Strategy, counts_own, follows_first};
@@ -122,7 +123,10 @@ impl Ledger {
             self.put_back(app, involved, tally);
             return (seat.into_iter().collect(), None);
         }
-        let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, changes, cost) && !memo.fits());
+        let demanded: Vec<u32> = (0..trial.filter.len()).map(|index| trial.filter.field(index)).filter(|field| *field != NONE).collect();
+        let described = self.described;
+        let mut by = memo::Means { surveys: &mut self.surveys, fields: &demanded, changes, described };
+        let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, &mut by, cost) && !memo.fits());
         if !refused {
             memo = None;
         }
@@ -150,7 +154,7 @@ impl Ledger {
         if let Among::Beside(_) = among {
             self.memos.extend(memo.map(|memo| (app.id.clone(), (asked.unwrap_or_else(|| question.noted()), memo))));
         } else if seats.len() < count.min(SEATS_MAX) {
-            let memo = memo.unwrap_or_else(|| Memo::of(&trial, changes, cost));
+            let memo = memo.unwrap_or_else(|| Memo::of(&trial, &mut by, cost));
             refusals = Some(memo.refusals(app, &trial));
             if seats.is_empty() {
                 if (self.memos.len() + 1) * trial.rows.hot.len() > ANSWERS_MAX {
@@ -162,6 +166,9 @@ impl Ledger {
             }
         }
         let involved = trial.undo();
+        if let Some(survey) = self.surveys.last().filter(|_| refusals.is_some()) {
+            survey.hold(&self.rows, self.found.iter().copied().take(seats.len()), &mut self.cost);
+        }
         self.put_back(app, involved, tally);
         (seats, refusals)
     }

@@ -3,7 +3,6 @@
 
 use super::Ledger;
 use super::answer::{is_about_room, reason_of};
-use super::column::Column;
 use super::demand::Demand;
 use super::journal::Change;
 use crate::app::App;
@@ -52,10 +51,10 @@ impl Ledger {
         }
         self.lift(app);
         let need = Bundle::of(app).columns().map(i128::from);
-        let codes = self.memos.get(&app.id).map(|(_, memo)| memo.codes());
-        let slots = (0..).zip(codes.into_iter().flat_map(Column::iter)).filter(|(_, code)| is_about_room(*code));
+        let memo = self.memos.get(&app.id).map(|(_, memo)| memo);
+        let is_about_room = |slot: &u32| memo.and_then(|memo| memo.get(&self.surveys, *slot)).is_some_and(is_about_room);
         let mut found: Vec<(i32, u64, u32)> = Vec::new();
-        for slot in slots.map(|(slot, _)| slot) {
+        for slot in (0..self.rows.hot.len() as u32).filter(is_about_room) {
             if let Some(ceiling) = self.rows.ceiling(slot, need, priority) {
                 found.push((ceiling, self.rows.rank_of(slot), slot));
             }
@@ -72,9 +71,8 @@ impl Ledger {
     /// Up to `most` nodes with what they said when [`Ledger::place_batch`] refused `app` last, by id.
     pub fn refusing(&self, app: &AppId, most: usize) -> Vec<(NodeId, Reason)> {
         let Some((_, memo)) = self.memos.get(app) else { return Vec::new() };
-        let codes = memo.codes();
         let answers = self.rows.in_order().filter_map(|slot| {
-            let reason = reason_of(codes.get(slot)?)?;
+            let reason = reason_of(memo.get(&self.surveys, slot)?)?;
             Some((self.rows.cold[slot as usize].id.clone(), reason))
         });
         answers.take(most).collect()
