@@ -67,7 +67,7 @@ impl Agent {
         }
         let (cgroups, complaint) = cgroup::Cgroups::set_up(config.facts.id.as_str());
         if let Some(complaint) = complaint {
-            tracing::warn!("CPU and memory limits are not enforced: {complaint}");
+            tracing::warn!("{complaint}");
         }
         let spawner = Spawner::attach(config.data_dir.join("spawner"), config.spawner_program.clone()).await?;
         if !spawner.facts.isolated {

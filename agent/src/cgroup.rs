@@ -25,6 +25,8 @@ const PIDS_PART: u32 = 8;
 const ROOT: &str = "orrery";
 /// Controllers used.
 const CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "pids"];
+/// Those of version 2, which accounts for CPU time by itself.
+const CONTROLLERS_2: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// What the kernel offers here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(crate) struct Cgroups {
     group: String,
     /// The kernel counts swap, so that a memory limit can hold with it.
     counts_swap: bool,
+    /// Controllers of version 2 that this kernel does not offer: their limits do not hold.
+    missing: Vec<&'static str>,
     pids: PidLimits,
 }
 
@@ -114,21 +118,37 @@ fn layout(mountinfo: &str) -> Layout {
 }
 
 impl Cgroups {
-    /// Creates the node's groups. The text says why there are none, if so.
+    /// Creates the node's groups. The text says which limits do not hold and why, if so.
     pub(crate) fn set_up(node: &str) -> (Self, Option<String>) {
         let layout = layout(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
         Self::set_up_in(layout, node)
     }
 
     fn set_up_in(layout: Layout, node: &str) -> (Self, Option<String>) {
-        let mut cgroups = Self { layout, group: format!("{ROOT}/{node}"), counts_swap: false, pids: PidLimits::detect() };
+        let mut cgroups = Self {
+            layout,
+            group: format!("{ROOT}/{node}"),
+            counts_swap: false,
+            missing: Vec::new(),
+            pids: PidLimits::detect(),
+        };
+        if let Layout::V2(point) = &cgroups.layout {
+            let offered = fs::read_to_string(point.join("cgroup.controllers")).unwrap_or_default();
+            let is_missing = |controller: &&str| !offered.split_whitespace().any(|offered| offered == *controller);
+            cgroups.missing = CONTROLLERS_2.into_iter().filter(is_missing).collect();
+        }
         match cgroups.create() {
             Ok(()) => {
                 let swap = cgroups.directory("memory", "").map(|directory| directory.join(cgroups.swap_file()));
                 cgroups.counts_swap = swap.is_some_and(|file| file.exists());
-                (cgroups, None)
+                let complaint = (!cgroups.missing.is_empty()).then(|| {
+                    format!("limits of {} do not hold: the kernel does not offer these cgroup controllers", cgroups.missing.join(", "))
+                });
+                (cgroups, complaint)
             }
-            Err(because) => (Self { layout: Layout::None, ..cgroups }, Some(because)),
+            Err(because) => {
+                (Self { layout: Layout::None, ..cgroups }, Some(format!("CPU and memory limits are not enforced: {because}")))
+            }
         }
     }
 
@@ -153,9 +173,14 @@ impl Cgroups {
             Layout::V2(point) => {
                 let group = point.join(&self.group);
                 fs::create_dir_all(&group).map_err(|error| fail(&group, error))?;
+                let offered = CONTROLLERS_2.into_iter().filter(|controller| !self.missing.contains(controller));
+                let wanted = offered.map(|controller| format!("+{controller}")).collect::<Vec<_>>().join(" ");
                 for directory in [point.clone(), point.join(ROOT), group] {
                     let file = directory.join("cgroup.subtree_control");
-                    fs::write(&file, "+cpu +memory +pids").map_err(|error| fail(&file, error))?;
+                    fs::write(&file, &wanted).map_err(|error| fail(&file, error))?;
+                }
+                if self.missing.contains(&"pids") {
+                    return Ok(());
                 }
                 let file = point.join(ROOT).join("pids.max");
                 fs::write(&file, self.pids.all.to_string()).map_err(|error| fail(&file, error))
@@ -226,6 +251,7 @@ impl Cgroups {
                 let (_, point) = controllers.iter().find(|(name, _)| *name == controller)?;
                 Some(point.join(&self.group).join(container))
             }
+            Layout::V2(_) if self.missing.contains(&controller) => None,
             Layout::V2(point) => Some(point.join(&self.group).join(container)),
             Layout::None => None,
         }
@@ -313,9 +339,11 @@ impl Cgroups {
             directory.and_then(|directory| fs::read_to_string(directory.join(name)).ok()).unwrap_or_default()
         };
         let number = |text: String| text.trim().parse().unwrap_or(0);
-        let processes = read("memory", "cgroup.procs").lines().count() as u64;
+        let any = self.directories(container).into_iter().next();
+        let common = |name: &str| any.as_ref().and_then(|group| fs::read_to_string(group.join(name)).ok()).unwrap_or_default();
+        let processes = common("cgroup.procs").lines().count() as u64;
         if matches!(self.layout, Layout::V2(_)) {
-            let (cpu, memory) = (read("cpu", "cpu.stat"), read("memory", "memory.stat"));
+            let (cpu, memory) = (common("cpu.stat"), read("memory", "memory.stat"));
             return Usage {
                 cpu_user_seconds: keyed(&cpu, "user_usec") as f64 / 1e6,
                 cpu_system_seconds: keyed(&cpu, "system_usec") as f64 / 1e6,
@@ -376,7 +404,13 @@ mod tests {
         let Layout::V1(found) = layout(hybrid) else { panic!("version 1 expected") };
         assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["cpu", "cpuacct", "memory"]);
         let cgroups =
-            Cgroups { layout: Layout::V1(found), group: "orrery/n".into(), counts_swap: false, pids: PidLimits::of(100) };
+            Cgroups {
+                layout: Layout::V1(found),
+                group: "orrery/n".into(),
+                counts_swap: false,
+                missing: Vec::new(),
+                pids: PidLimits::of(100),
+            };
         assert_eq!(
             cgroups.directories("c"),
             [Path::new("/sys/fs/cgroup/cpu,cpuacct/orrery/n/c"), Path::new("/sys/fs/cgroup/memory/orrery/n/c")]
@@ -405,6 +439,7 @@ mod tests {
         let group = root.path().join("orrery/n");
         fs::create_dir_all(&group).unwrap();
         fs::write(group.join("memory.swap.max"), "max").unwrap();
+        fs::write(root.path().join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids\n").unwrap();
         let (cgroups, complaint) = Cgroups::set_up_in(Layout::V2(root.path().into()), "n");
         assert_eq!(complaint, None);
         for directory in ["", "orrery", "orrery/n"] {
@@ -437,6 +472,67 @@ mod tests {
         fs::write(task.join("cgroup.kill"), "").unwrap();
         assert!(!cgroups.remove("c"));
         assert_eq!(content(&task, "cgroup.kill"), "1");
+    }
+
+    /// The kernel itself: whatever it offers in version 2 holds for a process that enters, and the group ends with it.
+    #[test]
+    fn version_2_of_this_kernel() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |flags| nix::mount::mount(Some("cgroup2"), root.path(), Some("cgroup2"), flags, None::<&str>);
+        if let Err(error) = at(nix::mount::MsFlags::empty()) {
+            eprintln!("SKIPPED: this test mounts a cgroup file system, which needs root: {error}");
+            return;
+        }
+        let node = format!("test-{}", std::process::id());
+        let (cgroups, complaint) = Cgroups::set_up_in(Layout::V2(root.path().into()), &node);
+        assert!(cgroups.are_used(), "{complaint:?}");
+        let offered = content(root.path(), "cgroup.controllers");
+        let has = |controller: &str| offered.split_whitespace().any(|offered| offered == controller);
+        eprintln!("version 2 offers: {offered}");
+        let missing: Vec<&str> = ["cpu", "memory", "pids"].into_iter().filter(|controller| !has(controller)).collect();
+        assert_eq!(complaint.is_none(), missing.is_empty());
+        assert!(missing.iter().all(|controller| complaint.as_ref().unwrap().contains(controller)));
+
+        // A shell that enters by itself, as an init does, and forks.
+        let setups = cgroups.setups("c", &spec());
+        assert_eq!(setups.len(), 1);
+        let group = setups[0].directory.clone();
+        for (controller, file, wanted) in
+            [("cpu", "cpu.max", "150000 100000"), ("memory", "memory.max", "67108864"), ("pids", "pids.max", "4096")]
+        {
+            let written = setups[0].files.iter().any(|(name, _)| name == file);
+            assert_eq!(written, has(controller), "{file}, which should say something like {wanted}");
+        }
+        fs::create_dir_all(&group).unwrap();
+        let script = format!("echo 0 >{}; sleep 1000 & echo in; wait", group.join("cgroup.procs").display());
+        let mut shell = std::process::Command::new("/bin/sh")
+            .args(["-c", &script])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0; 3];
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut line).unwrap();
+        for (name, written) in &setups[0].files {
+            fs::write(group.join(name), written).unwrap();
+            assert_eq!(content(&group, name).trim(), written, "{name}");
+        }
+        let usage = cgroups.usage("c");
+        assert_eq!((usage.processes, processes(&group).len()), (2, 2));
+        assert!(usage.cpu_user_seconds + usage.cpu_system_seconds > 0.0, "{usage:?}");
+        assert!(!cgroups.out_of_memory("c"));
+
+        // What outlived its init is killed as one; then the group can go.
+        assert!(!cgroups.remove("c"), "busy");
+        let status = shell.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !cgroups.remove("c") {
+            assert!(std::time::Instant::now() < deadline, "{:?}", processes(&group));
+            std::thread::yield_now();
+        }
+        assert!(!group.exists());
+        cgroups.remove_node();
+        nix::mount::umount(root.path()).unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::trial::Trial;
 use crate::hash::Map;
 
 /// Most nodes that speak for themselves beside what blocks were told, before all are asked again.
-const ALONE_MAX: usize = 256;
+const ALONE_MAX: usize = 1_024;
 
 /// The answer of every node, and their sums. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Memo {
         let is_kept = match &self.answers {
             Answers::Each(_) => true,
             Answers::Blocks(told) => {
-                means.surveys.version(told.version).is_some() && told.alone() + recent.len() <= ALONE_MAX.max(slots / ALONE_MAX)
+                means.surveys.version(told.version).is_some() && told.alone() + recent.len() <= ALONE_MAX
             }
         };
         if !is_kept {

@@ -18,7 +18,7 @@ const BLOCK: usize = 16;
 /// Surveys kept; the one used longest ago gives way.
 const SURVEYS_MAX: usize = 16;
 /// A field with more values than one for so many nodes does not group them.
-const GROUP_MIN: usize = 16;
+const GROUP_MIN: usize = 8;
 /// Nodes that stand for themselves, as a share of all and beside it, with which everything is grouped anew.
 const STRAYS_SHARE: usize = 32;
 const STRAYS_MIN: usize = 32;
