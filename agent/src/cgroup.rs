@@ -125,13 +125,8 @@ impl Cgroups {
     }
 
     fn set_up_in(layout: Layout, node: &str) -> (Self, Option<String>) {
-        let mut cgroups = Self {
-            layout,
-            group: format!("{ROOT}/{node}"),
-            counts_swap: false,
-            missing: Vec::new(),
-            pids: PidLimits::detect(),
-        };
+        let mut cgroups =
+            Self { layout, group: format!("{ROOT}/{node}"), counts_swap: false, missing: Vec::new(), pids: PidLimits::detect() };
         if let Layout::V2(point) = &cgroups.layout {
             let offered = fs::read_to_string(point.join("cgroup.controllers")).unwrap_or_default();
             let is_missing = |controller: &&str| !offered.split_whitespace().any(|offered| offered == *controller);
@@ -142,7 +137,10 @@ impl Cgroups {
                 let swap = cgroups.directory("memory", "").map(|directory| directory.join(cgroups.swap_file()));
                 cgroups.counts_swap = swap.is_some_and(|file| file.exists());
                 let complaint = (!cgroups.missing.is_empty()).then(|| {
-                    format!("limits of {} do not hold: the kernel does not offer these cgroup controllers", cgroups.missing.join(", "))
+                    format!(
+                        "limits of {} do not hold: the kernel does not offer these cgroup controllers",
+                        cgroups.missing.join(", ")
+                    )
                 });
                 (cgroups, complaint)
             }
@@ -403,14 +401,13 @@ mod tests {
                       32 24 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let Layout::V1(found) = layout(hybrid) else { panic!("version 1 expected") };
         assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["cpu", "cpuacct", "memory"]);
-        let cgroups =
-            Cgroups {
-                layout: Layout::V1(found),
-                group: "orrery/n".into(),
-                counts_swap: false,
-                missing: Vec::new(),
-                pids: PidLimits::of(100),
-            };
+        let cgroups = Cgroups {
+            layout: Layout::V1(found),
+            group: "orrery/n".into(),
+            counts_swap: false,
+            missing: Vec::new(),
+            pids: PidLimits::of(100),
+        };
         assert_eq!(
             cgroups.directories("c"),
             [Path::new("/sys/fs/cgroup/cpu,cpuacct/orrery/n/c"), Path::new("/sys/fs/cgroup/memory/orrery/n/c")]
@@ -505,11 +502,8 @@ mod tests {
         }
         fs::create_dir_all(&group).unwrap();
         let script = format!("echo 0 >{}; sleep 1000 & echo in; wait", group.join("cgroup.procs").display());
-        let mut shell = std::process::Command::new("/bin/sh")
-            .args(["-c", &script])
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut shell =
+            std::process::Command::new("/bin/sh").args(["-c", &script]).stdout(std::process::Stdio::piped()).spawn().unwrap();
         let mut line = [0; 3];
         std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut line).unwrap();
         for (name, written) in &setups[0].files {

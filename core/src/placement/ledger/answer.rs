@@ -136,11 +136,14 @@ pub(crate) struct Kin {
 /// What all nodes say that have in common what `kin` tells, and on which at least and at most so much is free; nothing
 /// when they may say one thing or another.
 pub(crate) fn code_of_all(demand: &Demand, kin: Kin, least: &Free, most: &Free) -> Option<Code> {
-    let against = |free: &Free, no_port: bool| bits_of(&demand.need, [!kin.has_role, !kin.open, demand.docker && !kin.docker], free, no_port);
+    let against = |free: &Free, no_port: bool| {
+        bits_of(&demand.need, [!kin.has_role, !kin.open, demand.docker && !kin.docker], free, no_port)
+    };
     // Certain host ports may be missing where others are free.
     let sure = against(most, demand.fixed.is_empty() && demand.need.ports > most.ports);
     let perhaps = against(least, !demand.fixed.is_empty() || demand.need.ports > least.ports);
-    let said = |bits: Bits| kin.refused.map_or_else(|| SAID[usize::from(bits)], |(index, is_alone)| refused(bits, index, is_alone));
+    let said =
+        |bits: Bits| kin.refused.map_or_else(|| SAID[usize::from(bits)], |(index, is_alone)| refused(bits, index, is_alone));
     // With more against them nodes do not say something later, and are no more alone with it.
     let code = said(sure);
     let is_sure = demand.is_plain() || code & ALONE == 0 && (kin.refused.is_some() || sure & EARLY_BITS > 0);

@@ -134,4 +134,3 @@ fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
         }
     }
 }
-

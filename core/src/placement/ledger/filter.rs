@@ -335,7 +335,8 @@ impl<'a> Filter<'a> {
             Rule::Level(level) => placed(level.counter).into_iter().flatten().copied().collect(),
             Rule::Near { values, .. } => values.clone(),
             Rule::Away { of } => {
-                let placed = |(of, counter): &(usize, usize)| counts.involved[*of].census.counted.counter_at(*counter).counts.keys();
+                let placed =
+                    |(of, counter): &(usize, usize)| counts.involved[*of].census.counted.counter_at(*counter).counts.keys();
                 of.iter().flat_map(placed).copied().collect()
             }
         };

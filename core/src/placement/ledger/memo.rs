@@ -1,6 +1,7 @@
 //! What all nodes said to an app that was refused, kept so that asking again costs what changed.
 
 use super::answer::{ALONE, Code, FITS, UNKNOWN, code};
+use super::changes::Changes;
 use super::column::Column;
 use super::cost::Cost;
 use super::lack::{Nearest, lack};
@@ -29,30 +30,30 @@ enum Answers {
     Blocks(Told),
 }
 
-/// Where surveys are found, and what they are made of.
-pub(crate) struct Means<'a> {
+/// By what all nodes are asked.
+pub(crate) struct Inquiry<'a> {
     pub(crate) surveys: &'a mut Surveys,
     /// Fields that demands are about.
-    pub(crate) fields: &'a [u32],
-    pub(crate) changes: &'a super::changes::Changes,
+    pub(crate) fields: Vec<u32>,
+    pub(crate) changes: &'a Changes,
     /// State of the nodes' descriptions.
     pub(crate) described: u64,
 }
 
 impl Memo {
     /// Asks all nodes, by blocks where these are of one mind.
-    pub(crate) fn of(trial: &Trial<'_>, means: &mut Means<'_>, cost: &mut Cost) -> Self {
-        let Means { changes, described, .. } = *means;
+    pub(crate) fn of(trial: &Trial<'_>, inquiry: &mut Inquiry<'_>, cost: &mut Cost) -> Self {
+        let Inquiry { changes, described, .. } = *inquiry;
         let ground = Ground { rows: trial.rows, fields: trial.fields, changes, described };
-        let survey = means.surveys.of(means.fields.to_vec(), ground, cost);
-        survey.hold(trial.rows, trial.taken(), cost);
+        let survey = inquiry.surveys.of(inquiry.fields.clone(), ground, cost);
+        survey.blocks.hold(trial.rows, trial.taken(), cost);
         let seen = changes.end();
         let memo = match Poll::of(trial, survey, cost) {
             Some((told, counts, nearest)) => Self { answers: Answers::Blocks(told), counts, nearest, seen },
             None => Self::of_each(trial, seen, cost),
         };
         #[cfg(test)]
-        memo.assert_true(trial, means.surveys);
+        memo.assert_true(trial, inquiry.surveys);
         memo
     }
 
@@ -71,7 +72,7 @@ impl Memo {
     }
 
     /// Asks the nodes that changed; `false` when too much has changed to know.
-    pub(crate) fn sync(&mut self, trial: &Trial<'_>, means: &mut Means<'_>, cost: &mut Cost) -> bool {
+    pub(crate) fn sync(&mut self, trial: &Trial<'_>, inquiry: &mut Inquiry<'_>, cost: &mut Cost) -> bool {
         let slots = match &self.answers {
             Answers::Each(codes) => codes.len(),
             Answers::Blocks(told) => told.slots,
@@ -79,32 +80,30 @@ impl Memo {
         if slots != trial.rows.hot.len() {
             return false;
         }
-        let Some(recent) = means.changes.since(self.seen) else { return false };
+        let Some(recent) = inquiry.changes.since(self.seen) else { return false };
         let is_kept = match &self.answers {
             Answers::Each(_) => true,
-            Answers::Blocks(told) => {
-                means.surveys.version(told.version).is_some() && told.alone() + recent.len() <= ALONE_MAX
-            }
+            Answers::Blocks(told) => inquiry.surveys.version(told.version).is_some() && told.alone() + recent.len() <= ALONE_MAX,
         };
         if !is_kept {
-            *self = Self::of(trial, means, cost);
+            *self = Self::of(trial, inquiry, cost);
             return true;
         }
         for slot in recent {
-            self.ask(*slot, trial, means.surveys, cost);
+            self.ask(*slot, trial, inquiry.surveys, cost);
         }
-        self.seen = means.changes.end();
+        self.seen = inquiry.changes.end();
         if self.nearest.is_spent() {
             match &self.answers {
                 Answers::Each(codes) => {
                     cost.scans += codes.len() as u64;
                     self.nearest = Nearest::of((0..).zip(codes.iter()).filter_map(|(slot, code)| lack(trial, slot, code)));
                 }
-                Answers::Blocks(_) => *self = Self::of(trial, means, cost),
+                Answers::Blocks(_) => *self = Self::of(trial, inquiry, cost),
             }
         }
         #[cfg(test)]
-        self.assert_true(trial, means.surveys);
+        self.assert_true(trial, inquiry.surveys);
         true
     }
 

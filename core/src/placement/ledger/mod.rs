@@ -9,6 +9,7 @@ mod account;
 mod answer;
 mod asks;
 mod batch;
+mod block;
 mod browse;
 mod build;
 mod census;

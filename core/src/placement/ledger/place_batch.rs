@@ -6,7 +6,7 @@ use super::census::{Censuses, Involved};
 use super::demand::Demand;
 use super::filter::Filter;
 use super::level::Eligible;
-use super::memo::{self, Memo};
+use super::memo::{Inquiry, Memo};
 use super::question::Asking;
 use super::tally::Tally;
 use super::tree::NONE;
@@ -123,10 +123,9 @@ impl Ledger {
             self.put_back(app, involved, tally);
             return (seat.into_iter().collect(), None);
         }
-        let demanded: Vec<u32> = (0..trial.filter.len()).map(|index| trial.filter.field(index)).filter(|field| *field != NONE).collect();
-        let described = self.described;
-        let mut by = memo::Means { surveys: &mut self.surveys, fields: &demanded, changes, described };
-        let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, &mut by, cost) && !memo.fits());
+        let demanded = (0..trial.filter.len()).map(|index| trial.filter.field(index)).filter(|field| *field != NONE);
+        let mut inquiry = Inquiry { surveys: &mut self.surveys, fields: demanded.collect(), changes, described: self.described };
+        let refused = memo.as_mut().is_some_and(|memo| memo.sync(&trial, &mut inquiry, cost) && !memo.fits());
         if !refused {
             memo = None;
         }
@@ -154,7 +153,7 @@ impl Ledger {
         if let Among::Beside(_) = among {
             self.memos.extend(memo.map(|memo| (app.id.clone(), (asked.unwrap_or_else(|| question.noted()), memo))));
         } else if seats.len() < count.min(SEATS_MAX) {
-            let memo = memo.unwrap_or_else(|| Memo::of(&trial, &mut by, cost));
+            let memo = memo.unwrap_or_else(|| Memo::of(&trial, &mut inquiry, cost));
             refusals = Some(memo.refusals(app, &trial));
             if seats.is_empty() {
                 if (self.memos.len() + 1) * trial.rows.hot.len() > ANSWERS_MAX {
@@ -167,7 +166,7 @@ impl Ledger {
         }
         let involved = trial.undo();
         if let Some(survey) = self.surveys.last().filter(|_| refusals.is_some()) {
-            survey.hold(&self.rows, self.found.iter().copied().take(seats.len()), &mut self.cost);
+            survey.blocks.hold(&self.rows, self.found.iter().copied().take(seats.len()), &mut self.cost);
         }
         self.put_back(app, involved, tally);
         (seats, refusals)

@@ -1,9 +1,7 @@
-//! Nodes in groups to which demands about a few fields say the same, and below them in blocks of like nodes with
-//! the least and the most that is free: what many nodes say to a task is known without asking each.
-//!
-//! Bounds are never too narrow: a change widens those of its blocks at once, and who finds a block undecided
-//! narrows it again.
+//! Nodes in groups to which demands about a few fields say the same, each in blocks of like nodes, brought up to date
+//! when somebody looks.
 
+use super::block::Blocks;
 use super::changes::Changes;
 use super::cost::Cost;
 use super::fields::Fields;
@@ -13,8 +11,6 @@ use super::tree::NONE;
 use crate::hash::Map;
 use std::collections::BTreeSet;
 
-/// Nodes, or blocks, of a block.
-const BLOCK: usize = 16;
 /// Surveys kept; the one used longest ago gives way.
 const SURVEYS_MAX: usize = 16;
 /// A field with more values than one for so many nodes does not group them.
@@ -22,52 +18,6 @@ const GROUP_MIN: usize = 8;
 /// Nodes that stand for themselves, as a share of all and beside it, with which everything is grouped anew.
 const STRAYS_SHARE: usize = 32;
 const STRAYS_MIN: usize = 32;
-
-/// What is known of the nodes of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    pub(crate) least: Free,
-    pub(crate) most: Free,
-    /// The lowest rank of an id, or a lower one.
-    pub(crate) rank: u64,
-    /// Something may be set aside: to some more is free.
-    pub(crate) kept: bool,
-}
-
-impl Bounds {
-    const NOTHING: Self = Self { least: Free::MOST, most: Free::NOTHING, rank: u64::MAX, kept: false };
-
-    fn of(rows: &Rows, slot: u32) -> Self {
-        let hot = &rows.hot[slot as usize];
-        Self { least: hot.free, most: hot.free, rank: rows.rank_of(slot), kept: hot.is_kept }
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        Self {
-            least: self.least.min(&other.least),
-            most: self.most.max(&other.most),
-            rank: self.rank.min(other.rank),
-            kept: self.kept || other.kept,
-        }
-    }
-}
-
-/// Some nodes of a group.
-#[derive(Debug, Clone)]
-pub(crate) struct Block {
-    /// Block that this one is a part of; `NONE` for all nodes of a group.
-    above: u32,
-    group: u32,
-    /// Where the blocks, or the slots in `order`, begin that it is made of, and how many these are.
-    begin: u32,
-    len: u32,
-    pub(crate) is_leaf: bool,
-    /// How many nodes it has.
-    pub(crate) nodes: u64,
-    pub(crate) bounds: Bounds,
-    /// A lowest block whose bounds may be wider than need be.
-    loose: bool,
-}
 
 /// Nodes that look alike but for what is free on them.
 #[derive(Debug, Clone)]
@@ -86,11 +36,8 @@ pub(crate) struct Survey {
     /// Which of these group nodes; there are too many values of others.
     coarse: Vec<bool>,
     pub(crate) groups: Vec<Group>,
-    blocks: Vec<Block>,
-    /// Slots by block.
-    order: Vec<u32>,
-    /// Lowest block of each slot; `NONE` for those that are not known, or stand for themselves.
-    block_of: Vec<u32>,
+    /// Those of all known nodes but the ones that stand for themselves.
+    pub(crate) blocks: Blocks,
     /// Nodes that stand for themselves: they came or changed their group since.
     pub(crate) strays: BTreeSet<u32>,
     /// No two surveys have the same, nor one that changed its blocks.
@@ -134,19 +81,16 @@ impl Surveys {
         fields.sort_unstable();
         fields.dedup();
         self.clock += 1;
-        let at = match self.list.iter().position(|survey| survey.fields == fields) {
-            Some(at) => {
-                self.list[at].follow(ground, self.clock, cost);
-                at
+        let at = if let Some(at) = self.list.iter().position(|survey| survey.fields == fields) {
+            self.list[at].follow(ground, self.clock, cost);
+            at
+        } else {
+            if self.list.len() >= SURVEYS_MAX {
+                let oldest = (0..self.list.len()).min_by_key(|at| self.list[*at].used).unwrap_or(0);
+                self.list.swap_remove(oldest);
             }
-            None => {
-                if self.list.len() >= SURVEYS_MAX {
-                    let oldest = (0..self.list.len()).min_by_key(|at| self.list[*at].used).unwrap_or(0);
-                    self.list.swap_remove(oldest);
-                }
-                self.list.push(Survey::new(fields, ground, self.clock, cost));
-                self.list.len() - 1
-            }
+            self.list.push(Survey::new(fields, ground, self.clock, cost));
+            self.list.len() - 1
         };
         let survey = &mut self.list[at];
         survey.used = self.clock;
@@ -168,9 +112,7 @@ impl Survey {
             coarse: fields.iter().map(few).collect(),
             fields,
             groups: Vec::new(),
-            blocks: Vec::new(),
-            order: Vec::new(),
-            block_of: vec![NONE; slots],
+            blocks: Blocks::of(slots),
             strays: BTreeSet::new(),
             version,
             seen: changes.end(),
@@ -188,7 +130,8 @@ impl Survey {
             .map(|slot| {
                 survey.key(ground, slot, &mut key);
                 let next = keys.len() as u32;
-                let group = keys.get(key.as_slice()).copied().unwrap_or_else(|| *keys.entry(key.as_slice().into()).or_insert(next));
+                let group =
+                    keys.get(key.as_slice()).copied().unwrap_or_else(|| *keys.entry(key.as_slice().into()).or_insert(next));
                 (group, likeness(&rows.hot[slot as usize].free, &largest), slot)
             })
             .collect();
@@ -197,50 +140,10 @@ impl Survey {
         let mut keys: Vec<(u32, Box<[u32]>)> = keys.into_iter().map(|(key, group)| (group, key)).collect();
         keys.sort_unstable();
         for (nodes, (group, key)) in nodes.chunk_by(|one, next| one.0 == next.0).zip(keys) {
-            let block = survey.add_group(group, nodes.iter().map(|(.., slot)| *slot), rows);
+            let block = survey.blocks.add_group(group, nodes.iter().map(|(.., slot)| *slot), rows);
             survey.groups.push(Group { key, block });
         }
         survey
-    }
-
-    /// Puts the nodes of a group in blocks, and these in blocks; the uppermost.
-    fn add_group(&mut self, group: u32, slots: impl Iterator<Item = u32>, rows: &Rows) -> u32 {
-        let begin = self.order.len();
-        self.order.extend(slots);
-        let (mut parts, mut is_leaf) = (begin..self.order.len(), true);
-        loop {
-            let first = self.blocks.len();
-            for begin in parts.clone().step_by(BLOCK) {
-                let (len, at) = ((parts.end - begin).min(BLOCK) as u32, self.blocks.len() as u32);
-                let begin = begin as u32;
-                let mut block = Block { above: NONE, group, begin, len, is_leaf, nodes: 0, bounds: Bounds::NOTHING, loose: false };
-                for part in begin..begin + len {
-                    if is_leaf {
-                        self.block_of[self.order[part as usize] as usize] = at;
-                        block.nodes += 1;
-                    } else {
-                        self.blocks[part as usize].above = at;
-                        block.nodes += self.blocks[part as usize].nodes;
-                    }
-                }
-                block.bounds = self.narrowest(&block, rows);
-                self.blocks.push(block);
-            }
-            (parts, is_leaf) = (first..self.blocks.len(), false);
-            if parts.len() <= 1 {
-                return first as u32;
-            }
-        }
-    }
-
-    /// What the parts of a block say.
-    fn narrowest(&self, block: &Block, rows: &Rows) -> Bounds {
-        let parts = block.begin as usize..(block.begin + block.len) as usize;
-        if block.is_leaf {
-            self.order[parts].iter().fold(Bounds::NOTHING, |all, slot| all.and(&Bounds::of(rows, *slot)))
-        } else {
-            self.blocks[parts].iter().filter(|block| block.nodes > 0).fold(Bounds::NOTHING, |all, block| all.and(&block.bounds))
-        }
     }
 
     fn key(&self, ground: Ground<'_>, slot: u32, key: &mut Vec<u32>) {
@@ -266,14 +169,14 @@ impl Survey {
             return;
         };
         cost.updates += recent.len() as u64;
-        self.block_of.resize(slots, NONE);
+        self.blocks.grow(slots);
         let (is_described, mut key) = (self.described != ground.described, Vec::new());
         for slot in recent {
             if is_described && !self.keeps_group(ground, *slot, &mut key) {
                 self.set_apart(rows, *slot);
                 self.version = version;
             } else {
-                self.widen(rows, *slot);
+                self.blocks.widen(rows, *slot);
             }
         }
         self.followed += recent.len();
@@ -284,12 +187,9 @@ impl Survey {
     }
 
     fn keeps_group(&self, ground: Ground<'_>, slot: u32, key: &mut Vec<u32>) -> bool {
-        let block = self.block_of[slot as usize];
-        if block == NONE || ground.rows.nodes[slot as usize].is_none() {
-            return false;
-        }
+        let Some(group) = self.blocks.group(slot).filter(|_| ground.rows.nodes[slot as usize].is_some()) else { return false };
         self.key(ground, slot, key);
-        *self.groups[self.blocks[block as usize].group as usize].key == **key
+        *self.groups[group as usize].key == **key
     }
 
     /// From now on the node stands for itself, if it is known.
@@ -299,84 +199,7 @@ impl Survey {
         } else {
             self.strays.remove(&slot);
         }
-        let mut at = std::mem::replace(&mut self.block_of[slot as usize], NONE);
-        if at == NONE {
-            return;
-        }
-        let leaf = &mut self.blocks[at as usize];
-        let parts = &mut self.order[leaf.begin as usize..(leaf.begin + leaf.len) as usize];
-        if let Some(place) = parts.iter().position(|part| *part == slot) {
-            parts.swap(place, parts.len() - 1);
-            leaf.len -= 1;
-        }
-        while at != NONE {
-            let block = &mut self.blocks[at as usize];
-            (block.nodes, block.loose) = (block.nodes - 1, block.is_leaf);
-            at = block.above;
-        }
-    }
-
-    /// Bounds hold what these nodes have now as well: seats that are taken for the time being are no changes.
-    pub(crate) fn hold(&mut self, rows: &Rows, slots: impl Iterator<Item = u32>, cost: &mut Cost) {
-        for slot in slots {
-            cost.updates += 1;
-            self.widen(rows, slot);
-        }
-    }
-
-    /// Bounds hold what the node has now.
-    fn widen(&mut self, rows: &Rows, slot: u32) {
-        let (mut at, node) = (self.block_of[slot as usize], Bounds::of(rows, slot));
-        while at != NONE {
-            let block = &mut self.blocks[at as usize];
-            let wider = block.bounds.and(&node);
-            // Of lowest blocks it is noted that they may be narrower as well.
-            if wider == block.bounds && (block.loose || !block.is_leaf) {
-                return;
-            }
-            (block.bounds, block.loose) = (wider, block.is_leaf);
-            at = block.above;
-        }
-    }
-
-    /// Makes the bounds of a lowest block, and of those it is in, as narrow as they can be.
-    pub(crate) fn narrow(&mut self, leaf: u32, rows: &Rows, cost: &mut Cost) {
-        if !std::mem::take(&mut self.blocks[leaf as usize].loose) {
-            return;
-        }
-        let mut at = leaf;
-        while at != NONE {
-            let block = &self.blocks[at as usize];
-            cost.updates += 1;
-            let (bounds, above) = (self.narrowest(block, rows), block.above);
-            if std::mem::replace(&mut self.blocks[at as usize].bounds, bounds) == bounds {
-                return;
-            }
-            at = above;
-        }
-    }
-
-    pub(crate) fn block(&self, at: u32) -> &Block {
-        &self.blocks[at as usize]
-    }
-
-    /// Blocks that a block is made of.
-    pub(crate) fn parts(&self, at: u32) -> std::ops::Range<u32> {
-        let block = self.block(at);
-        if block.is_leaf { 0..0 } else { block.begin..block.begin + block.len }
-    }
-
-    /// Nodes that a lowest block is made of.
-    pub(crate) fn slots(&self, at: u32) -> &[u32] {
-        let block = self.block(at);
-        if block.is_leaf { &self.order[block.begin as usize..(block.begin + block.len) as usize] } else { &[] }
-    }
-
-    /// Blocks that a node is in, from below.
-    pub(crate) fn blocks_of(&self, slot: u32) -> impl Iterator<Item = u32> {
-        let lowest = self.block_of.get(slot as usize).copied().unwrap_or(NONE);
-        let some = |at: u32| (at != NONE).then_some(at);
-        std::iter::successors(some(lowest), move |at| some(self.block(*at).above))
+        self.blocks.remove(slot);
     }
 
     /// The value that all nodes of a group have of a field; nothing when it does not group them, or they do not have it.

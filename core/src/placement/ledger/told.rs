@@ -44,7 +44,7 @@ impl Told {
     /// What a node said; nothing when it is not known.
     pub(crate) fn get(&self, survey: &Survey, slot: u32) -> Option<Code> {
         let own = self.nodes.get(&slot).copied();
-        own.or_else(|| survey.blocks_of(slot).find_map(|block| self.blocks.get(&block)).copied())
+        own.or_else(|| survey.blocks.blocks_of(slot).find_map(|block| self.blocks.get(&block)).copied())
     }
 
     /// The node says something else; what it said before.
@@ -62,11 +62,7 @@ impl Told {
 
 impl<'p, 't> Poll<'p, 't> {
     /// Asks all; nothing when too many nodes would have to be asked by themselves.
-    pub(crate) fn of(
-        trial: &'p Trial<'t>,
-        survey: &'p mut Survey,
-        cost: &mut Cost,
-    ) -> Option<(Told, Map<Code, u64>, Nearest)> {
+    pub(crate) fn of(trial: &'p Trial<'t>, survey: &'p mut Survey, cost: &mut Cost) -> Option<(Told, Map<Code, u64>, Nearest)> {
         let slots = trial.rows.hot.len();
         let left = slots / ASKED_SHARE + ASKED_MIN;
         let told = Told { version: survey.version, slots, blocks: Map::default(), nodes: Map::default() };
@@ -97,7 +93,7 @@ impl<'p, 't> Poll<'p, 't> {
             }
             for slot in filter.unusual(self.trial.counts(), index, self.left)? {
                 cost.scans += 1;
-                let inner = self.survey.blocks_of(slot).take_while(|block| !self.undecided.contains(block));
+                let inner = self.survey.blocks.blocks_of(slot).take_while(|block| !self.undecided.contains(block));
                 let inner: Vec<u32> = inner.collect();
                 self.undecided.extend(inner);
             }
@@ -127,20 +123,20 @@ impl<'p, 't> Poll<'p, 't> {
         if self.tell(at, kin, cost) {
             return Some(());
         }
-        if self.survey.block(at).is_leaf {
-            self.survey.narrow(at, self.trial.rows, cost);
+        if self.survey.blocks.get(at).is_leaf {
+            self.survey.blocks.narrow(at, self.trial.rows, cost);
             if self.tell(at, kin, cost) {
                 return Some(());
             }
-            let slots = self.survey.slots(at).to_vec();
+            let slots = self.survey.blocks.slots(at).to_vec();
             return self.ask_each(&slots, cost);
         }
-        self.survey.parts(at).try_for_each(|part| self.ask(part, kin, cost))
+        self.survey.blocks.parts(at).try_for_each(|part| self.ask(part, kin, cost))
     }
 
     /// Notes what all nodes of a block say, if they say the same.
     fn tell(&mut self, at: u32, kin: Kin, cost: &mut Cost) -> bool {
-        let block = self.survey.block(at);
+        let block = self.survey.blocks.get(at);
         if block.nodes == 0 {
             return true;
         }
@@ -169,7 +165,7 @@ impl<'p, 't> Poll<'p, 't> {
 
     /// Lets a block that says `code` wait for its turn among what lacks least.
     fn wait(&mut self, at: u32, code: Code, cost: &mut Cost) {
-        let bounds = &self.survey.block(at).bounds;
+        let bounds = &self.survey.blocks.get(at).bounds;
         if let Some((count, amount, what)) = least_lack(&self.trial.demand.need, code, &bounds.most) {
             cost.heap += 1;
             self.near.push(Reverse(((count, amount, what, bounds.rank, at), true)));
@@ -189,13 +185,13 @@ impl<'p, 't> Poll<'p, 't> {
             }
             cost.visits += 1;
             let code = what | ALONE;
-            if self.survey.block(at).is_leaf {
-                self.survey.narrow(at, self.trial.rows, cost);
-                cost.heap += self.survey.slots(at).len() as u64;
-                let lacks = self.survey.slots(at).iter().filter_map(|slot| super::lack::lack(self.trial, *slot, code));
+            if self.survey.blocks.get(at).is_leaf {
+                self.survey.blocks.narrow(at, self.trial.rows, cost);
+                cost.heap += self.survey.blocks.slots(at).len() as u64;
+                let lacks = self.survey.blocks.slots(at).iter().filter_map(|slot| super::lack::lack(self.trial, *slot, code));
                 self.near.extend(lacks.map(|lack| Reverse((lack, false))));
             }
-            for part in self.survey.parts(at).filter(|part| self.survey.block(*part).nodes > 0).collect::<Vec<_>>() {
+            for part in self.survey.blocks.parts(at).filter(|part| self.survey.blocks.get(*part).nodes > 0).collect::<Vec<_>>() {
                 self.wait(part, code, cost);
             }
         }
