@@ -2,7 +2,7 @@
 
 use super::command::{self, Command};
 use super::launch::{Helper, HelperResult, enter_group, process_start_time};
-use super::{privilege, read_request, report};
+use super::{privilege, report};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 /// Output kept for people, bytes.
 const OUTPUT_MAX_BYTES: usize = 1024;
 
-/// Runs the helper described by `request` and answers on `status`.
-pub(super) fn run(request: OwnedFd, status: &OwnedFd, isolated: bool) {
-    match read_request(request).and_then(|helper| execute(&helper, isolated)) {
+/// Runs the helper and answers on `status`. It may have been born in its cgroup.
+pub(super) fn run(helper: &Helper, is_born: bool, status: &OwnedFd, isolated: bool) {
+    match execute(helper, is_born, isolated) {
         Ok(result) => report(status, "X", &serde_json::to_string(&result).unwrap_or_default()),
         Err(message) => report(status, "E", &message),
     }
@@ -40,8 +40,8 @@ fn join(helper: &Helper) -> Result<(), String> {
     setns(&task, all).map_err(|error| format!("cannot enter the task's namespaces: {}", error.desc()))
 }
 
-fn execute(helper: &Helper, isolated: bool) -> Result<HelperResult, String> {
-    for directory in &helper.cgroups {
+fn execute(helper: &Helper, is_born: bool, isolated: bool) -> Result<HelperResult, String> {
+    for directory in helper.cgroups.iter().filter(|_| !is_born) {
         // Best effort: an unlimited probe is better than none.
         let _ = enter_group(directory);
     }

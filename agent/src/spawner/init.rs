@@ -8,7 +8,7 @@ use super::deserted;
 use super::launch::{CgroupSetup, ExitRecord, Launch, PidRecord, process_start_time};
 use super::logfile::LogFile;
 use super::view::Held;
-use super::{mounts, privilege, read_request, report};
+use super::{mounts, privilege, report};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,12 +29,8 @@ pub(crate) const END_NOW: Signal = Signal::SIGUSR1;
 /// Descriptor the status pipe is moved to, below all others.
 const STATUS: i32 = 3;
 
-/// Runs the task described by `request`. The process ends with the task.
-pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool, template: Option<OwnedFd>) {
-    let launch: Launch = match read_request(request) {
-        Ok(launch) => launch,
-        Err(message) => return report(&status, "E", &message),
-    };
+/// Runs a task. The process, which may have been born in its cgroup, ends with the task.
+pub(super) fn run(launch: &Launch, is_born: bool, status: OwnedFd, isolated: bool, template: Option<OwnedFd>) {
     let status = keep_only(status, template.as_ref());
     // The task's view will not contain the record.
     let held = match Held::open(&launch.record) {
@@ -42,7 +38,7 @@ pub(super) fn run(request: OwnedFd, status: OwnedFd, isolated: bool, template: O
         Err(error) => return report(&status, "E", &format!("cannot open {}: {}", launch.record.display(), error.desc())),
     };
     let record_at = if isolated { held.path() } else { launch.record.clone() };
-    if let Err(message) = start(&launch, &record_at, status, isolated, template) {
+    if let Err(message) = start(launch, is_born, &record_at, status, isolated, template) {
         // The status pipe has been answered; the record is for an agent that has gone since.
         let record = ExitRecord { code: None, signal: None, at_ms: now_ms(), error: Some(message), lost_log_bytes: 0 };
         let _ = record.write(&record_at);
@@ -78,13 +74,13 @@ fn keep_only(status: OwnedFd, template: Option<&OwnedFd>) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(STATUS) }
 }
 
-fn prepare(launch: &Launch, record: &Path, isolated: bool, template: Option<OwnedFd>) -> Result<(), String> {
+fn prepare(launch: &Launch, is_born: bool, record: &Path, isolated: bool, template: Option<OwnedFd>) -> Result<(), String> {
     let _ = setsid();
     // Before /proc is replaced it shows this process under its number on the node.
     let pid = std::fs::read_link("/proc/self").map_err(|error| format!("cannot read /proc/self: {error}"))?;
     let pid = pid.to_string_lossy().parse().map_err(|_| "cannot read /proc/self".to_owned())?;
     let start_time = process_start_time("self").ok_or("cannot read /proc/self/stat")?;
-    launch.cgroups.iter().try_for_each(CgroupSetup::enter)?;
+    launch.cgroups.iter().filter(|_| !is_born).try_for_each(CgroupSetup::enter)?;
     ExitRecord::reserve(record).map_err(|error| format!("cannot write {}: {error}", launch.record.display()))?;
     let created = PidRecord { pid, start_time, at_ms: now_ms() }.create(record);
     match created {
@@ -128,7 +124,14 @@ fn streams(terminal: bool) -> Result<Streams, Errno> {
     Ok(Streams { ours: vec![output, error], stdin: null.into(), stdout, stderr, terminal })
 }
 
-fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, template: Option<OwnedFd>) -> Result<(), String> {
+fn start(
+    launch: &Launch,
+    is_born: bool,
+    record_at: &Path,
+    status: OwnedFd,
+    isolated: bool,
+    template: Option<OwnedFd>,
+) -> Result<(), String> {
     let refuse = |message: String| {
         report(&status, "E", &message);
         message
@@ -140,7 +143,7 @@ fn start(launch: &Launch, record_at: &Path, status: OwnedFd, isolated: bool, tem
         .and_then(|()| unsafe { sigaction(Signal::SIGCHLD, &default) })
         .and_then(|_| SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK))
         .map_err(|error| refuse(format!("cannot block signals: {}", error.desc())))?;
-    prepare(launch, record_at, isolated, template).map_err(&refuse)?;
+    prepare(launch, is_born, record_at, isolated, template).map_err(&refuse)?;
     let directory = File::open(&launch.sandbox)
         .map_err(|error| refuse(format!("cannot open the sandbox {}: {error}", launch.sandbox.display())))?;
     let streams = streams(launch.tty).map_err(|error| refuse(format!("cannot create its output: {}", error.desc())))?;

@@ -50,15 +50,24 @@ pub(crate) struct CgroupSetup {
 }
 
 impl CgroupSetup {
-    /// Creates the group with its limits and moves the calling process into it.
-    pub(crate) fn enter(&self) -> Result<(), String> {
-        let fail = |what: &str, error: std::io::Error| format!("cannot {what} cgroup {}: {error}", self.directory.display());
-        std::fs::create_dir_all(&self.directory).map_err(|error| fail("create", error))?;
+    fn fail(&self, what: &str, error: &std::io::Error) -> String {
+        format!("cannot {what} cgroup {}: {error}", self.directory.display())
+    }
+
+    /// Creates the group with its limits.
+    pub(crate) fn create(&self) -> Result<(), String> {
+        std::fs::create_dir_all(&self.directory).map_err(|error| self.fail("create", &error))?;
         for (name, content) in &self.files {
             std::fs::write(self.directory.join(name), content)
-                .map_err(|error| fail(&format!("set {name}={content} of"), error))?;
+                .map_err(|error| self.fail(&format!("set {name}={content} of"), &error))?;
         }
-        enter_group(&self.directory).map_err(|error| fail("enter", error))
+        Ok(())
+    }
+
+    /// Creates the group with its limits and moves the calling process into it.
+    pub(crate) fn enter(&self) -> Result<(), String> {
+        self.create()?;
+        enter_group(&self.directory).map_err(|error| self.fail("enter", &error))
     }
 }
 

@@ -13,6 +13,7 @@ mod init;
 mod launch;
 mod logfile;
 mod mounts;
+mod order;
 mod privilege;
 mod seccomp;
 mod template;
@@ -27,6 +28,7 @@ pub(crate) use launch::{
 pub(crate) use logfile::{LOG_KEEP_FILES, LOG_MAX_BYTES};
 pub(crate) use view::HIDDEN;
 
+use order::{Birth, Order};
 use template::Template;
 
 use nix::errno::Errno;
@@ -254,7 +256,11 @@ fn receive(connection: &OwnedFd, facts: &SpawnerFacts, template: &mut Option<Tem
 }
 
 fn start(kind: u8, request: OwnedFd, status: OwnedFd, isolated: bool, template: &mut Option<Template>) {
-    let isolated_task = isolated && kind == operation::TASK;
+    let order = match Order::read(kind, request) {
+        Ok(order) => order,
+        Err(message) => return report(&status, "E", &message),
+    };
+    let isolated_task = isolated && order.is_task();
     if isolated_task && !template.as_ref().is_some_and(Template::is_current) {
         // Where there can be none, each task prepares its own.
         *template = Template::new().ok();
@@ -264,14 +270,15 @@ fn start(kind: u8, request: OwnedFd, status: OwnedFd, isolated: bool, template: 
         Some(_) => NAMESPACES.difference(CloneFlags::CLONE_NEWNS),
         None => NAMESPACES,
     };
-    match clone_process(flags) {
-        Err(error) => report(&status, "E", &format!("the spawner cannot start a process: {}", error.desc())),
-        Ok(Some(_)) => {}
-        Ok(None) => {
-            if kind == operation::TASK {
-                init::run(request, status, isolated, template.take().map(Template::into_namespace));
-            } else {
-                helper::run(request, &status, isolated);
+    match order.bear(flags) {
+        Err(message) => report(&status, "E", &message),
+        Ok(Birth::Parent) => {}
+        Ok(Birth::Child(is_born)) => {
+            match order {
+                Order::Task(launch) => {
+                    init::run(&launch, is_born, status, isolated, template.take().map(Template::into_namespace));
+                }
+                Order::Helper(helper) => helper::run(&helper, is_born, &status, isolated),
             }
             leave(0)
         }

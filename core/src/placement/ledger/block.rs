@@ -59,6 +59,13 @@ pub(crate) struct Block {
     loose: bool,
 }
 
+impl Block {
+    /// The group of which it has all nodes.
+    pub(crate) fn whole(&self) -> Option<u32> {
+        (self.above == NONE).then_some(self.group)
+    }
+}
+
 /// All blocks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {

@@ -23,6 +23,8 @@ pub(crate) struct Told {
     pub(crate) version: u64,
     /// How many slots there are.
     pub(crate) slots: usize,
+    /// By group, where all its nodes say the same.
+    groups: Vec<Option<Code>>,
     blocks: Map<u32, Code>,
     nodes: Map<u32, Code>,
 }
@@ -43,8 +45,9 @@ pub(crate) struct Poll<'p, 't> {
 impl Told {
     /// What a node said; nothing when it is not known.
     pub(crate) fn get(&self, survey: &Survey, slot: u32) -> Option<Code> {
-        let own = self.nodes.get(&slot).copied();
-        own.or_else(|| survey.blocks.blocks_of(slot).find_map(|block| self.blocks.get(&block)).copied())
+        let whole = || self.groups[survey.blocks.group(slot)? as usize];
+        let part = || survey.blocks.blocks_of(slot).find_map(|block| self.blocks.get(&block)).copied();
+        self.nodes.get(&slot).copied().or_else(whole).or_else(part)
     }
 
     /// The node says something else; what it said before.
@@ -65,7 +68,8 @@ impl<'p, 't> Poll<'p, 't> {
     pub(crate) fn of(trial: &'p Trial<'t>, survey: &'p mut Survey, cost: &mut Cost) -> Option<(Told, Map<Code, u64>, Nearest)> {
         let slots = trial.rows.hot.len();
         let left = slots / ASKED_SHARE + ASKED_MIN;
-        let told = Told { version: survey.version, slots, blocks: Map::default(), nodes: Map::default() };
+        let groups = vec![None; survey.groups.len()];
+        let told = Told { version: survey.version, slots, groups, blocks: Map::default(), nodes: Map::default() };
         let (undecided, counts, near) = (Set::default(), Map::default(), BinaryHeap::new());
         survey.served = false;
         let mut poll = Poll { trial, survey, undecided, left, told, counts, near };
@@ -146,7 +150,12 @@ impl<'p, 't> Poll<'p, 't> {
         }
         let Some(code) = code_of_all(self.trial.demand, kin, &bounds.least, &bounds.most) else { return false };
         *self.counts.entry(code).or_default() += block.nodes;
-        self.told.blocks.insert(at, code);
+        match block.whole() {
+            Some(group) => self.told.groups[group as usize] = Some(code),
+            None => {
+                self.told.blocks.insert(at, code);
+            }
+        }
         self.wait(at, code, cost);
         true
     }
