@@ -90,16 +90,14 @@ pub(crate) fn refusal_meaning(reason: &str) -> &'static str {
     }
 }
 
-/// The refusals of a queue entry that count, as `(reason, declined, processed)`.
+/// The refusals of a queue entry that count, in the order in which nodes are asked, as `(reason, declined, processed)`.
 pub(crate) fn refusals(entry: &Value) -> Vec<(String, u64, u64)> {
     let summary = entry.get("processedOffersSummary").unwrap_or(&Value::Null);
-    let mut refusals: Vec<_> = list(summary, "rejectSummaryLastOffers")
+    list(summary, "rejectSummaryLastOffers")
         .iter()
         .map(|refusal| (text(refusal, "reason").to_owned(), count(refusal, "declined"), count(refusal, "processed")))
         .filter(|(_, declined, _)| *declined > 0)
-        .collect();
-    refusals.sort_by_key(|(_, declined, _)| std::cmp::Reverse(*declined));
-    refusals
+        .collect()
 }
 
 /// One line on why an app of the launch queue has not started, if the queue knows.

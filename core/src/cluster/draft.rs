@@ -137,6 +137,8 @@ pub struct Draft {
     pub(super) nodes_moved: bool,
     /// Built when first needed, unless it was brought along.
     pub(super) ledger: Option<Ledger>,
+    /// Seats were given or left, or nodes changed: who waits may have other reasons now.
+    pub(super) room_changed: bool,
 }
 
 impl Draft {
@@ -162,6 +164,7 @@ impl Draft {
             first_waiting: None,
             nodes_moved: false,
             ledger: None,
+            room_changed: false,
         }
     }
 
@@ -194,6 +197,7 @@ impl Draft {
         let before = self.cluster.put_node(Arc::clone(&node));
         // A node that closes gives room as well: its value of a field is none any more that others have to wait for.
         self.capacity_freed |= before.as_ref().is_some_and(|before| before.accepts_tasks() != node.accepts_tasks());
+        self.room_changed |= before.as_ref() != Some(&node);
         self.nodes_moved |= before.is_none_or(|before| before.status != node.status);
         node
     }
@@ -205,7 +209,7 @@ impl Draft {
         }
         self.cluster.drop_node(id);
         self.cluster.loads.remove(id);
-        self.nodes_moved = true;
+        (self.nodes_moved, self.room_changed) = (true, true);
     }
 
     /// The cluster as it is so far.
@@ -260,7 +264,9 @@ impl Draft {
     /// [`Draft::put_instance`] when it is known what is there now.
     pub(super) fn replace_instance(&mut self, before: Option<Arc<Instance>>, instance: Instance) -> Arc<Instance> {
         let id = instance.id.clone();
-        if before.as_ref().and_then(|before| before.seat.as_ref()) != instance.seat.as_ref()
+        let is_seated_anew = before.as_ref().and_then(|before| before.seat.as_ref()) != instance.seat.as_ref();
+        self.room_changed |= is_seated_anew;
+        if is_seated_anew
             || before.as_ref().map(|before| (before.incarnation, before.goal)) != Some((instance.incarnation, instance.goal))
         {
             if before.as_ref().is_some_and(|before| before.incarnation != instance.incarnation) || instance.seat.is_none() {
@@ -293,6 +299,7 @@ impl Draft {
     /// Forgets an instance.
     pub(super) fn remove_instance(&mut self, id: &InstanceId) {
         let Some(instance) = self.cluster.instances.remove(id) else { return };
+        self.room_changed |= instance.seat.is_some();
         self.release_seat(&instance);
         self.cluster.moving.remove(id);
         self.cluster.successors.remove(id);

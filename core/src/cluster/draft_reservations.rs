@@ -78,6 +78,8 @@ impl Draft {
                 claims.put_reservation(role, next);
             }
         });
+        // For those whose they are.
+        self.capacity_freed = true;
         self.note_node(node, "resources were reserved on it");
         Ok(())
     }

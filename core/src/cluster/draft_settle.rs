@@ -32,6 +32,7 @@ impl Draft {
         self.settle_brake();
         let due = self.cluster.alarms.take_due(self.now);
         self.dirty_apps.extend(due);
+        self.retell();
         let mut full = false;
         // Reports are cheap and have been taken in.
         let most = self.touched.len() + STEP_INSTANCES_MAX;
@@ -62,7 +63,9 @@ impl Draft {
         let pause = if full { 0 } else { UNSETTLED_PAUSE_MS };
         let unsettled = (!self.cluster.unsettled.is_empty()).then(|| self.now.plus_millis(pause));
         let brake = self.cluster.brake.as_ref().and_then(|held| held.ends());
-        let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).chain(brake).min();
+        self.note_retelling();
+        let told_at = self.cluster.retelling.at;
+        let wake_at = paused.into_iter().chain(self.cluster.alarms.next()).chain(unsettled).chain(brake).chain(told_at).min();
         self.write_claims();
         self.write_pages();
         self.cluster.generation += 1;

@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 mod holds;
 #[path = "draft_moves_test.rs"]
 mod moves;
+#[path = "retelling_test.rs"]
+mod retelling_test;
 
 /// A cluster with perfect agents and a perfect store.
 struct World {
@@ -876,6 +878,10 @@ fn a_drain_without_room_waits_and_says_why_until_its_deadline() {
     assert_eq!(world.running("/a"), 2, "nothing is stopped");
     let waiting = world.cluster.drain_progress(&node(0), world.now());
     assert!(waiting[0].reason.contains("InsufficientCpus") && waiting[0].instances == 1, "{waiting:?}");
+    // Who waits is told once more what the drain itself has changed.
+    world.now += super::retelling::RETELL_PAUSE_MS;
+    assert_eq!(world.wake_at, Some(world.now()));
+    world.step(|_| ());
     assert_eq!(world.wake_at, Some(deadline));
     world.run();
     assert_eq!((world.running("/a"), world.cluster.nodes[&node(0)].state()), (1, "drained"));

@@ -43,6 +43,7 @@ mod rebalance;
 mod replica;
 #[cfg(test)]
 mod replica_test;
+mod retelling;
 #[cfg(test)]
 mod role_test;
 mod service_ports;
@@ -69,6 +70,7 @@ pub use pages::{PageReader, ReadPages};
 pub use pending::{COMPLETED_MAX, CompletedTask, Delay, LastFailure, Pending, RemovedApp};
 pub use rebalance::{Balance, Goal as BalanceGoal, MOVES_MAX, Move, Proposal};
 pub use replica::{Delta, ReplicaFault, SNAPSHOT_PART_MAX};
+pub use retelling::Retelling;
 pub use service_ports::{SERVICE_PORT_FIRST, SERVICE_PORT_LAST};
 
 use crate::deployment::{Circumstances, Deployment};
@@ -132,6 +134,8 @@ pub struct Cluster {
     pub avoided: OrdMap<AppId, OrdMap<NodeId, Timestamp>>,
     /// When apps must be looked at again. Not stored.
     pub alarms: Alarms,
+    /// When those who wait are told anew why. Not stored.
+    pub retelling: Retelling,
     /// What is taken on each node.
     pub loads: OrdMap<NodeId, NodeLoad>,
     /// Where the sandboxes of each node lie, so that no task has to keep the whole path.

@@ -2,6 +2,7 @@
 
 use super::constraint::{Constraints, Seated, accepts_role};
 use super::ledger::{Rating, Supply, aspect};
+use super::refusal::{proviso, reserved_words};
 use super::{NODE_TASKS_MAX, NodeLoad, Reason, Refusals, Strategy};
 use crate::InstanceId;
 use crate::Scalar;
@@ -26,6 +27,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) kept: Bundle,
     /// Reserved for anybody and unused.
     pub(crate) reserved: Bundle,
+    /// Nothing but what is reserved for the app counts; worked out while placing.
+    pub(crate) only_reserved: bool,
 }
 
 /// Finds up to `count` seats for `app`.
@@ -167,6 +170,7 @@ impl Candidate<'_> {
             }
             self.reserved = self.reserved.plus(&unused);
         }
+        self.only_reserved = only_reserved;
         if only_reserved {
             // All that is not reserved is kept from it.
             let (total, load) = (&self.node.facts.resources, &self.load);
@@ -248,11 +252,14 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     let (node, load) = (candidate.node, &candidate.load);
     let mut all = Vec::new();
     if !accepts_role(app, node) {
-        let refusal = Refusal::new(Reason::UnfulfilledRole, 2, "if it accepted their resource roles");
+        let change = format!("if it accepted their resource roles{}", proviso(app, None));
+        let refusal = Refusal::new(Reason::UnfulfilledRole, 2, change);
         all.push(refusal.here("if it accepted its resource role"));
     }
     for (place, words) in constraints.refusing(node) {
-        all.push(Refusal::new(Reason::UnfulfilledConstraint, 1_000 + place, format!("without {words}")).about(words));
+        let change = format!("without {words}{}", proviso(app, Some(place)));
+        let refusal = Refusal::new(Reason::UnfulfilledConstraint, 1_000 + place, change);
+        all.push(refusal.here(format!("without {words}")).about(words));
     }
     if !node.accepts_tasks() {
         let change = "that are lost, closed or draining, once they take tasks again";
@@ -277,7 +284,9 @@ fn fit(app: &App, candidate: &Candidate<'_>, constraints: &Constraints<'_>, salt
     let short: Vec<_> = short.collect();
     if let Some((place, reason, _, lack)) = short.first() {
         let parts: Vec<String> = short.iter().map(|(_, _, name, lack)| format!("{lack} more {name}")).collect();
-        all.push(Refusal::lacking(*reason, 5 + place, (short.len(), *lack), format!("with {}", parts.join(" and "))));
+        let reserved = if candidate.only_reserved { reserved_words(app) } else { String::new() };
+        let words = format!("with {}{reserved}", parts.join(" and "));
+        all.push(Refusal::lacking(*reason, 5 + place, (short.len(), *lack), words));
     }
     for (place, (name, need)) in app.resources.iter().filter(|(_, need)| need.is_positive()).enumerate() {
         let none = Scalar::ZERO;

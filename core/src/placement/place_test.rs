@@ -30,6 +30,7 @@ fn candidates(nodes: &[Node]) -> Vec<Candidate<'_>> {
             by_role: BTreeMap::new(),
             kept: crate::node::Bundle::default(),
             reserved: crate::node::Bundle::default(),
+            only_reserved: false,
         })
         .collect()
 }

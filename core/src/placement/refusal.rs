@@ -1,5 +1,6 @@
 //! Why nodes were refused, counted.
 
+use crate::app::{App, Operator};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,4 +85,26 @@ impl Refusals {
         }
         text
     }
+}
+
+/// What has still to agree when a demand is given up that rules nodes out for good, of which `constraint` is the place
+/// if it is one: whoever spreads instances evenly has more values to wait for then, be there room on them or not.
+pub(crate) fn proviso(app: &App, constraint: Option<usize>) -> String {
+    let rules_out = |index: usize| {
+        let operator = app.constraints.get(index).map(|constraint| constraint.operator);
+        matches!(operator, Some(Operator::Like | Operator::Unlike | Operator::Is | Operator::Cluster))
+    };
+    let grouped = app.constraints.iter().find(|constraint| constraint.operator == Operator::GroupBy);
+    let spread = app.placement.spread.iter().find(|rule| rule.weight.is_none());
+    let words = grouped.map(|constraint| format!("constraint {constraint}"));
+    let words = words.or_else(|| spread.map(|rule| format!("spread over {}", rule.field)));
+    match words.filter(|_| constraint.is_none_or(rules_out)) {
+        Some(words) => format!(", if {words} still allows it then"),
+        None => String::new(),
+    }
+}
+
+/// Of what there must be more where an app counts with what is reserved and no more.
+pub(crate) fn reserved_words(app: &App) -> String {
+    app.role.as_deref().map_or_else(String::new, |role| format!(" reserved for role {role}"))
 }

@@ -8,6 +8,7 @@ use super::memo::Memo;
 use super::trial::Trial;
 use crate::Scalar;
 use crate::app::App;
+use crate::placement::refusal::{proviso, reserved_words};
 use crate::placement::{Reason, Refusals};
 use std::cmp::Reverse;
 
@@ -36,7 +37,7 @@ impl Memo {
         }
         refusals.hint = match (self.nearest.lacks.first(), helped) {
             (Some((_, _, code, _, slot)), _) => {
-                let more = lacking(trial, *slot, *code);
+                let more = lacking(app, trial, *slot, *code);
                 Some(format!("it would fit with {more} on node {}", trial.rows.cold[*slot as usize].id))
             }
             (None, Some((count, Reverse(code)))) => Some(change(code, count, app, trial)),
@@ -71,7 +72,7 @@ fn describe(code: Code, app: &App, trial: &Trial<'_>) -> (Reason, Option<String>
 fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
     let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
     match (code, describe(code, app, trial).1) {
-        (ROLE, _) => format!("it would fit on {nodes} if it accepted their resource roles"),
+        (ROLE, _) => format!("it would fit on {nodes} if it accepted their resource roles{}", proviso(app, None)),
         (MAINTENANCE, _) => format!("it would fit on {nodes} that are lost, closed or draining, once they take tasks again"),
         (EXECUTOR, _) => format!("it would fit on {nodes} with the docker executor"),
         (TASKS, _) => format!("it would fit on {nodes} with fewer tasks"),
@@ -82,7 +83,10 @@ fn change(code: Code, count: u64, app: &App, trial: &Trial<'_>) -> String {
         (UNOFFERED..CUSTOM, _) => {
             format!("it would fit on {nodes} with another port than {}, which they do not offer", code - UNOFFERED)
         }
-        (_, Some(words)) => format!("it would fit on {nodes} without {words}"),
+        (_, Some(words)) => {
+            let other = proviso(app, Some((code - DETAILS) as usize));
+            format!("it would fit on {nodes} without {words}{other}")
+        }
         (_, None) => format!("it would fit on {nodes}"),
     }
 }
@@ -104,7 +108,7 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
         (TASKS, _) => "with fewer tasks".to_owned(),
         (PORTS..UNOFFERED, _) => format!("once port {} is free there", *code - PORTS),
         (UNOFFERED..CUSTOM, _) => format!("with another port than {}, which it does not offer", *code - UNOFFERED),
-        (CPUS..=NO_PORT | CUSTOM.., _) => format!("with {}", lacking(trial, slot, *code)),
+        (CPUS..=NO_PORT | CUSTOM.., _) => format!("with {}", lacking(app, trial, slot, *code)),
         (_, words) => format!("without {}", words.unwrap_or_default()),
     };
     let mut parts: Vec<String> = all.iter().map(words).collect();
@@ -114,7 +118,7 @@ fn several(app: &App, trial: &Trial<'_>) -> Option<String> {
 }
 
 /// What a node would have to have more.
-fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
+fn lacking(app: &App, trial: &Trial<'_>, slot: u32, code: Code) -> String {
     let rows = &trial.rows;
     match code {
         CUSTOM.. => {
@@ -130,7 +134,8 @@ fn lacking(trial: &Trial<'_>, slot: u32, code: Code) -> String {
             let short = short(trial, slot).into_iter().zip(names).filter(|(lack, _)| *lack > 0);
             let parts: Vec<String> =
                 short.map(|(lack, name)| format!("{} more {name}", Scalar::from_thousandths(lack))).collect();
-            parts.join(" and ")
+            let reserved = if trial.rows.is_only_reserved_on(slot) { reserved_words(app) } else { String::new() };
+            format!("{}{reserved}", parts.join(" and "))
         }
     }
 }

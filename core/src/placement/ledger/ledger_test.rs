@@ -210,6 +210,7 @@ impl World {
             reserved: self.promised(id, None),
             load: loads.get(id).cloned().unwrap_or_default(),
             same_app: same_app.get(id).copied().unwrap_or(0),
+            only_reserved: false,
         });
         place(app, count, candidates.collect(), &placed, &seated, strategy, salt)
     }

@@ -87,6 +87,11 @@ impl Rows {
         if self.lifted.as_ref().is_some_and(is_foreign) { NONE } else { role }
     }
 
+    /// Whether it counts with what is reserved there and no more, for whom it was lifted last.
+    pub(crate) fn is_only_reserved_on(&self, slot: u32) -> bool {
+        self.lifted.as_ref().is_some_and(|lifted| self.is_only_reserved(slot, lifted))
+    }
+
     /// Whether the node counts with what is reserved there and no more.
     fn is_only_reserved(&self, slot: u32, lifted: &Lifted) -> bool {
         lifted.only_reserved_of == Some(self.hot[slot as usize].role)
