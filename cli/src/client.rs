@@ -157,6 +157,13 @@ impl Client {
         })
     }
 
+    /// The same without the login.
+    #[must_use]
+    pub(crate) fn anonymous(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
     /// URL of the cluster, without a final slash.
     pub(crate) fn base(&self) -> &str {
         &self.base

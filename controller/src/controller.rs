@@ -112,6 +112,17 @@ pub enum StartError {
     /// The cluster is elsewhere, or not all here yet.
     #[error("the store is closed: {0}")]
     Closed(crate::backup::Closed),
+    /// Agents and the other controllers could not reach it.
+    #[error(
+        "only this machine reaches {url}, but other controllers of this cluster run elsewhere, at {other}; give an address \
+         that they and the agents reach, with --listen ADDR:PORT or --advertise URL"
+    )]
+    OnlyHere {
+        /// Its own.
+        url: String,
+        /// That of another controller.
+        other: String,
+    },
     /// Another process leads on a store that only this one should use.
     #[error("another process has taken over this store: {0}")]
     Deposed(String),
@@ -321,6 +332,10 @@ impl Controller {
                 }
             };
             self.check(&mirror)?;
+            // Once it serves it is told to agents and may lead; a store that fails now is read again below.
+            if let Ok(Some(other)) = members::abroad(store, &shared.me).await {
+                return Err(StartError::OnlyHere { url: shared.me.url.clone(), other });
+            }
             shared.set_trust(&mirror.mirror().cluster().trust);
             let Ok(mut changes) = store.watch(ROOT, mirror.next()).await else {
                 tokio::time::sleep(reads.pause()).await;

@@ -223,10 +223,61 @@ async fn listed(store: &dyn Store) -> Result<(BTreeMap<String, Member>, Revision
     Ok((members.collect(), list.revision))
 }
 
+/// Where another controller of this cluster is, on another machine, when only this machine reaches `me`.
+pub(crate) async fn abroad(store: &dyn Store, me: &ControllerRecord) -> Result<Option<String>, Error> {
+    if !is_local(&me.url) {
+        return Ok(None);
+    }
+    let others = listed(store).await?.0.into_values().map(|member| member.record).filter(|other| other.id != me.id);
+    Ok(others.map(|other| other.url).find(|url| !is_local(url)))
+}
+
+/// Whether a URL means the machine of whoever uses it.
+fn is_local(url: &str) -> bool {
+    match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 fn member(entry: &Entry) -> Option<Member> {
     serde_json::from_slice(&entry.value).ok()
 }
 
 fn own_key_gone() -> Error {
     Error::WatchLost { reason: "this controller's own key is gone".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_link::protocol::Versions;
+    use orrery_store::Embedded;
+
+    #[tokio::test]
+    async fn who_only_this_machine_reaches_is_told_of_controllers_elsewhere() {
+        let store = Embedded::in_memory().unwrap();
+        let record = |id: &str, url: &str| ControllerRecord {
+            id: id.into(),
+            url: url.into(),
+            address: ([127, 0, 0, 1], 1).into(),
+            protocol: Versions::spoken(),
+        };
+        let [here, name, far] =
+            [("a", "http://127.0.0.1:8080"), ("b", "https://localhost:8443"), ("c", "https://c3.example:8443")]
+                .map(|(id, url)| record(id, url));
+        let put = async |member: &ControllerRecord| {
+            let value = serde_json::to_vec(&Member { record: member.clone(), life: None }).unwrap();
+            store.transact(Transaction::new().put(format!("{CONTROLLERS}{}", member.id), value)).await.unwrap();
+        };
+        put(&here).await;
+        put(&name).await;
+        assert_eq!(abroad(&store, &here).await.unwrap(), None, "all on one machine");
+        put(&far).await;
+        assert_eq!(abroad(&store, &here).await.unwrap(), Some(far.url.clone()));
+        assert_eq!(abroad(&store, &far).await.unwrap(), None);
+        assert_eq!(abroad(&store, &record("d", "https://[::1]:1")).await.unwrap(), Some(far.url));
+    }
 }

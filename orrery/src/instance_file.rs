@@ -35,6 +35,9 @@ pub(crate) struct InstanceFile {
     /// Why nothing can be decided, while the store does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) store_outage: Option<String>,
+    /// The data directory that it was written in; a copy is nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl InstanceFile {
@@ -44,7 +47,8 @@ impl InstanceFile {
 
     pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
         let partial = data.join("running.json.partial");
-        std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        let own = Self { data: data.canonicalize().ok(), ..self.clone() };
+        std::fs::write(&partial, serde_json::to_vec_pretty(&own)?)?;
         std::fs::rename(partial, Self::path(data))?;
         data_list::note(data);
         Ok(())
@@ -58,7 +62,8 @@ impl InstanceFile {
     /// The daemon of `data`, if it is alive.
     pub(crate) fn read(data: &Path) -> Option<Self> {
         let file: Self = serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()?;
-        (started_ticks(file.pid) == Some(file.started_ticks)).then_some(file)
+        let is_copy = file.data.as_ref().is_some_and(|own| data.canonicalize().is_ok_and(|data| data != *own));
+        (!is_copy && started_ticks(file.pid) == Some(file.started_ticks)).then_some(file)
     }
 }
 

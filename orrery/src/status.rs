@@ -28,6 +28,8 @@ pub(crate) fn status(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         if let Some(outage) = &running.store_outage {
             writeln!(out, "fault      {outage}")?;
         }
+    } else if crate::controller::identity::is_controller(&data) {
+        crate::announce(&format!("The controller on {} does not run; start it with `orrery controller`.", data.display()));
     } else {
         crate::announce(&format!("No cluster runs on {}; start one with `orrery up`.", data.display()));
     }

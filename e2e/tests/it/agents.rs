@@ -214,6 +214,9 @@ async fn a_door_that_others_reach_wants_a_login() {
     assert!(refused.code != 0 && refused.stderr.contains("wrong"), "{refused:?}");
     setup(&login).success();
     cluster.dcos(&["marathon", "app", "list"]).success();
+    // Who is logged in is not taken for whoever he says he is.
+    let refused = cluster.dcos(&["auth", "login", "--username=nobody", &format!("--password-file={}", wrong.display())]);
+    assert!(refused.code != 0 && refused.stderr.contains("wrong"), "{refused:?}");
     cluster.dcos(&["auth", "logout"]).success();
     let refused = cluster.dcos(&["marathon", "app", "list"]);
     assert!(refused.code != 0 && refused.stderr.contains("dcos auth login"), "{refused:?}");

@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod clients;
 mod commands;
+mod controller_directory;
 mod docker;
 mod door;
 mod foresight;

@@ -108,6 +108,7 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
         authority: None,
         version: env!("CARGO_PKG_VERSION").into(),
         store_outage: None,
+        data: None,
     };
     if let Err(error) = own.write(&data) {
         // Its tasks need it more than people need this file, and room may be made later.

@@ -17,16 +17,19 @@ use orrery_controller::{
 };
 use orrery_link::protocol::Versions;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Silence after which the tasks of a node count as lost.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_millis(2_500);
+/// How long a start takes before `orrery status` is told that it waits.
+const WAITING_SHOWN: Duration = Duration::from_secs(1);
 /// How long open connections may take to end when the controller stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,21 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         );
     }
     let identity = Identity::open(&data)?;
+    let waiting = tokio::spawn(note_waiting(waiting_file(&arguments, identity.cluster()?), data.clone()));
+    let result = serve_as(arguments, &data, identity, waiting.abort_handle()).await;
+    waiting.abort();
+    InstanceFile::remove(&data);
+    result
+}
+
+/// Serves as the controller of this identity; `waiting` is at an end once it is known where.
+async fn serve_as(
+    arguments: Box<ControllerArguments>,
+    data: &Path,
+    identity: Identity,
+    waiting: AbortHandle,
+) -> anyhow::Result<ExitCode> {
+    let data = data.to_owned();
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     // A signal must end the wait for a store that does not answer.
@@ -137,7 +155,9 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
         authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
         store_outage: None,
+        data: None,
     };
+    waiting.abort();
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     let noting = tokio::spawn(note_outages(handle.clone(), own.clone(), data.clone()));
     let trusted = front::authority(&handle).filter(|_| guarded);
@@ -165,9 +185,33 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     // A connection that does not end in time is cut with the process.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, serving).await;
     noting.abort();
-    InstanceFile::remove(&data);
     result.map_err(anyhow::Error::from)?.map_err(|error: StartError| anyhow::anyhow!("the controller has stopped: {error}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `orrery status` and `orrery down` find while the store does not answer.
+fn waiting_file(arguments: &ControllerArguments, cluster: Option<String>) -> InstanceFile {
+    let pid = std::process::id().cast_signed();
+    InstanceFile {
+        kind: Kind::Controller,
+        pid,
+        started_ticks: started_ticks(pid).unwrap_or_default(),
+        url: arguments.advertise.clone().unwrap_or_else(|| front::url_of(arguments.listen)),
+        dns: arguments.dns_listen.to_string(),
+        cluster_id: cluster.unwrap_or_default(),
+        authority: None,
+        version: env!("CARGO_PKG_VERSION").into(),
+        store_outage: Some(format!("it waits for its store since {}", up::now())),
+        data: None,
+    }
+}
+
+/// Notes that this process has the data directory but serves nothing yet, if that takes long.
+async fn note_waiting(own: InstanceFile, data: PathBuf) {
+    tokio::time::sleep(WAITING_SHOWN).await;
+    if let Err(error) = own.write(&data) {
+        tracing::warn!(%error, "`orrery status` cannot be told that this controller waits for its store");
+    }
 }
 
 /// Keeps for `orrery status` whether the store answers: who asks has no login, and nobody may lead.

@@ -48,6 +48,14 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
             running.url
         );
     }
+    // It may hold the only password of a cluster.
+    if crate::controller::identity::is_controller(&data) {
+        anyhow::bail!(
+            "{} is the data directory of a controller on an etcd; start it again with `orrery controller`, or choose another \
+             --data-dir for a cluster of its own",
+            data.display()
+        );
+    }
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     let store = Arc::new(Embedded::open(data.join(STORE_FILE)).context("the store cannot be opened")?);
@@ -125,6 +133,7 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
         authority: front::authority_fingerprint(&handle),
         version: env!("CARGO_PKG_VERSION").into(),
         store_outage: None,
+        data: None,
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     if !options.no_attach
