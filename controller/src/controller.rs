@@ -239,7 +239,7 @@ impl Controller {
                 stop.clone(),
             ))
         });
-        let mut result = self.serve(&stop).await;
+        let mut result = Box::pin(self.serve(&stop)).await;
         if let Some(members) = members {
             if result.is_err() {
                 members.abort();

@@ -35,20 +35,43 @@ pub(crate) struct InstanceFile {
     /// Why nothing can be decided, while the store does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) store_outage: Option<String>,
-    /// The data directory that it was written in; a copy is nobody's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<PathBuf>,
+}
+
+/// The file itself.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    running: InstanceFile,
+    /// The data directory that it was written in; a copy is nobody's. Absent in files of older versions.
+    #[serde(default)]
+    data: Option<PathBuf>,
 }
 
 impl InstanceFile {
+    /// This process; where it serves what is told later.
+    pub(crate) fn of_this_process(kind: Kind) -> Self {
+        let pid = std::process::id().cast_signed();
+        Self {
+            kind,
+            pid,
+            started_ticks: started_ticks(pid).unwrap_or_default(),
+            url: String::new(),
+            dns: String::new(),
+            cluster_id: String::new(),
+            authority: None,
+            version: env!("CARGO_PKG_VERSION").into(),
+            store_outage: None,
+        }
+    }
+
     fn path(data: &Path) -> PathBuf {
         data.join("running.json")
     }
 
     pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
         let partial = data.join("running.json.partial");
-        let own = Self { data: data.canonicalize().ok(), ..self.clone() };
-        std::fs::write(&partial, serde_json::to_vec_pretty(&own)?)?;
+        let written = Written { running: self.clone(), data: data.canonicalize().ok() };
+        std::fs::write(&partial, serde_json::to_vec_pretty(&written)?)?;
         std::fs::rename(partial, Self::path(data))?;
         data_list::note(data);
         Ok(())
@@ -61,9 +84,9 @@ impl InstanceFile {
 
     /// The daemon of `data`, if it is alive.
     pub(crate) fn read(data: &Path) -> Option<Self> {
-        let file: Self = serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()?;
-        let is_copy = file.data.as_ref().is_some_and(|own| data.canonicalize().is_ok_and(|data| data != *own));
-        (!is_copy && started_ticks(file.pid) == Some(file.started_ticks)).then_some(file)
+        let Written { running, data: own } = serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()?;
+        let is_copy = own.is_some_and(|own| data.canonicalize().is_ok_and(|data| data != own));
+        (!is_copy && started_ticks(running.pid) == Some(running.started_ticks)).then_some(running)
     }
 }
 

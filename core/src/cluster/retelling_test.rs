@@ -91,6 +91,9 @@ fn many_are_told_by_turns() {
     world.step(|_| ());
     let hints = |world: &World| [hint(world, "/w0000"), hint(world, &last)].map(|hint| hint.contains("with 2 more cpus"));
     assert_eq!((hints(&world), world.wake_at), ([true, false], Some(world.now().plus_millis(RETELL_PAUSE_MS))));
+    // What changes meanwhile reaches also those who were told before.
+    put(&mut world, app("/other", 1, 1_000));
     world.run();
-    assert_eq!((hints(&world), world.wake_at), ([true, true], None));
+    let hints = [hint(&world, "/w0000"), hint(&world, &last)].map(|hint| hint.contains("with 3 more cpus"));
+    assert_eq!((hints, world.wake_at), ([true, true], None));
 }

@@ -10,7 +10,7 @@ mod rotate;
 
 use crate::arguments::AgentOptions;
 use crate::data_list::DATA_LIST;
-use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::instance_file::{InstanceFile, Kind};
 use crate::signals::{Signals, Wish};
 use crate::store_command::STORE_FILE;
 use crate::{announce, create_private, logging, resident};
@@ -99,16 +99,9 @@ async fn serve(options: &AgentOptions, plan: Plan) -> anyhow::Result<ExitCode> {
     let (registered, mut registration) = watch::channel(None);
     let mut staying = tokio::spawn(connect::stay_joined(Arc::clone(&agent), data.clone(), credentials.clone(), registered));
     let own = InstanceFile {
-        kind: Kind::Agent,
-        pid: std::process::id() as i32,
-        started_ticks: started_ticks(std::process::id() as i32).unwrap_or_default(),
         url: credentials.controllers.first().cloned().unwrap_or_default(),
-        dns: String::new(),
         cluster_id: credentials.cluster.clone(),
-        authority: None,
-        version: env!("CARGO_PKG_VERSION").into(),
-        store_outage: None,
-        data: None,
+        ..InstanceFile::of_this_process(Kind::Agent)
     };
     if let Err(error) = own.write(&data) {
         // Its tasks need it more than people need this file, and room may be made later.

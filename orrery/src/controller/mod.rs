@@ -5,7 +5,7 @@ mod store;
 
 use crate::arguments::ControllerArguments;
 use crate::front::{self, FrontOptions};
-use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::instance_file::{InstanceFile, Kind};
 use crate::signals::Signals;
 use crate::{announce, attach, create_private, up};
 use anyhow::Context as _;
@@ -17,7 +17,7 @@ use orrery_controller::{
 };
 use orrery_link::protocol::Versions;
 use orrery_net::{DnsConfig, ZoneHandle, serve};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
     }
     let identity = Identity::open(&data)?;
     let waiting = tokio::spawn(note_waiting(waiting_file(&arguments, identity.cluster()?), data.clone()));
-    let result = serve_as(arguments, &data, identity, waiting.abort_handle()).await;
+    let result = serve_as(arguments, data.clone(), identity, waiting.abort_handle()).await;
     waiting.abort();
     InstanceFile::remove(&data);
     result
@@ -57,11 +57,10 @@ pub(crate) async fn controller(arguments: Box<ControllerArguments>) -> anyhow::R
 /// Serves as the controller of this identity; `waiting` is at an end once it is known where.
 async fn serve_as(
     arguments: Box<ControllerArguments>,
-    data: &Path,
+    data: PathBuf,
     identity: Identity,
     waiting: AbortHandle,
 ) -> anyhow::Result<ExitCode> {
-    let data = data.to_owned();
     let mut signals = Signals::new()?;
     let stop = CancellationToken::new();
     // A signal must end the wait for a store that does not answer.
@@ -146,16 +145,11 @@ async fn serve_as(
     let serving = tokio::spawn(front.serve(door, stop.clone()));
 
     let own = InstanceFile {
-        kind: Kind::Controller,
-        pid: std::process::id().cast_signed(),
-        started_ticks: started_ticks(std::process::id().cast_signed()).unwrap_or_default(),
         url: url.clone(),
         dns: dns.local_addr.to_string(),
         cluster_id,
         authority: front::authority_fingerprint(&handle),
-        version: env!("CARGO_PKG_VERSION").into(),
-        store_outage: None,
-        data: None,
+        ..InstanceFile::of_this_process(Kind::Controller)
     };
     waiting.abort();
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
@@ -191,18 +185,12 @@ async fn serve_as(
 
 /// What `orrery status` and `orrery down` find while the store does not answer.
 fn waiting_file(arguments: &ControllerArguments, cluster: Option<String>) -> InstanceFile {
-    let pid = std::process::id().cast_signed();
     InstanceFile {
-        kind: Kind::Controller,
-        pid,
-        started_ticks: started_ticks(pid).unwrap_or_default(),
         url: arguments.advertise.clone().unwrap_or_else(|| front::url_of(arguments.listen)),
         dns: arguments.dns_listen.to_string(),
         cluster_id: cluster.unwrap_or_default(),
-        authority: None,
-        version: env!("CARGO_PKG_VERSION").into(),
         store_outage: Some(format!("it waits for its store since {}", up::now())),
-        data: None,
+        ..InstanceFile::of_this_process(Kind::Controller)
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod refuse;
 
 use crate::arguments::UpOptions;
 use crate::front::{self, FrontOptions};
-use crate::instance_file::{InstanceFile, Kind, started_ticks};
+use crate::instance_file::{InstanceFile, Kind};
 use crate::signals::Signals;
 use crate::store_command::STORE_FILE;
 use crate::{announce, attach, create_private, universe};
@@ -124,16 +124,11 @@ pub(crate) async fn up(options: Box<UpOptions>) -> anyhow::Result<ExitCode> {
     let serving = tokio::spawn(front.serve(door, stop.clone()));
 
     let own = InstanceFile {
-        kind: Kind::Cluster,
-        pid: std::process::id() as i32,
-        started_ticks: started_ticks(std::process::id() as i32).unwrap_or_default(),
         url: url.clone(),
         dns: dns.local_addr.to_string(),
         cluster_id: cluster_id.clone(),
         authority: front::authority_fingerprint(&handle),
-        version: env!("CARGO_PKG_VERSION").into(),
-        store_outage: None,
-        data: None,
+        ..InstanceFile::of_this_process(Kind::Cluster)
     };
     own.write(&data).with_context(|| format!("cannot write to {}", data.display()))?;
     if !options.no_attach

@@ -11,7 +11,7 @@ use super::trial::Trial;
 use crate::hash::Map;
 
 /// Most nodes that speak for themselves beside what blocks were told, before all are asked again.
-const ALONE_MAX: usize = 1_024;
+const SINGLES_MAX: usize = 1_024;
 
 /// The answer of every node, and their sums. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -83,7 +83,9 @@ impl Memo {
         let Some(recent) = inquiry.changes.since(self.seen) else { return false };
         let is_kept = match &self.answers {
             Answers::Each(_) => true,
-            Answers::Blocks(told) => inquiry.surveys.version(told.version).is_some() && told.alone() + recent.len() <= ALONE_MAX,
+            Answers::Blocks(told) => {
+                inquiry.surveys.version(told.version).is_some() && told.singles() + recent.len() <= SINGLES_MAX
+            }
         };
         if !is_kept {
             *self = Self::of(trial, inquiry, cost);

@@ -5,6 +5,7 @@ use super::block::Blocks;
 use super::changes::Changes;
 use super::cost::Cost;
 use super::fields::Fields;
+use super::filter::UNHEARD_OF;
 use super::free::Free;
 use super::rows::Rows;
 use super::tree::NONE;
@@ -202,13 +203,12 @@ impl Survey {
         self.blocks.remove(slot);
     }
 
-    /// The value that all nodes of a group have of a field; nothing when it does not group them, or they do not have it.
-    pub(crate) fn value(&self, group: &Group, field: u32) -> Known {
-        let Some(at) = self.fields.iter().position(|have| *have == field) else { return Known::Nothing };
-        match (self.coarse[at], group.key[at + 3]) {
-            (true, value) => Known::Value(value),
-            (false, 0) => Known::Value(NONE),
-            (false, _) => Known::Some,
+    /// The value that all nodes of a group have of a field, or `NONE`; one that no node has where they have various ones.
+    pub(crate) fn value(&self, group: &Group, field: u32) -> u32 {
+        match self.fields.iter().position(|have| *have == field).map(|at| (self.coarse[at], group.key[at + 3])) {
+            Some((true, value)) => value,
+            Some((false, 0)) => NONE,
+            Some((false, _)) | None => UNHEARD_OF,
         }
     }
 
@@ -216,16 +216,6 @@ impl Survey {
     pub(crate) fn is_fine(&self, field: u32) -> bool {
         self.fields.iter().zip(&self.coarse).any(|(have, is_coarse)| *have == field && !is_coarse)
     }
-}
-
-/// What is known of a field on the nodes of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// This value, or none.
-    Value(u32),
-    /// They have some value.
-    Some,
-    Nothing,
 }
 
 impl Group {

@@ -4,7 +4,7 @@ use super::answer::{ALONE, CPUS, Code, GPUS, Kin, NO_PORT, UNKNOWN, code, code_o
 use super::cost::Cost;
 use super::free::Free;
 use super::lack::{Lack, Nearest, lack};
-use super::survey::{Group, Known, Survey};
+use super::survey::{Group, Survey};
 use super::tree::NONE;
 use super::trial::Trial;
 use crate::hash::{Map, Set};
@@ -58,7 +58,7 @@ impl Told {
     }
 
     /// How many nodes speak for themselves.
-    pub(crate) fn alone(&self) -> usize {
+    pub(crate) fn singles(&self) -> usize {
         self.nodes.len()
     }
 }
@@ -108,13 +108,8 @@ impl<'p, 't> Poll<'p, 't> {
     fn kin(&self, group: &Group) -> Kin {
         let (trial, filter) = (self.trial, &self.trial.filter);
         let only_reserved = trial.rows.lifted.as_ref().and_then(|lifted| lifted.only_reserved_of);
-        let refuses = |index: &usize| {
-            let value = match self.survey.value(group, filter.field(*index)) {
-                Known::Value(value) => value,
-                Known::Some | Known::Nothing => super::filter::UNHEARD_OF,
-            };
-            filter.refuses_value(trial.counts(), *index, value)
-        };
+        let refuses =
+            |index: &usize| filter.refuses_value(trial.counts(), *index, self.survey.value(group, filter.field(*index)));
         let mut refusing = (0..filter.len()).filter(refuses);
         let refused = refusing.next().map(|first| (first, refusing.next().is_none()));
         let has_role = only_reserved != Some(group.role()) && trial.roles.contains(&group.role());
@@ -183,11 +178,11 @@ impl<'p, 't> Poll<'p, 't> {
 
     fn nearest(&mut self, cost: &mut Cost) -> Nearest {
         let mut nearest = Nearest::default();
-        while let Some(Reverse((lack @ (_, _, what, _, at), is_block))) = self.near.pop() {
+        while let Some(Reverse((least @ (_, _, what, _, at), is_block))) = self.near.pop() {
             if !is_block {
-                nearest.lacks.push(lack);
+                nearest.lacks.push(least);
                 if nearest.lacks.len() == NEAREST_MAX {
-                    nearest.horizon = (!self.near.is_empty()).then_some(lack);
+                    nearest.horizon = (!self.near.is_empty()).then_some(least);
                     return nearest;
                 }
                 continue;
@@ -197,7 +192,7 @@ impl<'p, 't> Poll<'p, 't> {
             if self.survey.blocks.get(at).is_leaf {
                 self.survey.blocks.narrow(at, self.trial.rows, cost);
                 cost.heap += self.survey.blocks.slots(at).len() as u64;
-                let lacks = self.survey.blocks.slots(at).iter().filter_map(|slot| super::lack::lack(self.trial, *slot, code));
+                let lacks = self.survey.blocks.slots(at).iter().filter_map(|slot| lack(self.trial, *slot, code));
                 self.near.extend(lacks.map(|lack| Reverse((lack, false))));
             }
             for part in self.survey.blocks.parts(at).filter(|part| self.survey.blocks.get(*part).nodes > 0).collect::<Vec<_>>() {
